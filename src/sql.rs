@@ -1,0 +1,14 @@
+//! What a statement does: pure functions over its text and the catalog.
+//!
+//! `analyse` looks at the text alone; `resolve` holds it against a [`catalog::Catalog`]. Default deny: what is
+//! not proven cacheable is not, what is not proven read-only is a write to all it may touch.
+
+pub mod catalog;
+pub mod parse;
+pub mod statement;
+pub mod verdict;
+
+pub use catalog::{Catalog, Oid};
+pub use parse::analyse;
+pub use statement::{Analysis, Statement};
+pub use verdict::{Cacheable, Effect, Touched, resolve};

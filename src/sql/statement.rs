@@ -1,0 +1,108 @@
+//! Statements by kind, as far as the text alone tells.
+
+use super::verdict::Query;
+
+/// One message's text, analysed without a catalog.
+#[derive(Debug)]
+pub struct Analysis {
+    /// The text without comments and insignificant white space: the text's part of the key.
+    pub canonical: Box<str>,
+    /// In order; empty for an empty query.
+    pub statements: Box<[Statement]>,
+}
+
+/// Isolation levels (PostgreSQL manual, 13.2). READ UNCOMMITTED is READ COMMITTED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+/// What `BEGIN`, `START TRANSACTION` and `SET TRANSACTION` may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+    pub deferrable: Option<bool>,
+}
+
+/// One statement.
+#[derive(Debug)]
+pub enum Statement {
+    /// SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE, MERGE, with or without WITH; SELECT INTO; EXPLAIN of those
+    /// without ANALYZE is `Utility`, with ANALYZE it is the query itself (never cacheable).
+    Query(Query),
+    Begin(TransactionModes),
+    Commit { chain: bool },
+    Rollback { chain: bool },
+    Savepoint(Box<str>),
+    Release(Box<str>),
+    RollbackTo(Box<str>),
+    PrepareTransaction,
+    CommitPrepared,
+    RollbackPrepared,
+    /// `SET TRANSACTION …`, `SET TRANSACTION SNAPSHOT` included (then `modes` is empty).
+    SetTransaction(TransactionModes),
+    /// `SET [LOCAL] name = value`, `SET ROLE`, `SET SESSION AUTHORIZATION` (as `role`, `session_authorization`),
+    /// `SET TIME ZONE`, `SET NAMES`, `SET SESSION CHARACTERISTICS` (as several), `SELECT set_config('…','…',…)`
+    /// when that is all the statement does and both are literals (then `query` tells that rows come back).
+    Set(Box<[Setting]>),
+    /// `RESET ALL`. It does not reset `role` and `session_authorization`.
+    ResetAll,
+    Discard(Discard),
+    Show(Box<str>),
+    /// `PREPARE name AS …`; the statement itself writes nothing.
+    Prepare(Box<str>),
+    /// `EXECUTE name(…)`: opaque until prepared statements are followed.
+    Execute(Box<str>),
+    /// `DEALLOCATE name`, `None` for ALL.
+    Deallocate(Option<Box<str>>),
+    /// `DECLARE … CURSOR FOR query`: what the query does, it does (locks, functions).
+    Declare(Query),
+    /// FETCH, MOVE, CLOSE.
+    Cursor,
+    Listen,
+    Unlisten,
+    Notify,
+    /// EXPLAIN without ANALYZE, CHECKPOINT, SET CONSTRAINTS, VACUUM, ANALYZE, and such: writes no row, changes no setting.
+    Utility,
+    /// `LOCK TABLE`.
+    Lock,
+    /// `COPY relation FROM`: `Copy::From`; `COPY … TO`: reads, never cached; `COPY (query) TO`: `Query` not cacheable.
+    CopyFrom(Name),
+    CopyTo(Option<Query>),
+    Truncate { relations: Box<[Name]>, cascade: bool },
+    RefreshMaterializedView(Name),
+    /// Raises the catalog and everything. CREATE TEMP TABLE too, with `temporary`.
+    Ddl { temporary: bool },
+    /// `DO`, `CALL`, `LOAD`, and anything not known: writes everything, may change anything in the session.
+    Opaque,
+}
+
+/// A possibly qualified name, already folded as PostgreSQL folds it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    pub schema: Option<Box<str>>,
+    pub name: Box<str>,
+}
+
+/// One change of one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Lower-cased; `role` and `session_authorization` for those statements; `timezone` for TIME ZONE.
+    pub name: Box<str>,
+    /// The value as text, `None` for DEFAULT and RESET.
+    pub value: Option<Box<str>>,
+    /// `SET LOCAL`, `set_config(…, true)`.
+    pub local: bool,
+}
+
+/// What DISCARD discards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    All,
+    Plans,
+    Temp,
+    Sequences,
+}

@@ -1,0 +1,93 @@
+//! The closed list of reasons for which a statement is not answered from memory.
+//!
+//! One list is the metric label, the log field, the console's word and the documentation's table
+//! (`docs/reasons.md`).
+
+macro_rules! why {
+    ($($(#[$doc:meta])* $name:ident = $label:literal, $text:literal;)*) => {
+        /// Why a statement is not answered from memory.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Why { $($(#[$doc])* #[doc = $text] $name,)* }
+
+        impl Why {
+            /// Every reason, in the order of the documentation's table.
+            pub const ALL: &[Why] = &[$(Why::$name,)*];
+
+            /// The reason's word: metric label, log field, `SHOW larder.last`.
+            pub fn label(self) -> &'static str {
+                match self { $(Why::$name => $label,)* }
+            }
+
+            /// One sentence for people.
+            pub fn text(self) -> &'static str {
+                match self { $(Why::$name => $text,)* }
+            }
+        }
+    };
+}
+
+why! {
+    // The installation.
+    Off = "off", "`cache.mode` is off";
+    Observe = "observe", "`cache.mode` is observe: decided and counted, not served";
+    NoCatalog = "no_catalog", "the database's catalog is not loaded, or was raised and is being loaded again";
+    Pooler = "pooler", "the upstream is itself a pooler: its backend is not the one it announced";
+    // The session.
+    Settings = "settings", "a setting of the session cannot be followed, or is not known yet";
+    Encoding = "encoding", "client_encoding or server_encoding is not UTF8";
+    StringSyntax = "string_syntax", "standard_conforming_strings is off";
+    TempSchema = "temp_schema", "the session has temporary objects";
+    Protocol = "protocol", "the session left the part of the protocol that Larder follows";
+    Pipeline = "pipeline", "earlier messages of the pipeline are not answered yet";
+    // The transaction.
+    Dirty = "transaction_dirty", "the transaction has written, locked or run something opaque";
+    Isolation = "isolation", "the transaction is not READ COMMITTED";
+    FailedTransaction = "failed_transaction", "the transaction has failed and waits for ROLLBACK";
+    // The message.
+    RowLimit = "row_limit", "Execute asked for fewer rows than the answer has";
+    Portal = "portal", "a named portal, or a portal already started";
+    Batch = "multi_statement", "more than one statement in one message";
+    TooLong = "too_long", "the statement or its parameters are larger than Larder analyses";
+    Unparsable = "unparsable", "the statement does not parse with PostgreSQL's grammar";
+    // The statement.
+    NotSelect = "not_select", "not a SELECT";
+    NoRelation = "no_relation", "the statement reads no relation (a health check must reach the database)";
+    Locking = "locking_read", "FOR UPDATE, FOR SHARE and their kin";
+    SelectInto = "select_into", "SELECT INTO writes a table";
+    DataModifyingCte = "data_modifying_cte", "WITH contains INSERT, UPDATE, DELETE or MERGE";
+    TableSample = "tablesample", "TABLESAMPLE";
+    ClockText = "clock_text", "a text constant or parameter such as 'today' that PostgreSQL may read as the clock";
+    ClockValue = "clock_value", "CURRENT_TIMESTAMP and its kin, CURRENT_USER and its kin";
+    VolatileFunction = "volatile_function", "a volatile function";
+    StableFunction = "stable_function", "a stable function whose inputs are not in the key";
+    UserFunction = "user_function", "a function that is neither PostgreSQL's own nor declared";
+    UnknownFunction = "unknown_function", "a function that the catalog does not have";
+    UserOperator = "user_operator", "an operator that is not PostgreSQL's own";
+    UserType = "user_type", "a type, cast or domain that is not PostgreSQL's own, or one that reads the catalog";
+    UnknownRelation = "unknown_relation", "a relation that the catalog does not have";
+    SystemCatalog = "system_catalog", "a system catalog or information_schema";
+    TemporaryTable = "temporary_table", "a temporary table";
+    ForeignTable = "foreign_table", "a foreign table";
+    Sequence = "sequence", "a sequence read as a table";
+    RowSecurity = "row_security", "a table with row-level security";
+    OpaqueView = "opaque_view", "a view over something that is itself not cacheable";
+    ClockColumn = "clock_column", "a column of a type whose input reads the clock or the catalog (timetz, regclass)";
+    // The answer.
+    TooLarge = "too_large", "the answer is larger than `cache.max_answer`";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_distinct_words() {
+        let labels: HashSet<_> = Why::ALL.iter().map(|w| w.label()).collect();
+        assert_eq!(labels.len(), Why::ALL.len());
+        for w in Why::ALL {
+            assert!(w.label().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{w:?}");
+        }
+    }
+}
