@@ -15,7 +15,11 @@ pub fn canonical(text: &str) -> Box<str> {
     if text.as_bytes().contains(&0x0b) {
         return text.into();
     }
-    let mut lexer = Lexer { text: text.as_bytes(), at: 0, out: Vec::with_capacity(text.len()) };
+    let mut lexer = Lexer {
+        text: text.as_bytes(),
+        at: 0,
+        out: Vec::with_capacity(text.len()),
+    };
     lexer.run();
     let mut out = lexer.out;
     while matches!(out.last(), Some(b';' | b' ' | b'\n')) {
@@ -84,7 +88,10 @@ impl Lexer<'_> {
                 }
                 (b'-', b'-') => {
                     let rest = &self.text[self.at..];
-                    self.at += rest.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
+                    self.at += rest
+                        .iter()
+                        .position(|b| matches!(b, b'\n' | b'\r'))
+                        .unwrap_or(rest.len());
                 }
                 (b'/', b'*') => {
                     self.block_comment();
@@ -139,7 +146,11 @@ impl Lexer<'_> {
     }
 
     fn quoted(&mut self, prefix: usize, quote: Quote) {
-        let close = if quote == Quote::Identifier { b'"' } else { b'\'' };
+        let close = if quote == Quote::Identifier {
+            b'"'
+        } else {
+            b'\''
+        };
         self.copy(prefix);
         while self.at < self.text.len() {
             let byte = self.peek(0);
@@ -173,7 +184,10 @@ impl Lexer<'_> {
 
     fn dollar(&mut self) {
         let rest = &self.text[self.at..];
-        let tag = rest[1..].iter().position(|b| !(word_start(*b) || b.is_ascii_digit())).map(|n| &rest[..n + 2]);
+        let tag = rest[1..]
+            .iter()
+            .position(|b| !(word_start(*b) || b.is_ascii_digit()))
+            .map(|n| &rest[..n + 2]);
         match tag {
             Some(tag) if tag.ends_with(b"$") && !tag[1].is_ascii_digit() => {
                 let body = &rest[tag.len()..];
