@@ -18,5 +18,6 @@
 pub mod cache;
 pub mod session;
 pub mod sql;
+pub mod watch;
 pub mod why;
 pub mod wire;
