@@ -37,5 +37,9 @@ pub fn analyse(text: &str) -> Analysis {
 }
 
 fn refuse(why: Why) -> Analysis {
-    Analysis { canonical: "".into(), refused: Some(why), statements: Box::new([Statement::Opaque]) }
+    Analysis {
+        canonical: "".into(),
+        refused: Some(why),
+        statements: Box::new([Statement::Opaque]),
+    }
 }
