@@ -1,7 +1,7 @@
 //! What every integration test stands on: a database of its own, a Larder of its own, and the comparison of the two.
 
 use crate::larder::{Larder, Setup};
-use crate::postgres::Postgres;
+use crate::postgres::{Options, Postgres};
 use crate::wireclient::{Answered, Client, Login, Transcript, normalised};
 use std::sync::LazyLock;
 
@@ -10,14 +10,7 @@ pub const SUPERUSER: &str = "postgres";
 
 /// The server of this test run.
 pub fn server() -> &'static Postgres {
-    static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
-        let server = Postgres::start();
-        let directory = server.data_directory().display().to_string();
-        crate::larder::at_exit(&format!("kill -QUIT $(head -n 1 '{directory}/postmaster.pid') 2>/dev/null"));
-        crate::larder::at_exit(&format!("while [ -e '{directory}/postmaster.pid' ]; do sleep 0.1; done"));
-        crate::larder::at_exit(&format!("rm -rf '{directory}'"));
-        server
-    });
+    static SERVER: LazyLock<Postgres> = LazyLock::new(|| Options::new().set("max_prepared_transactions", "10").start());
     &SERVER
 }
 

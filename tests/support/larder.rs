@@ -50,14 +50,13 @@ pub struct Setup {
     upstream: String,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
-    socket: Option<PathBuf>,
 }
 
 impl Setup {
     /// Larder in front of `upstream` (a URL), with a TTL no test outlives.
     pub fn new(upstream: &str) -> Self {
         let environment = vec![("LARDER_CACHE__TTL".into(), "30m".into())];
-        Self { upstream: upstream.into(), environment, arguments: Vec::new(), socket: None }
+        Self { upstream: upstream.into(), environment, arguments: Vec::new() }
     }
 
     /// A configuration key by its environment variable, `LARDER_` not included: `("CACHE__MODE", "off")`.
@@ -72,9 +71,8 @@ impl Setup {
     }
 
     /// Listens on a Unix socket too.
-    pub fn socket(mut self, path: &Path) -> Self {
-        self.socket = Some(path.to_owned());
-        self
+    pub fn socket(self, path: &Path) -> Self {
+        self.set("LISTEN__UNIX", &path.display().to_string())
     }
 
     /// The command, not started.
@@ -82,9 +80,6 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
         command.arg("serve").args(["--upstream", &self.upstream]);
         command.args(["--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")]);
-        if let Some(path) = &self.socket {
-            command.args(["--listen", &path.display().to_string()]);
-        }
         command.args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).process_group(0);
         command
