@@ -265,7 +265,6 @@ fn p1_own_writes_by_ddl_and_procedures() {
         "CREATE TABLE made AS SELECT * FROM plain",
         "SELECT * INTO made_too FROM plain",
         "CREATE SCHEMA first; CREATE TABLE first.plain (id int, name text)",
-        "ALTER TYPE pg_catalog.int4 OWNER TO postgres",
         "DROP TABLE toy",
         "CREATE TABLE toy (id int, pet int, name text)",
         "DROP TABLE pet CASCADE",
