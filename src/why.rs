@@ -87,7 +87,12 @@ mod tests {
         let labels: HashSet<_> = Why::ALL.iter().map(|w| w.label()).collect();
         assert_eq!(labels.len(), Why::ALL.len());
         for w in Why::ALL {
-            assert!(w.label().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{w:?}");
+            assert!(
+                w.label()
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '_'),
+                "{w:?}"
+            );
         }
     }
 }

@@ -4,5 +4,8 @@ use super::statement::{Analysis, Statement};
 
 /// Analyses one message's text. Never panics; what does not parse is one `Opaque` statement.
 pub fn analyse(text: &str) -> Analysis {
-    Analysis { canonical: text.into(), statements: Box::new([Statement::Opaque]) }
+    Analysis {
+        canonical: text.into(),
+        statements: Box::new([Statement::Opaque]),
+    }
 }

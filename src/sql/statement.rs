@@ -34,8 +34,12 @@ pub enum Statement {
     /// without ANALYZE is `Utility`, with ANALYZE it is the query itself (never cacheable).
     Query(Query),
     Begin(TransactionModes),
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Box<str>),
     Release(Box<str>),
     RollbackTo(Box<str>),
@@ -72,10 +76,15 @@ pub enum Statement {
     /// `COPY relation FROM`: `Copy::From`; `COPY … TO`: reads, never cached; `COPY (query) TO`: `Query` not cacheable.
     CopyFrom(Name),
     CopyTo(Option<Query>),
-    Truncate { relations: Box<[Name]>, cascade: bool },
+    Truncate {
+        relations: Box<[Name]>,
+        cascade: bool,
+    },
     RefreshMaterializedView(Name),
     /// Raises the catalog and everything. CREATE TEMP TABLE too, with `temporary`.
-    Ddl { temporary: bool },
+    Ddl {
+        temporary: bool,
+    },
     /// `DO`, `CALL`, `LOAD`, and anything not known: writes everything, may change anything in the session.
     Opaque,
 }

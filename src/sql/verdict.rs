@@ -53,5 +53,11 @@ pub struct Effect {
 /// Resolves a statement. Without a catalog a query is `Err(Why::NoCatalog)` and a write touches everything.
 pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPath) -> Effect {
     let _ = (statement, catalog, path);
-    Effect { reads: Err(Why::NoCatalog), writes: Touched::Everything, catalog: true, dirty: true, opaque: true }
+    Effect {
+        reads: Err(Why::NoCatalog),
+        writes: Touched::Everything,
+        catalog: true,
+        dirty: true,
+        opaque: true,
+    }
 }

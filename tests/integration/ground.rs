@@ -10,7 +10,11 @@ pub const SUPERUSER: &str = "postgres";
 
 /// The server of this test run.
 pub fn server() -> &'static Postgres {
-    static SERVER: LazyLock<Postgres> = LazyLock::new(|| Options::new().set("max_prepared_transactions", "10").start());
+    static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
+        Options::new()
+            .set("max_prepared_transactions", "10")
+            .start()
+    });
     &SERVER
 }
 
@@ -30,7 +34,10 @@ impl Ground {
     pub fn with(name: &str, schema: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         create_database(name, schema);
         let larder = change(Setup::new(&upstream(server_port(), name))).start();
-        Self { database: name.into(), larder }
+        Self {
+            database: name.into(),
+            larder,
+        }
     }
 
     /// A login past Larder.
@@ -60,7 +67,10 @@ impl Ground {
 
     /// Waits until a read of `table` hits.
     pub fn warm(&self, table: &str) {
-        self.larder.wait_hit(&self.login(), &format!("SELECT count(*) AS warming FROM {table}"));
+        self.larder.wait_hit(
+            &self.login(),
+            &format!("SELECT count(*) AS warming FROM {table}"),
+        );
     }
 
     /// Runs a script on a fresh connection past Larder and three times on fresh connections through it: every byte
@@ -95,12 +105,18 @@ pub fn create_database(name: &str, schema: &str) {
     admin.ok(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
     admin.ok(&format!("CREATE DATABASE {name}"));
     if !schema.is_empty() {
-        Login::new(server_port(), SUPERUSER, name).connect().ok(schema);
+        Login::new(server_port(), SUPERUSER, name)
+            .connect()
+            .ok(schema);
     }
 }
 
 /// Fails with the first frame that differs.
-pub fn assert_same(what: &str, expected: &[crate::wireclient::Frame], got: &[crate::wireclient::Frame]) {
+pub fn assert_same(
+    what: &str,
+    expected: &[crate::wireclient::Frame],
+    got: &[crate::wireclient::Frame],
+) {
     if expected == got {
         return;
     }

@@ -3,7 +3,8 @@
 use crate::ground::Ground;
 use crate::wireclient::{Answered, Batch};
 
-const SCHEMA: &str = "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'one')";
+const SCHEMA: &str =
+    "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'one')";
 
 #[test]
 fn show_larder_last_says_what_happened() {
@@ -29,7 +30,11 @@ fn show_larder_last_says_what_happened() {
     ] {
         client.ok(sql);
         assert_eq!(client.larder_last(), expected, "{sql}");
-        assert_eq!(client.larder_last(), expected, "asking twice changes nothing: {sql}");
+        assert_eq!(
+            client.larder_last(),
+            expected,
+            "asking twice changes nothing: {sql}"
+        );
     }
 }
 
@@ -42,7 +47,11 @@ fn show_larder_last_is_a_statement_like_any_other() {
     let simple = client.query("SHOW larder.last");
     assert_eq!(simple.tags(), "TDCZ");
     assert_eq!(simple.complete(), ["SHOW"]);
-    for sql in ["show larder.last", "SHOW larder.last;", "SHOW /* what */ Larder.Last"] {
+    for sql in [
+        "show larder.last",
+        "SHOW larder.last;",
+        "SHOW /* what */ Larder.Last",
+    ] {
         assert_eq!(client.query(sql), simple, "{sql}");
     }
     let extended = client.extended("SHOW larder.last", &[]);
@@ -50,7 +59,12 @@ fn show_larder_last_is_a_statement_like_any_other() {
     assert_eq!(extended.value().as_deref(), Some("miss"));
     assert_eq!(extended[2..], simple[..]);
     // Prepared once, asked often, and described.
-    let prepared = client.run(Batch::new().parse("last", "SHOW larder.last", &[]).describe_statement("last").sync());
+    let prepared = client.run(
+        Batch::new()
+            .parse("last", "SHOW larder.last", &[])
+            .describe_statement("last")
+            .sync(),
+    );
     assert_eq!(prepared.tags(), "1tTZ");
     for expected in ["miss", "hit"] {
         client.ok("SELECT name FROM items WHERE id = 1");
@@ -59,10 +73,17 @@ fn show_larder_last_is_a_statement_like_any_other() {
         assert_eq!(answer.value().as_deref(), Some(expected));
     }
     // In its place in a pipeline, behind answers that are still to come.
-    let batch = Batch::new().query("SELECT pg_sleep(0.1)").query("SHOW larder.last").query("SELECT name FROM items WHERE id = 1");
+    let batch = Batch::new()
+        .query("SELECT pg_sleep(0.1)")
+        .query("SHOW larder.last")
+        .query("SELECT name FROM items WHERE id = 1");
     client.send(batch.query("SHOW larder.last"));
     let answers = client.until_ready_times(4);
-    let words: Vec<_> = answers.rows().into_iter().map(|row| row[0].clone().unwrap()).collect();
+    let words: Vec<_> = answers
+        .rows()
+        .into_iter()
+        .map(|row| row[0].clone().unwrap())
+        .collect();
     assert_eq!(words, ["", "bypass: no_relation", "one", "hit"]);
     // In a transaction it keeps the status, in a failed one it fails.
     client.ok("BEGIN");
@@ -70,6 +91,9 @@ fn show_larder_last_is_a_statement_like_any_other() {
     assert_eq!(client.status, b'T');
     client.query("SELECT 1/0");
     let failed = client.query("SHOW larder.last");
-    assert_eq!((failed.sqlstate().as_deref(), client.status), (Some("25P02"), b'E'));
+    assert_eq!(
+        (failed.sqlstate().as_deref(), client.status),
+        (Some("25P02"), b'E')
+    );
     client.ok("ROLLBACK");
 }

@@ -69,13 +69,29 @@ fn p1_the_first_write_ends_the_hits() {
         &["BEGIN", "DO $$ BEGIN PERFORM sneaky(); END $$"],
         &["BEGIN", "SELECT pg_advisory_xact_lock(1)"],
         &["BEGIN", "CREATE TABLE made (a int)"],
-        &["BEGIN", "SAVEPOINT a", "UPDATE items SET name = 'mine' WHERE id = 1", "ROLLBACK TO a"],
-        &["BEGIN", "SAVEPOINT a", "UPDATE items SET name = 'mine' WHERE id = 1", "RELEASE a"],
+        &[
+            "BEGIN",
+            "SAVEPOINT a",
+            "UPDATE items SET name = 'mine' WHERE id = 1",
+            "ROLLBACK TO a",
+        ],
+        &[
+            "BEGIN",
+            "SAVEPOINT a",
+            "UPDATE items SET name = 'mine' WHERE id = 1",
+            "RELEASE a",
+        ],
         &["BEGIN ISOLATION LEVEL REPEATABLE READ"],
         &["BEGIN ISOLATION LEVEL SERIALIZABLE"],
         &["BEGIN", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"],
-        &["SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE", "BEGIN"],
-        &["SET default_transaction_isolation = 'repeatable read'", "BEGIN"],
+        &[
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "BEGIN",
+        ],
+        &[
+            "SET default_transaction_isolation = 'repeatable read'",
+            "BEGIN",
+        ],
         &["SET default_transaction_isolation = 'serializable'"],
     ] {
         let mut client = ground.through();
@@ -87,7 +103,10 @@ fn p1_the_first_write_ends_the_hits() {
         for sql in statements {
             direct.ok(sql);
             client.ok(sql);
-            if statements.iter().any(|s| s.contains("UPDATE") || s.contains("sneaky") || s.contains("LOCK")) {
+            if statements
+                .iter()
+                .any(|s| s.contains("UPDATE") || s.contains("sneaky") || s.contains("LOCK"))
+            {
                 break;
             }
         }
@@ -100,7 +119,10 @@ fn p1_the_first_write_ends_the_hits() {
         client.ok(sql);
     }
     assert_eq!(client.query(READ).value().as_deref(), Some("mine"));
-    assert_eq!(ground.through().query(READ).value().as_deref(), Some("item 1"));
+    assert_eq!(
+        ground.through().query(READ).value().as_deref(),
+        Some("item 1")
+    );
     client.ok("ROLLBACK");
     assert_eq!(client.query(READ).value().as_deref(), Some("item 1"));
     // After the end everything is as before.
@@ -115,7 +137,9 @@ fn p4_snapshots_of_repeatable_read_are_the_databases() {
         let mut writer = ground.through();
         client.ok(&format!("BEGIN ISOLATION LEVEL {level}"));
         let seen = client.query(READ).value();
-        writer.ok(&format!("UPDATE items SET name = 'after {level}' WHERE id = 1"));
+        writer.ok(&format!(
+            "UPDATE items SET name = 'after {level}' WHERE id = 1"
+        ));
         // Another connection fills the new state; the old snapshot stays what it was.
         let now = ground.through().query(READ).value();
         assert_eq!(now, Some(format!("after {level}")));
@@ -127,44 +151,125 @@ fn p4_snapshots_of_repeatable_read_are_the_databases() {
     let mut old = ground.through();
     old.ok("BEGIN ISOLATION LEVEL REPEATABLE READ");
     old.ok(READ);
-    ground.through().ok("UPDATE items SET name = 'newest' WHERE id = 1");
+    ground
+        .through()
+        .ok("UPDATE items SET name = 'newest' WHERE id = 1");
     old.ok(READ);
-    assert_eq!(ground.through().query(READ).value().as_deref(), Some("newest"));
+    assert_eq!(
+        ground.through().query(READ).value().as_deref(),
+        Some("newest")
+    );
 }
 
 #[test]
 fn p7_transaction_scripts_answer_as_postgresql_does() {
     let ground = ground("tx_scripts");
     let run = |statements: &'static [&'static str]| {
-        move |c: &mut Client| -> Transcript { statements.iter().flat_map(|sql| c.query(sql)).collect() }
+        move |c: &mut Client| -> Transcript {
+            statements.iter().flat_map(|sql| c.query(sql)).collect()
+        }
     };
     for statements in [
         &["BEGIN", READ, "BEGIN", READ, "COMMIT", "COMMIT"][..],
-        &["BEGIN", READ, "SELECT 1/0", READ, "SAVEPOINT a", "COMMIT", READ],
-        &["BEGIN", "SAVEPOINT a", "SELECT 1/0", READ, "ROLLBACK TO a", READ, "COMMIT"],
-        &["BEGIN", READ, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", READ, "ROLLBACK"],
-        &["BEGIN", READ, "COMMIT AND CHAIN", READ, "ROLLBACK AND CHAIN", READ, "ROLLBACK"],
+        &[
+            "BEGIN",
+            READ,
+            "SELECT 1/0",
+            READ,
+            "SAVEPOINT a",
+            "COMMIT",
+            READ,
+        ],
+        &[
+            "BEGIN",
+            "SAVEPOINT a",
+            "SELECT 1/0",
+            READ,
+            "ROLLBACK TO a",
+            READ,
+            "COMMIT",
+        ],
+        &[
+            "BEGIN",
+            READ,
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            READ,
+            "ROLLBACK",
+        ],
+        &[
+            "BEGIN",
+            READ,
+            "COMMIT AND CHAIN",
+            READ,
+            "ROLLBACK AND CHAIN",
+            READ,
+            "ROLLBACK",
+        ],
         &["BEGIN", READ, "RELEASE nothing", READ, "ROLLBACK"],
-        &["BEGIN READ ONLY", READ, "UPDATE items SET name = 'no'", READ, "ROLLBACK"],
+        &[
+            "BEGIN READ ONLY",
+            READ,
+            "UPDATE items SET name = 'no'",
+            READ,
+            "ROLLBACK",
+        ],
         &["ROLLBACK", "SAVEPOINT a", READ],
-        &["BEGIN", "UPDATE items SET name = 'x' WHERE id = 1", READ, "SAVEPOINT a", "DELETE FROM items WHERE id = 1", READ, "ROLLBACK TO a", READ, "ROLLBACK", READ],
-        &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", READ, "UPDATE items SET name = 'no'", READ],
-        &["BEGIN", "DECLARE a CURSOR WITH HOLD FOR SELECT id FROM items ORDER BY id", "COMMIT", "FETCH 2 FROM a", READ, "CLOSE a"],
+        &[
+            "BEGIN",
+            "UPDATE items SET name = 'x' WHERE id = 1",
+            READ,
+            "SAVEPOINT a",
+            "DELETE FROM items WHERE id = 1",
+            READ,
+            "ROLLBACK TO a",
+            READ,
+            "ROLLBACK",
+            READ,
+        ],
+        &[
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            READ,
+            "UPDATE items SET name = 'no'",
+            READ,
+        ],
+        &[
+            "BEGIN",
+            "DECLARE a CURSOR WITH HOLD FOR SELECT id FROM items ORDER BY id",
+            "COMMIT",
+            "FETCH 2 FROM a",
+            READ,
+            "CLOSE a",
+        ],
     ] {
         ground.same(&statements.join("; "), run(statements));
         ground.same(&format!("extended {}", statements.join("; ")), move |c| {
-            statements.iter().flat_map(|sql| c.extended(sql, &[])).collect()
+            statements
+                .iter()
+                .flat_map(|sql| c.extended(sql, &[]))
+                .collect()
         });
         ground.same(&format!("pipelined {}", statements.join("; ")), move |c| {
-            c.send(statements.iter().fold(Batch::new(), |b, sql| b.unnamed(sql, &[]).sync()));
+            c.send(
+                statements
+                    .iter()
+                    .fold(Batch::new(), |b, sql| b.unnamed(sql, &[]).sync()),
+            );
             c.until_ready_times(statements.len())
         });
-        ground.same(&format!("simple, pipelined {}", statements.join("; ")), move |c| {
-            c.send(statements.iter().fold(Batch::new(), |b, sql| b.query(sql)));
-            c.until_ready_times(statements.len())
-        });
+        ground.same(
+            &format!("simple, pipelined {}", statements.join("; ")),
+            move |c| {
+                c.send(statements.iter().fold(Batch::new(), |b, sql| b.query(sql)));
+                c.until_ready_times(statements.len())
+            },
+        );
         ground.same(&format!("one Sync {}", statements.join("; ")), move |c| {
-            c.run(statements.iter().fold(Batch::new(), |b, sql| b.unnamed(sql, &[])).sync())
+            c.run(
+                statements
+                    .iter()
+                    .fold(Batch::new(), |b, sql| b.unnamed(sql, &[]))
+                    .sync(),
+            )
         });
     }
 }
@@ -176,18 +281,45 @@ fn p1_a_pipeline_reads_its_own_writes() {
     // One Sync each, all sent at once: the read behind the write shows it.
     for round in 0..10 {
         let mut client = ground.through();
-        client.send(Batch::new().unnamed(READ, &[]).sync().unnamed(&write(round), &[]).sync().unnamed(READ, &[]).sync());
+        client.send(
+            Batch::new()
+                .unnamed(READ, &[])
+                .sync()
+                .unnamed(&write(round), &[])
+                .sync()
+                .unnamed(READ, &[])
+                .sync(),
+        );
         let answer = client.until_ready_times(3);
         assert_eq!(answer.rows().last().unwrap()[0], Some(format!("p{round}")));
-        client.send(Batch::new().query(READ).query(&write(round + 100)).query(READ).unnamed(READ, &[]).sync());
+        client.send(
+            Batch::new()
+                .query(READ)
+                .query(&write(round + 100))
+                .query(READ)
+                .unnamed(READ, &[])
+                .sync(),
+        );
         let answer = client.until_ready_times(4);
         let rows = answer.rows();
-        assert_eq!(rows[1..].iter().map(|r| r[0].clone().unwrap()).collect::<Vec<_>>(), vec![format!("p{}", round + 100); 2]);
+        assert_eq!(
+            rows[1..]
+                .iter()
+                .map(|r| r[0].clone().unwrap())
+                .collect::<Vec<_>>(),
+            vec![format!("p{}", round + 100); 2]
+        );
     }
     // One Sync for all: the implicit transaction sees itself, others see it after the answer.
     let mut client = ground.through();
     let mut other = ground.through();
-    let answer = client.run(Batch::new().unnamed(READ, &[]).unnamed(&write(777), &[]).unnamed(READ, &[]).sync());
+    let answer = client.run(
+        Batch::new()
+            .unnamed(READ, &[])
+            .unnamed(&write(777), &[])
+            .unnamed(READ, &[])
+            .sync(),
+    );
     assert_eq!(answer.rows()[1][0].as_deref(), Some("p777"));
     assert_eq!(other.query(READ).value().as_deref(), Some("p777"));
     // Written, flushed, not yet committed: only the writer sees it, and nothing of it is kept.

@@ -73,22 +73,52 @@ const READS: &[&str] = &[
 /// Writes that may run inside a transaction, each with a read that must change.
 const WRITES: &[(&str, &str)] = &[
     ("INSERT INTO plain VALUES (20, 'new')", READS[0]),
-    ("INSERT INTO plain SELECT g, 'many' FROM generate_series(20, 60) g", READS[0]),
-    ("INSERT INTO plain VALUES (1, 'upserted') ON CONFLICT (id) DO UPDATE SET name = excluded.name", READS[1]),
+    (
+        "INSERT INTO plain SELECT g, 'many' FROM generate_series(20, 60) g",
+        READS[0],
+    ),
+    (
+        "INSERT INTO plain VALUES (1, 'upserted') ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+        READS[1],
+    ),
     ("INSERT INTO plain VALUES (21, 'r') RETURNING id", READS[0]),
     ("UPDATE plain SET name = 'changed' WHERE id = 1", READS[1]),
-    ("UPDATE plain SET name = o.name FROM owner o WHERE o.id = plain.id", READS[1]),
-    ("UPDATE public.plain AS p SET (id, name) = (100, 'moved') WHERE p.id = 1", READS[1]),
+    (
+        "UPDATE plain SET name = o.name FROM owner o WHERE o.id = plain.id",
+        READS[1],
+    ),
+    (
+        "UPDATE public.plain AS p SET (id, name) = (100, 'moved') WHERE p.id = 1",
+        READS[1],
+    ),
     ("UPDATE ONLY plain SET name = 'only' WHERE id = 1", READS[1]),
     ("DELETE FROM plain WHERE id = 1", READS[1]),
-    ("DELETE FROM plain USING owner o WHERE o.id = plain.id", READS[1]),
-    ("MERGE INTO plain p USING owner o ON p.id = o.id WHEN MATCHED THEN UPDATE SET name = o.name", READS[1]),
-    ("WITH gone AS (DELETE FROM plain WHERE id = 1 RETURNING *) SELECT count(*) FROM gone", READS[1]),
-    ("WITH x AS (SELECT 22 AS i) INSERT INTO plain SELECT i, 'cte' FROM x", READS[0]),
-    ("EXPLAIN ANALYZE UPDATE plain SET name = 'explained' WHERE id = 1", READS[1]),
+    (
+        "DELETE FROM plain USING owner o WHERE o.id = plain.id",
+        READS[1],
+    ),
+    (
+        "MERGE INTO plain p USING owner o ON p.id = o.id WHEN MATCHED THEN UPDATE SET name = o.name",
+        READS[1],
+    ),
+    (
+        "WITH gone AS (DELETE FROM plain WHERE id = 1 RETURNING *) SELECT count(*) FROM gone",
+        READS[1],
+    ),
+    (
+        "WITH x AS (SELECT 22 AS i) INSERT INTO plain SELECT i, 'cte' FROM x",
+        READS[0],
+    ),
+    (
+        "EXPLAIN ANALYZE UPDATE plain SET name = 'explained' WHERE id = 1",
+        READS[1],
+    ),
     ("TRUNCATE plain", READS[0]),
     ("TRUNCATE owner CASCADE", READS[5]),
-    ("UPDATE plain_view SET name = 'by view' WHERE id = 1", READS[1]),
+    (
+        "UPDATE plain_view SET name = 'by view' WHERE id = 1",
+        READS[1],
+    ),
     ("INSERT INTO ruled VALUES (3, 'by rule')", READS[0]),
     ("DELETE FROM owner WHERE id = 1", READS[4]),
     ("DELETE FROM owner WHERE id = 2", READS[5]),
@@ -101,8 +131,14 @@ const WRITES: &[(&str, &str)] = &[
     ("UPDATE parent SET name = 'all' WHERE id = 2", READS[16]),
     ("INSERT INTO child VALUES (3, 'c')", READS[14]),
     ("SELECT add_plain(23)", READS[0]),
-    ("SELECT id FROM owner WHERE add_plain(24 + id) > 0", READS[0]),
-    ("DO $$ BEGIN INSERT INTO plain VALUES (25, 'do'); END $$", READS[0]),
+    (
+        "SELECT id FROM owner WHERE add_plain(24 + id) > 0",
+        READS[0],
+    ),
+    (
+        "DO $$ BEGIN INSERT INTO plain VALUES (25, 'do'); END $$",
+        READS[0],
+    ),
     ("CALL call_plain(26)", READS[0]),
     ("REFRESH MATERIALIZED VIEW frozen", READS[9]),
 ];
@@ -111,15 +147,31 @@ const WRITES: &[(&str, &str)] = &[
 type Way = fn(&mut Client, &str);
 
 fn acknowledged(sql: &str, answer: &Transcript) {
-    assert!(answer.error().is_none() && answer.tags().ends_with('Z'), "{sql}: {answer:?}");
+    assert!(
+        answer.error().is_none() && answer.tags().ends_with('Z'),
+        "{sql}: {answer:?}"
+    );
 }
 
 const WAYS: &[(&str, Way)] = &[
     ("simple", |c, sql| acknowledged(sql, &c.query(sql))),
-    ("extended", |c, sql| acknowledged(sql, &c.extended(sql, &[]))),
+    ("extended", |c, sql| {
+        acknowledged(sql, &c.extended(sql, &[]))
+    }),
     ("named statement", |c, sql| {
-        acknowledged(sql, &c.run(Batch::new().parse("w", sql, &[]).describe_statement("w").sync()));
-        acknowledged(sql, &c.run(Batch::new().bind_text("w", &[]).execute("", 0).sync()));
+        acknowledged(
+            sql,
+            &c.run(
+                Batch::new()
+                    .parse("w", sql, &[])
+                    .describe_statement("w")
+                    .sync(),
+            ),
+        );
+        acknowledged(
+            sql,
+            &c.run(Batch::new().bind_text("w", &[]).execute("", 0).sync()),
+        );
         acknowledged(sql, &c.run(Batch::new().close_statement("w").sync()));
     }),
     ("a transaction", |c, sql| {
@@ -133,30 +185,87 @@ const WAYS: &[(&str, Way)] = &[
         }
     }),
     ("BEGIN, write, COMMIT before one Sync", |c, sql| {
-        acknowledged(sql, &c.run(Batch::new().unnamed("BEGIN", &[]).unnamed(sql, &[]).unnamed("COMMIT", &[]).sync()));
+        acknowledged(
+            sql,
+            &c.run(
+                Batch::new()
+                    .unnamed("BEGIN", &[])
+                    .unnamed(sql, &[])
+                    .unnamed("COMMIT", &[])
+                    .sync(),
+            ),
+        );
     }),
-    ("BEGIN with the write, COMMIT as a prepared statement", |c, sql| {
-        acknowledged(sql, &c.run(Batch::new().parse("done", "COMMIT", &[]).unnamed("BEGIN", &[]).unnamed(sql, &[]).sync()));
-        acknowledged(sql, &c.run(Batch::new().bind_text("done", &[]).execute("", 1).sync().close_statement("done").sync()));
-        acknowledged(sql, &c.until_ready());
-    }),
+    (
+        "BEGIN with the write, COMMIT as a prepared statement",
+        |c, sql| {
+            acknowledged(
+                sql,
+                &c.run(
+                    Batch::new()
+                        .parse("done", "COMMIT", &[])
+                        .unnamed("BEGIN", &[])
+                        .unnamed(sql, &[])
+                        .sync(),
+                ),
+            );
+            acknowledged(
+                sql,
+                &c.run(
+                    Batch::new()
+                        .bind_text("done", &[])
+                        .execute("", 1)
+                        .sync()
+                        .close_statement("done")
+                        .sync(),
+                ),
+            );
+            acknowledged(sql, &c.until_ready());
+        },
+    ),
     ("an implicit transaction", |c, sql| {
         let read = "SELECT count(*) FROM plain";
-        acknowledged(sql, &c.run(Batch::new().unnamed(read, &[]).unnamed(sql, &[]).unnamed(read, &[]).sync()));
+        acknowledged(
+            sql,
+            &c.run(
+                Batch::new()
+                    .unnamed(read, &[])
+                    .unnamed(sql, &[])
+                    .unnamed(read, &[])
+                    .sync(),
+            ),
+        );
     }),
-    ("an implicit transaction with Flush before its Sync", |c, sql| {
-        c.send(Batch::new().unnamed(sql, &[]).flush());
-        acknowledged(sql, &[c.until(b'C'), c.run(Batch::new().sync())].concat());
+    (
+        "an implicit transaction with Flush before its Sync",
+        |c, sql| {
+            c.send(Batch::new().unnamed(sql, &[]).flush());
+            acknowledged(sql, &[c.until(b'C'), c.run(Batch::new().sync())].concat());
+        },
+    ),
+    ("several statements in one message", |c, sql| {
+        acknowledged(
+            sql,
+            &c.query(&format!("SELECT 1; {sql}; SELECT count(*) FROM plain")),
+        )
     }),
-    ("several statements in one message", |c, sql| acknowledged(sql, &c.query(&format!("SELECT 1; {sql}; SELECT count(*) FROM plain")))),
-    ("a transaction in one message", |c, sql| acknowledged(sql, &c.query(&format!("BEGIN; {sql}; COMMIT")))),
+    ("a transaction in one message", |c, sql| {
+        acknowledged(sql, &c.query(&format!("BEGIN; {sql}; COMMIT")))
+    }),
     ("a savepoint released", |c, sql| {
         for sql in ["BEGIN", "SAVEPOINT a", sql, "RELEASE a", "COMMIT"] {
             acknowledged(sql, &c.query(sql));
         }
     }),
     ("a savepoint rolled back behind it", |c, sql| {
-        for sql in ["BEGIN", sql, "SAVEPOINT a", "INSERT INTO owner VALUES (50, 'no')", "ROLLBACK TO a", "COMMIT"] {
+        for sql in [
+            "BEGIN",
+            sql,
+            "SAVEPOINT a",
+            "INSERT INTO owner VALUES (50, 'no')",
+            "ROLLBACK TO a",
+            "COMMIT",
+        ] {
             acknowledged(sql, &c.query(sql));
         }
     }),
@@ -166,7 +275,9 @@ const WAYS: &[(&str, Way)] = &[
         }
     }),
     ("PREPARE and EXECUTE", |c, sql| {
-        let preparable = ["INSERT", "UPDATE", "DELETE", "SELECT", "WITH", "MERGE"].iter().any(|verb| sql.starts_with(verb));
+        let preparable = ["INSERT", "UPDATE", "DELETE", "SELECT", "WITH", "MERGE"]
+            .iter()
+            .any(|verb| sql.starts_with(verb));
         if preparable {
             for sql in [&format!("PREPARE w AS {sql}"), "EXECUTE w", "DEALLOCATE w"] {
                 acknowledged(sql, &c.query(sql));
@@ -180,7 +291,11 @@ const WAYS: &[(&str, Way)] = &[
 /// Every read of the set, through Larder and past it.
 fn compare(what: &str, reader: &mut Client, direct: &mut Client, reads: &[&str]) {
     for sql in reads {
-        assert_same(&format!("{what}: {sql}"), &direct.query(sql), &reader.query(sql));
+        assert_same(
+            &format!("{what}: {sql}"),
+            &direct.query(sql),
+            &reader.query(sql),
+        );
     }
 }
 
@@ -202,7 +317,12 @@ fn until_hit(reader: &mut Client, sql: &str) {
 
 fn every_write(database: &str, ways: &[(&str, Way)]) {
     let ground = Ground::new(database, SCHEMA);
-    let (mut writer, mut reader, mut other, mut direct) = (ground.through(), ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut other, mut direct) = (
+        ground.through(),
+        ground.through(),
+        ground.through(),
+        ground.direct(),
+    );
     for (how, way) in ways {
         for (sql, touched) in WRITES {
             let what = format!("{sql}, {how}");
@@ -213,7 +333,10 @@ fn every_write(database: &str, ways: &[(&str, Way)]) {
             // Straight after the acknowledgement, on a connection that has its hits and on another.
             let after = other.query(touched);
             assert_same(&what, &direct.query(touched), &after);
-            assert!(before != after || sql.starts_with("REFRESH"), "{what}: the write changes nothing, the test is wrong");
+            assert!(
+                before != after || sql.starts_with("REFRESH"),
+                "{what}: the write changes nothing, the test is wrong"
+            );
             compare(&what, &mut reader, &mut direct, READS);
             compare(&what, &mut writer, &mut direct, &[touched]);
             // And once more, now that the reads may be hits again.
@@ -247,7 +370,8 @@ fn p1_own_writes_with_savepoints_and_execute() {
 #[test]
 fn p1_own_writes_by_ddl_and_procedures() {
     let ground = Ground::new("writes_ddl", SCHEMA);
-    let (mut writer, mut reader, mut direct) = (ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut direct) =
+        (ground.through(), ground.through(), ground.direct());
     writer.ok(RESET);
     for sql in [
         "CALL commit_plain(40)",
@@ -270,7 +394,11 @@ fn p1_own_writes_by_ddl_and_procedures() {
         "DROP TABLE pet CASCADE",
         "ALTER TABLE owner RENAME TO keeper",
     ] {
-        let reads: Vec<_> = READS.iter().copied().filter(|read| direct.query(read).error().is_none()).collect();
+        let reads: Vec<_> = READS
+            .iter()
+            .copied()
+            .filter(|read| direct.query(read).error().is_none())
+            .collect();
         reads.iter().for_each(|read| until_hit(&mut reader, read));
         let answer = writer.query(sql);
         assert_eq!(answer.error(), None, "{sql}");
@@ -282,7 +410,8 @@ fn p1_own_writes_by_ddl_and_procedures() {
 #[test]
 fn p1_own_writes_by_copy() {
     let ground = Ground::new("writes_copy", SCHEMA);
-    let (mut writer, mut reader, mut direct) = (ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut direct) =
+        (ground.through(), ground.through(), ground.direct());
     let read = READS[0];
     let data = || Batch::new().copy_data(b"70\tcopied\n71\ttoo\n");
     let begin = |c: &mut Client| c.ok("BEGIN");
@@ -294,38 +423,92 @@ fn p1_own_writes_by_copy() {
         assert_same(what, &direct.query(read), &reader.query(read));
         assert_eq!(before != direct.query(read), writes, "{what}");
     };
-    check("simple", true, &|c| drop(c.run(Batch::new().query("COPY plain FROM STDIN").bytes(&data().0).copy_done())));
-    check("given up", false, &|c| drop(c.run(Batch::new().query("COPY plain FROM STDIN").bytes(&data().0).copy_fail("no"))));
-    check("wrong data", false, &|c| drop(c.run(Batch::new().query("COPY plain FROM STDIN").copy_data(b"x\ty\n").copy_done())));
+    check("simple", true, &|c| {
+        drop(
+            c.run(
+                Batch::new()
+                    .query("COPY plain FROM STDIN")
+                    .bytes(&data().0)
+                    .copy_done(),
+            ),
+        )
+    });
+    check("given up", false, &|c| {
+        drop(
+            c.run(
+                Batch::new()
+                    .query("COPY plain FROM STDIN")
+                    .bytes(&data().0)
+                    .copy_fail("no"),
+            ),
+        )
+    });
+    check("wrong data", false, &|c| {
+        drop(
+            c.run(
+                Batch::new()
+                    .query("COPY plain FROM STDIN")
+                    .copy_data(b"x\ty\n")
+                    .copy_done(),
+            ),
+        )
+    });
     check("extended", true, &|c| {
         c.send(Batch::new().unnamed("COPY plain FROM STDIN", &[]).sync());
         c.until(b'G');
         c.run(Batch::new().bytes(&data().0).copy_done().sync());
     });
     check("extended, everything at once", true, &|c| {
-        c.run(Batch::new().unnamed("COPY plain FROM STDIN", &[]).bytes(&data().0).copy_done().sync());
+        c.run(
+            Batch::new()
+                .unnamed("COPY plain FROM STDIN", &[])
+                .bytes(&data().0)
+                .copy_done()
+                .sync(),
+        );
     });
     check("in a transaction", true, &|c| {
         begin(c);
-        c.run(Batch::new().query("COPY plain FROM STDIN").bytes(&data().0).copy_done());
+        c.run(
+            Batch::new()
+                .query("COPY plain FROM STDIN")
+                .bytes(&data().0)
+                .copy_done(),
+        );
         c.ok("COMMIT");
     });
     check("in a transaction, rolled back", false, &|c| {
         begin(c);
-        c.run(Batch::new().query("COPY plain FROM STDIN").bytes(&data().0).copy_done());
+        c.run(
+            Batch::new()
+                .query("COPY plain FROM STDIN")
+                .bytes(&data().0)
+                .copy_done(),
+        );
         c.ok("ROLLBACK");
     });
     check("among other statements", true, &|c| {
-        c.run(Batch::new().query("SELECT 1; COPY plain FROM STDIN; SELECT 2").bytes(&data().0).copy_done());
+        c.run(
+            Batch::new()
+                .query("SELECT 1; COPY plain FROM STDIN; SELECT 2")
+                .bytes(&data().0)
+                .copy_done(),
+        );
     });
 }
 
 #[test]
 fn p1_own_writes_by_function_call() {
     let ground = Ground::new("writes_function", SCHEMA);
-    let (mut writer, mut reader, mut direct) = (ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut direct) =
+        (ground.through(), ground.through(), ground.direct());
     writer.ok(RESET);
-    let oid: u32 = direct.query("SELECT 'add_plain'::regproc::oid").value().unwrap().parse().unwrap();
+    let oid: u32 = direct
+        .query("SELECT 'add_plain'::regproc::oid")
+        .value()
+        .unwrap()
+        .parse()
+        .unwrap();
     until_hit(&mut reader, READS[0]);
     let answer = writer.run(Batch::new().function_call(oid, &[&80i32.to_be_bytes()]));
     assert_eq!(answer.tags(), "VZ");
@@ -336,10 +519,19 @@ fn p1_own_writes_by_function_call() {
 #[test]
 fn p1_own_writes_of_prepared_transactions() {
     let ground = Ground::new("writes_2pc", SCHEMA);
-    let (mut writer, mut reader, mut other, mut direct) = (ground.through(), ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut other, mut direct) = (
+        ground.through(),
+        ground.through(),
+        ground.through(),
+        ground.direct(),
+    );
     writer.ok(RESET);
     until_hit(&mut reader, READS[1]);
-    for sql in ["BEGIN", "UPDATE plain SET name = 'prepared' WHERE id = 1", "PREPARE TRANSACTION 'writes_2pc'"] {
+    for sql in [
+        "BEGIN",
+        "UPDATE plain SET name = 'prepared' WHERE id = 1",
+        "PREPARE TRANSACTION 'writes_2pc'",
+    ] {
         writer.ok(sql);
     }
     compare("prepared", &mut reader, &mut direct, READS);
@@ -351,7 +543,8 @@ fn p1_own_writes_of_prepared_transactions() {
 #[test]
 fn p1_cursors_write_too() {
     let ground = Ground::new("writes_cursor", SCHEMA);
-    let (mut writer, mut reader, mut direct) = (ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut direct) =
+        (ground.through(), ground.through(), ground.direct());
     writer.ok(RESET);
     until_hit(&mut reader, READS[1]);
     for sql in [
@@ -363,7 +556,10 @@ fn p1_cursors_write_too() {
     ] {
         writer.ok(sql);
     }
-    assert_eq!(reader.query(READS[1]).value().as_deref(), Some("under the cursor"));
+    assert_eq!(
+        reader.query(READS[1]).value().as_deref(),
+        Some("under the cursor")
+    );
     compare("cursor", &mut reader, &mut direct, READS);
 }
 
@@ -371,16 +567,37 @@ fn p1_cursors_write_too() {
 #[test]
 fn nothing_is_invalidated_by_a_rollback() {
     let ground = Ground::new("writes_rollback", SCHEMA);
-    let (mut writer, mut reader, mut direct) = (ground.through(), ground.through(), ground.direct());
+    let (mut writer, mut reader, mut direct) =
+        (ground.through(), ground.through(), ground.direct());
     writer.ok(RESET);
     let write = "UPDATE plain SET name = 'never' WHERE id = 1";
     let ways: &[(&str, &[&str])] = &[
         ("ROLLBACK", &["BEGIN", write, "ROLLBACK"]),
-        ("ABORT", &["BEGIN", write, "INSERT INTO owner VALUES (60, 'x')", "ABORT"]),
-        ("ROLLBACK TO", &["BEGIN", "SAVEPOINT a", write, "ROLLBACK TO a", "ROLLBACK"]),
-        ("COMMIT of a failed transaction", &["BEGIN", write, "SELECT 1/0", "COMMIT"]),
-        ("a failed statement", &["UPDATE plain SET id = 2 WHERE id = 1"]),
-        ("a failed message", &["UPDATE plain SET name = 'never' WHERE id = 1; SELECT 1/0"]),
+        (
+            "ABORT",
+            &[
+                "BEGIN",
+                write,
+                "INSERT INTO owner VALUES (60, 'x')",
+                "ABORT",
+            ],
+        ),
+        (
+            "ROLLBACK TO",
+            &["BEGIN", "SAVEPOINT a", write, "ROLLBACK TO a", "ROLLBACK"],
+        ),
+        (
+            "COMMIT of a failed transaction",
+            &["BEGIN", write, "SELECT 1/0", "COMMIT"],
+        ),
+        (
+            "a failed statement",
+            &["UPDATE plain SET id = 2 WHERE id = 1"],
+        ),
+        (
+            "a failed message",
+            &["UPDATE plain SET name = 'never' WHERE id = 1; SELECT 1/0"],
+        ),
     ];
     for (what, statements) in ways {
         until_hit(&mut reader, READS[1]);
@@ -388,7 +605,11 @@ fn nothing_is_invalidated_by_a_rollback() {
             writer.query(sql);
             if *sql != "ROLLBACK" && writer.status != b'I' {
                 reader.ok(READS[1]);
-                assert_eq!(reader.larder_last(), "hit", "{what}, after {sql}: uncommitted writes shut nobody out");
+                assert_eq!(
+                    reader.larder_last(),
+                    "hit",
+                    "{what}, after {sql}: uncommitted writes shut nobody out"
+                );
             }
         }
         assert_eq!(writer.status, b'I');
@@ -397,7 +618,12 @@ fn nothing_is_invalidated_by_a_rollback() {
     }
     // The implicit transaction of a pipeline that fails.
     until_hit(&mut reader, READS[1]);
-    writer.run(Batch::new().unnamed(write, &[]).unnamed("SELECT 1/0", &[]).sync());
+    writer.run(
+        Batch::new()
+            .unnamed(write, &[])
+            .unnamed("SELECT 1/0", &[])
+            .sync(),
+    );
     compare("a failed pipeline", &mut reader, &mut direct, &READS[1..2]);
 }
 
@@ -415,7 +641,11 @@ fn p9_a_lost_client_leaves_nothing_shut() {
     until_hit(&mut reader, READS[1]);
     // Without waiting for the answer of an autocommit write, too: PostgreSQL finishes it.
     let mut gone = ground.through();
-    gone.send(Batch::new().query("UPDATE plain SET name = 'finished' WHERE id = 1").terminate());
+    gone.send(
+        Batch::new()
+            .query("UPDATE plain SET name = 'finished' WHERE id = 1")
+            .terminate(),
+    );
     drop(gone);
     let deadline = Instant::now() + Duration::from_secs(20);
     while ground.direct().query(READS[1]).value().as_deref() != Some("finished") {
@@ -452,17 +682,28 @@ fn p9_a_write_whose_answer_is_lost_stays_shut() {
     }
     // Committed and visible, not acknowledged. Now the connection breaks.
     relay.set(Fault::CutAfter(Toward::Client, 0));
-    assert!(writer.closed(), "the client of a lost upstream is told or closed");
+    assert!(
+        writer.closed(),
+        "the client of a lost upstream is told or closed"
+    );
     relay.heal();
     let mut reader = through();
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let value = reader.query(READS[1]).value();
-        assert_eq!(value.as_deref(), Some("in doubt"), "the state before the lost COMMIT");
+        assert_eq!(
+            value.as_deref(),
+            Some("in doubt"),
+            "the state before the lost COMMIT"
+        );
         if reader.larder_last() == "hit" {
             break;
         }
-        assert!(Instant::now() < deadline, "the cache never opens again: {}", larder.log());
+        assert!(
+            Instant::now() < deadline,
+            "the cache never opens again: {}",
+            larder.log()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -479,10 +720,15 @@ fn p1_a_slow_read_does_not_survive_a_write() {
         let mut reader = ground.through();
         reader.send(Batch::new().query(slow));
         std::thread::sleep(Duration::from_millis(10));
-        writer.ok(&format!("UPDATE plain SET name = 'round {round}' WHERE id = 1"));
+        writer.ok(&format!(
+            "UPDATE plain SET name = 'round {round}' WHERE id = 1"
+        ));
         reader.until_ready();
         assert_eq!(reader.query(slow).value(), Some(format!("round {round}")));
-        assert_eq!(ground.through().query(slow).value(), Some(format!("round {round}")));
+        assert_eq!(
+            ground.through().query(slow).value(),
+            Some(format!("round {round}"))
+        );
     }
 }
 
@@ -498,12 +744,17 @@ fn p1_reads_during_a_commit_reach_the_database() {
     until_hit(&mut reader, READS[1]);
     relay.set(Fault::Delay(Duration::from_millis(150)));
     for round in 0..3 {
-        writer.send(Batch::new().query(&format!("UPDATE plain SET name = 'window {round}' WHERE id = 1")));
+        writer.send(Batch::new().query(&format!(
+            "UPDATE plain SET name = 'window {round}' WHERE id = 1"
+        )));
         std::thread::sleep(Duration::from_millis(60));
         // Either state is right now; what counts is that neither is kept as the other.
         reader.ok(READS[1]);
         assert_ne!(reader.larder_last(), "hit", "the window is open");
         writer.until_ready();
-        assert_eq!(reader.query(READS[1]).value(), Some(format!("window {round}")));
+        assert_eq!(
+            reader.query(READS[1]).value(),
+            Some(format!("window {round}"))
+        );
     }
 }

@@ -71,13 +71,20 @@ impl Relay {
         });
         let for_thread = Arc::clone(&shared);
         let handle = thread::spawn(move || accept(listener, port, target, &for_thread));
-        Self { port, shared, listener: Some(handle) }
+        Self {
+            port,
+            shared,
+            listener: Some(handle),
+        }
     }
 
     /// From now on this goes wrong.
     pub fn set(&self, fault: Fault) {
         let mut current = self.shared.fault.lock().unwrap();
-        self.shared.passed.iter().for_each(|p| p.store(0, Ordering::SeqCst));
+        self.shared
+            .passed
+            .iter()
+            .for_each(|p| p.store(0, Ordering::SeqCst));
         *current = (fault, current.1 + 1);
         drop(current);
         thread::sleep(TICK * 3);
@@ -119,7 +126,9 @@ impl Shared {
 }
 
 fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
-    listener.set_nonblocking(true).expect("a non-blocking listener");
+    listener
+        .set_nonblocking(true)
+        .expect("a non-blocking listener");
     let mut listener = Some(listener);
     while !shared.stopped() {
         let (fault, _) = shared.fault();
@@ -148,7 +157,10 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
 }
 
 fn pump(toward: Toward, from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>) {
-    let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+    let (from, to) = (
+        from.try_clone().expect("a socket"),
+        to.try_clone().expect("a socket"),
+    );
     let _ = from.set_nonblocking(false);
     let _ = from.set_read_timeout(Some(TICK));
     let _ = to.set_nodelay(true);

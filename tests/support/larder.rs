@@ -56,12 +56,17 @@ impl Setup {
     /// Larder in front of `upstream` (a URL), with a TTL no test outlives.
     pub fn new(upstream: &str) -> Self {
         let environment = vec![("LARDER_CACHE__TTL".into(), "30m".into())];
-        Self { upstream: upstream.into(), environment, arguments: Vec::new() }
+        Self {
+            upstream: upstream.into(),
+            environment,
+            arguments: Vec::new(),
+        }
     }
 
     /// A configuration key by its environment variable, `LARDER_` not included: `("CACHE__MODE", "off")`.
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        self.environment.push((format!("LARDER_{key}"), value.into()));
+        self.environment
+            .push((format!("LARDER_{key}"), value.into()));
         self
     }
 
@@ -79,8 +84,15 @@ impl Setup {
     pub fn command(&self, port: u16, admin: u16) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
         command.arg("serve").args(["--upstream", &self.upstream]);
-        command.args(["--listen", &format!("127.0.0.1:{port}"), "--admin", &format!("127.0.0.1:{admin}")]);
-        command.args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
+        command.args([
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--admin",
+            &format!("127.0.0.1:{admin}"),
+        ]);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).process_group(0);
         command
     }
@@ -90,7 +102,13 @@ impl Setup {
         let (port, admin) = (free_port(), free_port());
         let log = std::env::temp_dir().join(format!("larder-{}-{port}.log", std::process::id()));
         let child = launch(&self, port, admin, &log);
-        let larder = Larder { port, admin, setup: self, log, child };
+        let larder = Larder {
+            port,
+            admin,
+            setup: self,
+            log,
+            child,
+        };
         at_exit(&format!("rm -f '{}'", larder.log.display()));
         larder.wait_ready();
         larder
@@ -98,7 +116,11 @@ impl Setup {
 }
 
 fn launch(setup: &Setup, port: u16, admin: u16, log: &Path) -> Child {
-    let out = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
+    let out = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("a log file");
     let mut command = setup.command(port, admin);
     command.stdout(out.try_clone().expect("a file")).stderr(out);
     let child = command.spawn().expect("the larder binary");
@@ -121,7 +143,11 @@ impl Larder {
     fn wait_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.http("/ready").is_none_or(|(status, _)| status != 200) {
-            assert!(Instant::now() < deadline, "larder is not ready; its log:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "larder is not ready; its log:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -142,7 +168,9 @@ impl Larder {
 
     /// Sends a signal by name (`TERM`, `INT`, `KILL`).
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status();
         assert!(status.expect("kill").success());
     }
 
@@ -181,15 +209,30 @@ impl Larder {
     /// GET on the admin listener: status and body.
     pub fn http(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n").ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        Some((status, if chunked { dechunked(body) } else { body.to_owned() }))
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("transfer-encoding: chunked");
+        Some((
+            status,
+            if chunked {
+                dechunked(body)
+            } else {
+                body.to_owned()
+            },
+        ))
     }
 
     /// The whole exposition.
@@ -204,10 +247,14 @@ impl Larder {
         let wanted: Vec<_> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
         let exposition = self.metrics();
         let of_name = exposition.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
         });
-        let of_labels = of_name.filter(|line| wanted.iter().all(|label| line.contains(label.as_str())));
-        of_labels.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        let of_labels =
+            of_name.filter(|line| wanted.iter().all(|label| line.contains(label.as_str())));
+        of_labels
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Queries counted with an outcome.
@@ -217,9 +264,18 @@ impl Larder {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process");
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS");
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("a running process");
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 1024
     }
 
     /// Waits until `sql` hits for this login: the catalog is loaded and nothing shuts the cache.
@@ -233,7 +289,11 @@ impl Larder {
                 return;
             }
             let failed = answer.error();
-            assert!(Instant::now() < deadline, "{sql}: never a hit, last: {last}, error: {failed:?}\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "{sql}: never a hit, last: {last}, error: {failed:?}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -245,7 +305,10 @@ impl Drop for Larder {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<_> = log.lines().rev().take(40).collect();
-            eprintln!("larder's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            eprintln!(
+                "larder's log ends:\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
         }
         let _ = std::fs::remove_file(&self.log);
     }
@@ -254,7 +317,9 @@ impl Drop for Larder {
 fn dechunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            break;
+        };
         if size == 0 || rest.len() < size {
             break;
         }

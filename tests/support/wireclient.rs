@@ -58,7 +58,10 @@ impl Answered for [Frame] {
     }
 
     fn rows(&self) -> Vec<Vec<Option<String>>> {
-        self.iter().filter(|f| f.tag == b'D').map(|f| columns(&f.body)).collect()
+        self.iter()
+            .filter(|f| f.tag == b'D')
+            .map(|f| columns(&f.body))
+            .collect()
     }
 
     fn value(&self) -> Option<String> {
@@ -66,15 +69,22 @@ impl Answered for [Frame] {
     }
 
     fn sqlstate(&self) -> Option<String> {
-        self.iter().find(|f| f.tag == b'E').and_then(|f| field(&f.body, b'C'))
+        self.iter()
+            .find(|f| f.tag == b'E')
+            .and_then(|f| field(&f.body, b'C'))
     }
 
     fn error(&self) -> Option<String> {
-        self.iter().find(|f| f.tag == b'E').and_then(|f| field(&f.body, b'M'))
+        self.iter()
+            .find(|f| f.tag == b'E')
+            .and_then(|f| field(&f.body, b'M'))
     }
 
     fn complete(&self) -> Vec<String> {
-        self.iter().filter(|f| f.tag == b'C').map(|f| cstr(&f.body)).collect()
+        self.iter()
+            .filter(|f| f.tag == b'C')
+            .map(|f| cstr(&f.body))
+            .collect()
     }
 }
 
@@ -85,7 +95,9 @@ fn cstr(bytes: &[u8]) -> String {
 
 /// One field of an ErrorResponse or NoticeResponse.
 pub fn field(body: &[u8], wanted: u8) -> Option<String> {
-    body.split(|b| *b == 0).find(|f| f.first() == Some(&wanted)).map(|f| String::from_utf8_lossy(&f[1..]).into_owned())
+    body.split(|b| *b == 0)
+        .find(|f| f.first() == Some(&wanted))
+        .map(|f| String::from_utf8_lossy(&f[1..]).into_owned())
 }
 
 fn columns(body: &[u8]) -> Vec<Option<String>> {
@@ -126,7 +138,8 @@ impl Batch {
     /// Any message at all.
     pub fn raw(mut self, tag: u8, body: &[u8]) -> Self {
         self.0.push(tag);
-        self.0.extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
+        self.0
+            .extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
         self.0.extend_from_slice(body);
         self
     }
@@ -144,7 +157,9 @@ impl Batch {
     pub fn parse(self, name: &str, sql: &str, types: &[u32]) -> Self {
         let mut body = [z(name), z(sql)].concat();
         body.extend_from_slice(&(types.len() as u16).to_be_bytes());
-        types.iter().for_each(|t| body.extend_from_slice(&t.to_be_bytes()));
+        types
+            .iter()
+            .for_each(|t| body.extend_from_slice(&t.to_be_bytes()));
         self.raw(b'P', &body)
     }
 
@@ -152,7 +167,8 @@ impl Batch {
         let mut body = [z(bind.portal), z(bind.statement)].concat();
         let codes = |body: &mut Vec<u8>, list: &[i16]| {
             body.extend_from_slice(&(list.len() as u16).to_be_bytes());
-            list.iter().for_each(|f| body.extend_from_slice(&f.to_be_bytes()));
+            list.iter()
+                .for_each(|f| body.extend_from_slice(&f.to_be_bytes()));
         };
         codes(&mut body, bind.formats);
         body.extend_from_slice(&(bind.params.len() as u16).to_be_bytes());
@@ -172,7 +188,11 @@ impl Batch {
     /// Bind of text parameters, text results, unnamed portal.
     pub fn bind_text(self, statement: &str, params: &[&str]) -> Self {
         let params: Vec<_> = params.iter().map(|p| Some(p.as_bytes())).collect();
-        self.bind(Bind { statement, params: &params, ..Bind::default() })
+        self.bind(Bind {
+            statement,
+            params: &params,
+            ..Bind::default()
+        })
     }
 
     pub fn describe_statement(self, name: &str) -> Self {
@@ -234,7 +254,10 @@ impl Batch {
 
     /// Parse, Bind, Describe, Execute of the unnamed statement, without Sync.
     pub fn unnamed(self, sql: &str, params: &[&str]) -> Self {
-        self.parse("", sql, &[]).bind_text("", params).describe_portal("").execute("", 0)
+        self.parse("", sql, &[])
+            .bind_text("", params)
+            .describe_portal("")
+            .execute("", 0)
     }
 }
 
@@ -300,8 +323,16 @@ pub struct Login {
 impl Login {
     /// To 127.0.0.1 on `port`.
     pub fn new(port: u16, user: &str, database: &str) -> Self {
-        let parameters = vec![("user".into(), user.into()), ("database".into(), database.into())];
-        Self { port, socket: None, password: None, parameters }
+        let parameters = vec![
+            ("user".into(), user.into()),
+            ("database".into(), database.into()),
+        ];
+        Self {
+            port,
+            socket: None,
+            password: None,
+            parameters,
+        }
     }
 
     /// The same over another port.
@@ -362,12 +393,16 @@ impl Login {
 
     /// Connects and authenticates.
     pub fn connect(&self) -> Client {
-        self.try_connect().unwrap_or_else(|t| panic!("cannot connect: {t:?}"))
+        self.try_connect()
+            .unwrap_or_else(|t| panic!("cannot connect: {t:?}"))
     }
 }
 
 fn closed(error: &io::Error) -> Frame {
-    Frame { tag: b'!', body: error.to_string().into_bytes() }
+    Frame {
+        tag: b'!',
+        body: error.to_string().into_bytes(),
+    }
 }
 
 /// One connection.
@@ -390,7 +425,15 @@ impl Client {
     pub fn over(sock: Sock) -> Self {
         sock.timeout(PATIENCE).expect("a timeout above zero");
         let parameters = BTreeMap::new();
-        Self { sock, buffer: Vec::new(), at: 0, parameters, key: (0, 0), greeting: Vec::new(), status: 0 }
+        Self {
+            sock,
+            buffer: Vec::new(),
+            at: 0,
+            parameters,
+            key: (0, 0),
+            greeting: Vec::new(),
+            status: 0,
+        }
     }
 
     fn authenticate(&mut self, login: &Login) -> Result<(), Transcript> {
@@ -409,15 +452,28 @@ impl Client {
         }
     }
 
-    fn answer_challenge(&mut self, body: &[u8], user: &str, password: &str, scram: &mut Option<sasl::ScramSha256>) {
+    fn answer_challenge(
+        &mut self,
+        body: &[u8],
+        user: &str,
+        password: &str,
+        scram: &mut Option<sasl::ScramSha256>,
+    ) {
         match u32::from_be_bytes(body[..4].try_into().unwrap()) {
             3 => self.send(Batch::new().raw(b'p', &z(password))),
             5 => {
-                let hash = md5_hash(user.as_bytes(), password.as_bytes(), body[4..8].try_into().unwrap());
+                let hash = md5_hash(
+                    user.as_bytes(),
+                    password.as_bytes(),
+                    body[4..8].try_into().unwrap(),
+                );
                 self.send(Batch::new().raw(b'p', &z(&hash)));
             }
             10 => {
-                let exchange = sasl::ScramSha256::new(password.as_bytes(), sasl::ChannelBinding::unsupported());
+                let exchange = sasl::ScramSha256::new(
+                    password.as_bytes(),
+                    sasl::ChannelBinding::unsupported(),
+                );
                 let first = exchange.message().to_vec();
                 let mut message = z(sasl::SCRAM_SHA_256);
                 message.extend_from_slice(&(first.len() as i32).to_be_bytes());
@@ -431,7 +487,11 @@ impl Client {
                 let message = exchange.message().to_vec();
                 self.send(Batch::new().raw(b'p', &message));
             }
-            12 => scram.as_mut().expect("SASLFinal after SASL").finish(&body[4..]).expect("the server knows the password"),
+            12 => scram
+                .as_mut()
+                .expect("SASLFinal after SASL")
+                .finish(&body[4..])
+                .expect("the server knows the password"),
             _ => {}
         }
     }
@@ -449,7 +509,10 @@ impl Client {
             if have.len() >= 5 {
                 let len = i32::from_be_bytes(have[1..5].try_into().unwrap()) as usize;
                 if have.len() > len {
-                    let frame = Frame { tag: have[0], body: have[5..=len].to_vec() };
+                    let frame = Frame {
+                        tag: have[0],
+                        body: have[5..=len].to_vec(),
+                    };
                     self.at += len + 1;
                     self.note(&frame);
                     return Ok(frame);
@@ -475,12 +538,19 @@ impl Client {
         match frame.tag {
             b'Z' => self.status = frame.body[0],
             b'K' => {
-                let word = |at: usize| u32::from_be_bytes(frame.body[at..at + 4].try_into().unwrap());
+                let word =
+                    |at: usize| u32::from_be_bytes(frame.body[at..at + 4].try_into().unwrap());
                 self.key = (word(0), word(4));
             }
             b'S' => {
-                let mut parts = frame.body.split(|b| *b == 0).map(|p| String::from_utf8_lossy(p).into_owned());
-                let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let mut parts = frame
+                    .body
+                    .split(|b| *b == 0)
+                    .map(|p| String::from_utf8_lossy(p).into_owned());
+                let (name, value) = (
+                    parts.next().unwrap_or_default(),
+                    parts.next().unwrap_or_default(),
+                );
                 self.parameters.insert(name, value);
             }
             _ => {}
@@ -547,7 +617,9 @@ impl Client {
     /// The word of `SHOW larder.last`.
     pub fn larder_last(&mut self) -> String {
         let transcript = self.query("SHOW larder.last");
-        transcript.value().unwrap_or_else(|| panic!("SHOW larder.last: {transcript:?}"))
+        transcript
+            .value()
+            .unwrap_or_else(|| panic!("SHOW larder.last: {transcript:?}"))
     }
 
     /// Whether the other side has closed, after whatever it still says.
@@ -555,7 +627,12 @@ impl Client {
         loop {
             match self.try_frame() {
                 Ok(_) => {}
-                Err(e) => return !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+                Err(e) => {
+                    return !matches!(
+                        e.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    );
+                }
             }
         }
     }
@@ -591,7 +668,9 @@ pub fn cancel(port: u16, key: (u32, u32)) {
     packet.extend_from_slice(&key.0.to_be_bytes());
     packet.extend_from_slice(&key.1.to_be_bytes());
     stream.write_all(&packet).expect("the cancel request");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout above zero");
     let _ = stream.read(&mut [0u8; 1]);
 }
 
@@ -607,7 +686,10 @@ pub fn normalised(mut transcript: Transcript) -> Transcript {
     }
     let mut at = 0;
     while at < transcript.len() {
-        let run = transcript[at..].iter().take_while(|f| f.tag == b'S').count();
+        let run = transcript[at..]
+            .iter()
+            .take_while(|f| f.tag == b'S')
+            .count();
         transcript[at..at + run].sort_by(|a, b| a.body.cmp(&b.body));
         at += run.max(1);
     }
