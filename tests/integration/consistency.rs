@@ -56,7 +56,7 @@ fn write(client: &mut Client, id: usize, version: u64, way: u64) -> bool {
     match way % 7 {
         0 => done(&client.query(&both)),
         1 => done(&client.extended(&both, &[])),
-        2 => [&*"BEGIN", &a, &b, "COMMIT"]
+        2 => ["BEGIN", &a, &b, "COMMIT"]
             .iter()
             .all(|sql| done(&client.query(sql))),
         3 => done(

@@ -185,11 +185,9 @@ fn carry(toward: Toward, mut from: &TcpStream, mut to: &TcpStream, shared: &Shar
                 thread::sleep(TICK);
                 continue;
             }
-            Fault::Garbage(bytes) if toward == Toward::Client => {
-                if spoken != Some(epoch) {
-                    let _ = to.write_all(bytes);
-                    spoken = Some(epoch);
-                }
+            Fault::Garbage(bytes) if toward == Toward::Client && spoken != Some(epoch) => {
+                let _ = to.write_all(bytes);
+                spoken = Some(epoch);
             }
             _ => {}
         }

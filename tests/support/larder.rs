@@ -29,7 +29,7 @@ pub fn free_port() -> u16 {
 
 /// Runs shell lines when this process ends, however it ends: the other end of its standard input is ours.
 pub fn at_exit(line: &str) {
-    static REAPER: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
+    static REAPER: LazyLock<Mutex<(Child, ChildStdin)>> = LazyLock::new(|| {
         let script = "all=; while IFS= read -r line; do all=\"$all$line\n\"; done; eval \"$all\"";
         let mut child = Command::new("/bin/sh")
             .args(["-c", script])
@@ -39,9 +39,10 @@ pub fn at_exit(line: &str) {
             .process_group(0)
             .spawn()
             .expect("/bin/sh");
-        Mutex::new(child.stdin.take().expect("a pipe"))
+        let stdin = child.stdin.take().expect("a pipe");
+        Mutex::new((child, stdin))
     });
-    writeln!(REAPER.lock().unwrap(), "{line}").expect("the reaper reads");
+    writeln!(REAPER.lock().unwrap().1, "{line}").expect("the reaper reads");
 }
 
 /// What to start.
@@ -93,7 +94,7 @@ impl Setup {
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::null()).process_group(0);
+        command.current_dir("/").stdin(Stdio::null()).process_group(0);
         command
     }
 
