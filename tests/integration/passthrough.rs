@@ -978,9 +978,9 @@ fn p7_authentication_is_the_upstreams() {
 fn p7_unix_socket() {
     let directory = std::env::temp_dir().join(format!("larder-socket-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(".s.PGSQL.6432");
     {
-        let ground = Ground::with("pass_unix", SCHEMA, |setup| setup.socket(&path));
+        let ground = Ground::with("pass_unix", SCHEMA, |setup| setup.socket(&directory));
+        let path = directory.join(format!(".s.PGSQL.{}", ground.larder.port));
         let login = ground.login().socket(&path);
         let mut client = login.connect();
         let expected = ground

@@ -76,9 +76,10 @@ impl Setup {
         self
     }
 
-    /// Listens on a Unix socket too.
-    pub fn socket(self, path: &Path) -> Self {
-        self.set("LISTEN__UNIX", &path.display().to_string())
+    /// Listens on a Unix socket in this directory too.
+    pub fn socket(self, directory: &Path) -> Self {
+        self.argument("--listen")
+            .argument(&directory.display().to_string())
     }
 
     /// The command, not started.
@@ -94,7 +95,10 @@ impl Setup {
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(k, v)| (k, v)));
-        command.current_dir("/").stdin(Stdio::null()).process_group(0);
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .process_group(0);
         command
     }
 
