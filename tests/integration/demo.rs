@@ -27,7 +27,7 @@ fn the_demo_runs_and_leaves_nothing_behind() {
         .env("DEMO_SECONDS", "1")
         .env("DEMO_SCALE", "1")
         .env("TMPDIR", &scratch)
-        .env("LARDER_BIN", env!("CARGO_BIN_EXE_larder"))
+        .env("DEMO_LARDER", env!("CARGO_BIN_EXE_larder"))
         .output()
         .expect("bash");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

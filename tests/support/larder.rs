@@ -85,6 +85,9 @@ impl Setup {
     /// The command, not started.
     pub fn command(&self, port: u16, admin: u16) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LARDER_")) {
+            command.env_remove(name);
+        }
         command.arg("serve").args(["--upstream", &self.upstream]);
         command.args([
             "--listen",
