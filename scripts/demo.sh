@@ -17,6 +17,9 @@ bin=$(pg_bindir)
 [ -n "$bin" ] || { scripts/deps.sh; . scripts/lib.sh; bin=$(pg_bindir); }
 [ -n "$bin" ] || die "PostgreSQL's server programs are missing: make deps"
 
+psql=$bin/psql
+[ -x "$psql" ] || psql=psql
+
 # Larder refuses variables of its own prefix that it does not know.
 unset LARDER_TEST_PG_BINDIR
 
@@ -62,7 +65,7 @@ set -m
 pg_pid=$!
 direct="postgres://demo@127.0.0.1:$pg_port/postgres"
 for _ in $(seq 300); do
-    "$bin/psql" -qAtc 'SELECT 1' "$direct" >/dev/null 2>&1 && break
+    "$psql" -qAtc 'SELECT 1' "$direct" >/dev/null 2>&1 && break
     kill -0 "$pg_pid" 2>/dev/null || die "$(cat "$work/pg.log")"
     sleep 0.1
 done
@@ -86,13 +89,13 @@ metric() {
     tr -d '\r' <&3 | awk -v name="$1" 'index($0, name) == 1 { sum += $NF } END { printf "%d\n", sum }'
     exec 3<&-
 }
-sql() { "$bin/psql" -qAt "$1" -c "$2"; }
+sql() { "$psql" -qAt "$1" -c "$2"; }
 
 # The first load of the catalog.
 warm="SELECT abalance FROM pgbench_accounts WHERE aid = 1"
 ready=
 for _ in $(seq 200); do
-    [ "$(printf '%s;\nSHOW larder.last;\n' "$warm" | "$bin/psql" -qAt "$through" | tail -n 1)" = hit ] && ready=1 && break
+    [ "$(printf '%s;\nSHOW larder.last;\n' "$warm" | "$psql" -qAt "$through" 2>/dev/null | tail -n 1)" = hit ] && ready=1 && break
     sleep 0.05
 done
 [ -n "$ready" ] || die "A read that should be a hit never is one. $(tail -n 5 "$work/larder.log")"
@@ -159,7 +162,7 @@ sql "$through" "$read" >/dev/null
 before=$(sql "$through" "$read")
 new=$((before + 1000))
 answer=$(printf '%s;\nSHOW larder.last;\nUPDATE pgbench_accounts SET abalance = %s WHERE aid = 42;\n%s;\nSHOW larder.last;\n%s;\nSHOW larder.last;\n' \
-    "$read" "$new" "$read" "$read" | "$bin/psql" -qAt "$through" | paste -sd' ')
+    "$read" "$new" "$read" "$read" | "$psql" -qAt "$through" | paste -sd' ')
 read -r a how_a b how_b c how_c <<<"$answer"
 say "  before  $a ($how_a)"
 say "  after   $b ($how_b), again $c ($how_c)"

@@ -16,7 +16,6 @@ have c++ || missing+=(g++)
 have make || missing+=(make)
 have cmake || missing+=(cmake)
 has_libclang || missing+=(libclang-dev)
-# bindgen needs clang's own headers (stddef.h), which come with libclang-common.
 [ -n "$(pg_bindir)" ] || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
 have promtool || missing+=(prometheus)
@@ -59,13 +58,14 @@ done
 
 # What the shell and make need to find it all.
 usr=$deps/root/usr
-libraries=$(find "$usr/lib" "$deps/root/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
-clang=$(find "$usr/lib" -name 'libclang*.so*' -printf '%h\n' 2>/dev/null | head -n 1)
-builtin=$(find "$usr/lib" -path '*clang*/include/stddef.h' -printf '%h\n' 2>/dev/null | head -n 1)
-postgres=$(printf '%s\n' "$usr"/lib/postgresql/*/bin | sort -rV | head -n 1)
+places() { find "$usr" "$deps/root/lib" "$@" -printf '%h\n' 2>/dev/null | sort -u || true; }
+libraries=$(places -name '*.so*' -not -path '*/postgresql/*' | paste -sd:)
+clang=$(places -name 'libclang*.so*' | head -n 1)
+builtin=$(places -path '*clang*/include/stddef.h' | head -n 1)
+postgres=$(compgen -G "$usr/lib/postgresql/*/bin" | sort -rV | head -n 1 || true)
 {
-    printf 'export PATH="%s:%s:$PATH"\n' "$usr/bin" "$postgres"
-    printf 'export LD_LIBRARY_PATH="%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n' "$libraries"
+    printf 'export PATH="%s%s:$PATH"\n' "$usr/bin" "${postgres:+:$postgres}"
+    [ -z "$libraries" ] || printf 'export LD_LIBRARY_PATH="%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n' "$libraries"
     [ -z "$clang" ] || printf 'export LIBCLANG_PATH="%s"\n' "$clang"
     [ -z "$builtin" ] || printf 'export BINDGEN_EXTRA_CLANG_ARGS="-isystem %s"\n' "$builtin"
 } >"$deps/env"
