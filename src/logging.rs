@@ -7,6 +7,10 @@ use crate::config::{Log, LogFormat, LogLevel};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
+/// The host's own lines tell of its workings, not of ours ("SIGINT received" after every SIGTERM), and its HTTP calls it
+/// an error when a scraper hangs up.
+const HOST: &str = "pingora_core=warn,pingora_core::apps=off,pingora_runtime=warn";
+
 /// Starts logging; later calls change nothing.
 pub fn start(log: &Log) {
     let (filter, complaint) = filter(log.level);
@@ -46,13 +50,13 @@ fn filter(level: LogLevel) -> (EnvFilter, Option<String>) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    // The host's own lines tell of its workings, not of ours ("SIGINT received" after every SIGTERM).
-    let ours = EnvFilter::new(format!("{level},pingora_core=warn,pingora_runtime=warn"));
+    let ours = format!("{level},{HOST}");
     match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(text) if !text.is_empty() => match EnvFilter::try_new(&text) {
+        // Behind ours, so that it wins where it names the same, and need not repeat the rest.
+        Ok(text) if !text.is_empty() => match EnvFilter::try_new(format!("{ours},{text}")) {
             Ok(filter) => (filter, None),
-            Err(e) => (ours, Some(e.to_string())),
+            Err(e) => (EnvFilter::new(ours), Some(e.to_string())),
         },
-        _ => (ours, None),
+        _ => (EnvFilter::new(ours), None),
     }
 }

@@ -33,11 +33,28 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => return misread(&error),
+        // --help and --version.
+        Err(error) => error.exit(),
+    };
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&arguments.flags),
         Command::Health => health(&arguments.flags),
     }
+}
+
+/// Says what is wrong with the command line, without the connection strings in it: clap quotes what it did not expect.
+fn misread(error: &clap::Error) -> ExitCode {
+    let mut text = error.render().to_string();
+    for argument in std::env::args().skip(1) {
+        if let Some(at) = argument.find("postgres") {
+            text = text.replace(&argument[at..], "postgres://***");
+        }
+    }
+    eprint!("{text}");
+    ExitCode::from(MISUSED)
 }
 
 fn serve(flags: &Flags) -> ExitCode {

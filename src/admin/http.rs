@@ -31,6 +31,9 @@ const VISIT: Duration = Duration::from_secs(60);
 /// How long a probe waits for its answer.
 const PROBE: Duration = Duration::from_secs(2);
 
+/// The largest answer that a probe reads.
+const LARGEST: u64 = 64 << 10;
+
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
@@ -201,9 +204,10 @@ fn ask(host: &str, port: u16) -> std::io::Result<String> {
                 stream.write_all(
                     b"GET /ready HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n",
                 )?;
-                let mut answer = vec![0; 64];
-                let n = stream.read(&mut answer)?;
-                return Ok(String::from_utf8_lossy(&answer[..n]).into_owned());
+                // To the end: hanging up on an answer looks like a fault to the other side.
+                let mut answer = Vec::new();
+                stream.take(LARGEST).read_to_end(&mut answer)?;
+                return Ok(String::from_utf8_lossy(&answer).into_owned());
             }
             Err(e) => last = e,
         }

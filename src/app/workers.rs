@@ -13,9 +13,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::mpsc;
 
 /// A parse of deeply nested text may use a deep stack; it is only mapped when used.
@@ -82,7 +82,7 @@ impl Drop for Ticket {
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, and returns when all of them run.
     pub fn start(
         count: usize,
         metrics: Arc<Metrics>,
@@ -91,38 +91,32 @@ impl Workers {
     ) -> io::Result<Workers> {
         let mut threads = Vec::with_capacity(count);
         let mut seats = Vec::with_capacity(count);
+        let (started, starts) = std::sync::mpsc::channel();
         for thread in 0..count {
-            let runtime = || {
-                Builder::new_current_thread()
-                    .enable_all()
-                    .build_local(LocalOptions::default())
-            };
-            // Tried here, where it can still stop the start: too few file descriptors, for one.
-            drop(runtime()?);
             let recorder = metrics
                 .recorder(thread)
                 .ok_or_else(|| io::Error::other("a thread's recorder is taken"))?;
-            let (seat, make) = (
-                Seat {
-                    thread,
-                    recorder,
-                    drain: drain.clone(),
-                },
-                make.clone(),
-            );
-            let (door, arrivals) = mpsc::unbounded_channel();
-            let live = Arc::new(AtomicUsize::new(0));
-            seats.push(Place { live, door });
-            let body = move || match runtime() {
-                Ok(runtime) => work(&runtime, seat, arrivals, &make),
-                Err(error) => tracing::error!(%error, thread, "a thread could not start"),
+            let seat = Seat {
+                thread,
+                recorder,
+                drain: drain.clone(),
             };
-            threads.push(
-                std::thread::Builder::new()
-                    .name(format!("larder-{thread}"))
-                    .stack_size(STACK)
-                    .spawn(body)?,
-            );
+            let (make, started) = (make.clone(), started.clone());
+            let (door, arrivals) = mpsc::unbounded_channel();
+            seats.push(Place {
+                live: Arc::default(),
+                door,
+            });
+            let body = move || work(seat, arrivals, &make, &started);
+            let builder = Builder::new().name(format!("larder-{thread}"));
+            threads.push(builder.stack_size(STACK).spawn(body)?);
+        }
+        drop(started);
+        // A thread that could not start says so; one that died in its handler's making says nothing.
+        for _ in 0..count {
+            starts
+                .recv()
+                .unwrap_or_else(|_| Err(io::Error::other("a thread ended before it served")))?;
         }
         let places = Places {
             seats: seats.into(),
@@ -165,33 +159,42 @@ impl Places {
 }
 
 fn work(
-    runtime: &LocalRuntime,
     seat: Seat,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     make: &MakeHandler,
+    started: &std::sync::mpsc::Sender<io::Result<()>>,
 ) {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    let drain = seat.drain.clone();
     runtime.block_on(async move {
-        let drain = seat.drain.clone();
         let handler = make(seat);
-        let serving = async {
-            while let Some(Arrival { accepted, ticket }) = arrivals.recv().await {
-                match accepted.into_stream() {
-                    Ok(stream) => {
-                        let session = handler(stream);
-                        tokio::task::spawn_local(async move {
-                            let _ticket = ticket;
-                            session.await;
-                        });
-                    }
-                    Err(error) => tracing::debug!(%error, "a client was gone before it was served"),
-                }
-            }
-        };
+        let _ = started.send(Ok(()));
         tokio::select! {
-            () = serving => {}
+            () = serve(&mut arrivals, &handler) => {}
             () = drain.reached(Phase::Stopping) => {
                 let _ = tokio::time::timeout(FAREWELL, drain.emptied()).await;
             }
         }
     });
+}
+
+async fn serve(arrivals: &mut mpsc::UnboundedReceiver<Arrival>, handler: &Handler) {
+    while let Some(Arrival { accepted, ticket }) = arrivals.recv().await {
+        match accepted.into_stream() {
+            Ok(stream) => {
+                let session = handler(stream);
+                tokio::task::spawn_local(async move {
+                    let _ticket = ticket;
+                    session.await;
+                });
+            }
+            Err(error) => tracing::debug!(%error, "a client was gone before it was served"),
+        }
+    }
 }

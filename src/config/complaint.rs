@@ -74,6 +74,10 @@ fn line(error: &figment::Error) -> String {
             format!("{key}: `{value}` is not a value it takes; {hint}")
         }
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            let expected = match expected.strip_prefix("struct ") {
+                Some(_) => "a table",
+                None => expected.as_str(),
+            };
             format!("{key}: expected {expected}, found {}", kind_of(actual))
         }
         Kind::MissingField(field) => format!("{key}: `{field}` is missing"),

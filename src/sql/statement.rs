@@ -1,12 +1,15 @@
 //! Statements by kind, as far as the text alone tells.
 
-use super::verdict::Query;
+use super::query::Query;
+use crate::why::Why;
 
 /// One message's text, analysed without a catalog.
 #[derive(Debug)]
 pub struct Analysis {
-    /// The text without comments and insignificant white space: the text's part of the key.
+    /// The text without comments and insignificant white space: the text's part of the key. Empty if refused.
     pub canonical: Box<str>,
+    /// `TooLong` or `Unparsable`: the text was not analysed and is one `Opaque` statement.
+    pub refused: Option<Why>,
     /// In order; empty for an empty query.
     pub statements: Box<[Statement]>,
 }
@@ -48,6 +51,8 @@ pub enum Statement {
     RollbackPrepared,
     /// `SET TRANSACTION …`, `SET TRANSACTION SNAPSHOT` included (then `modes` is empty).
     SetTransaction(TransactionModes),
+    /// Changes the session in a way that the text does not tell (`SET name FROM CURRENT`): writes nothing.
+    Unfollowed,
     /// `SET [LOCAL] name = value`, `SET ROLE`, `SET SESSION AUTHORIZATION` (as `role`, `session_authorization`),
     /// `SET TIME ZONE`, `SET NAMES`, `SET SESSION CHARACTERISTICS` (as several), `SELECT set_config('…','…',…)`
     /// when that is all the statement does and both are literals (then `query` tells that rows come back).
@@ -81,6 +86,8 @@ pub enum Statement {
         cascade: bool,
     },
     RefreshMaterializedView(Name),
+    /// `CREATE TEMP TABLE … AS query`, `SELECT … INTO TEMP`: a temporary table, and what the query does.
+    TemporaryTableAs(Query),
     /// Raises the catalog and everything. CREATE TEMP TABLE too, with `temporary`.
     Ddl {
         temporary: bool,
