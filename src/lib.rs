@@ -24,5 +24,6 @@ pub mod metrics;
 pub mod net;
 pub mod session;
 pub mod sql;
+pub mod watch;
 pub mod why;
 pub mod wire;

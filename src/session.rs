@@ -39,7 +39,7 @@ mod writes;
 use pending::Pending;
 use settings::Settings;
 use statements::Statements;
-pub use thread::{Mode, Thread};
+pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
 
 /// Where a session's bytes go.
@@ -95,7 +95,6 @@ struct Flow {
 }
 
 /// One client and its upstream connection.
-#[derive(Debug)]
 pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
@@ -194,7 +193,7 @@ impl Session {
 
     fn count(&mut self, outcome: Outcome, why: Option<Why>) {
         self.last = (outcome, why);
-        self.thread.metrics.query(outcome, why);
+        self.thread.count(outcome, why);
     }
 }
 

@@ -407,22 +407,19 @@ impl Session {
             return;
         }
         let text = self.statements.portals.get(portal).cloned().flatten();
-        let mut fill = None;
+        let mut fill = false;
         match text {
             Some(text) => {
-                let how = How { types: &[], tail: None, describe: false, limit };
-                let mut pass = self.plan_portal(&text, how, io.now);
-                if portal.is_empty() {
-                    pass.fill = self.statements.bound_fill.take();
-                }
-                fill = pass.fill.is_some().then_some(());
+                let bound = if portal.is_empty() { self.statements.bound_fill.take() } else { None };
+                let pass = self.plan_portal(&text, bound, io.now);
+                fill = pass.fill.is_some();
                 self.prepare_upstream(&text, io);
                 self.account(&text, pass, io);
             }
             None => self.account_opaque(Why::Portal, io),
         }
         io.upstream.extend_from_slice(raw);
-        self.owe(Owed::Execute { fill: fill.is_some() });
+        self.owe(Owed::Execute { fill });
     }
 
     /// Executes the unnamed portal here if it lives here; else makes sure that the upstream has it.
@@ -477,9 +474,8 @@ impl Session {
     /// A hit, for the books.
     fn hit(&mut self, made: u64, cost: u32, io: &Io<'_>) {
         self.last = (Outcome::Hit, None);
-        self.transaction.hit = true;
-        self.thread.metrics.query(Outcome::Hit, None);
-        self.thread.metrics.hit(io.now.saturating_sub(made), u64::from(cost));
+        self.transaction.hit |= self.transaction.status() == b'T';
+        self.thread.hit(io.now.saturating_sub(made), u64::from(cost));
     }
 
     /// Sends bytes of ours to the client, behind everything that is owed.

@@ -106,6 +106,20 @@ impl Session {
         Err(pass)
     }
 
+    /// Decides about a portal that the upstream has; `bound`: the fill begun when it was bound.
+    pub(super) fn plan_portal(&mut self, text: &Rc<Text>, bound: Option<Fill>, now: Micros) -> Pass {
+        let context = self.settings.context(&self.thread.contexts);
+        let gate = match bound {
+            Some(_) => self.gate(),
+            None => self.gate().and(Err(Why::Portal)),
+        };
+        let mut pass = *self.pass(text, context);
+        let asked = Asked { context, text: b"", types: b"", tail: None };
+        self.judge(text, &asked, gate, &mut pass, now);
+        pass.fill = if pass.outcome == Outcome::Miss { bound } else { None };
+        pass
+    }
+
     /// What a text does, for its way upstream.
     fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
         let catalog = self.database.catalog();
@@ -121,6 +135,10 @@ impl Session {
     fn judge(&self, text: &Text, asked: &Asked<'_>, gate: Result<(), Why>, pass: &mut Pass, now: Micros) {
         if self.thread.mode == Mode::Off {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Off));
+            return;
+        }
+        if let Some(why) = text.analysis.refused {
+            (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }
         let writes = pass.effects.iter().any(|effect| effect.catalog || effect.writes != Default::default());

@@ -11,7 +11,7 @@ use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::version::Outcome;
-use crate::sql::statement::{Discard, Isolation, Statement, TransactionModes};
+use crate::sql::statement::{Discard, Statement, TransactionModes};
 
 impl Session {
     /// Ends the oldest segment with that transaction status.
@@ -30,7 +30,7 @@ impl Session {
         if segment.marks.own {
             self.settings.asked();
         } else {
-            self.thread.metrics.duration(segment.outcome, now.saturating_sub(segment.started));
+            self.thread.took(segment.outcome, now.saturating_sub(segment.started));
         }
         self.settle_settings(&segment, before, status);
         self.settle_statements(&segment);
@@ -162,5 +162,3 @@ fn controls_transaction(statement: &Statement) -> bool {
         Begin(_) | Commit { .. } | Rollback { .. } | Savepoint(_) | Release(_) | RollbackTo(_) | PrepareTransaction
     )
 }
-
-const _: fn(Isolation) = |_| {};

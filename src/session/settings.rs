@@ -108,6 +108,8 @@ pub struct Settings {
     /// BackendKeyData's process id.
     announced: Option<i32>,
     probed: Option<Probed>,
+    /// The backend did not answer the probe.
+    refused: bool,
     /// The probe was made before the client could set anything.
     pristine: bool,
     layer: Layer,
@@ -136,6 +138,7 @@ impl Settings {
             reported: BTreeMap::new(),
             announced: None,
             probed: None,
+            refused: false,
             pristine: true,
             layer: Layer::default(),
             journal: Vec::new(),
@@ -187,12 +190,18 @@ impl Settings {
 
     /// Whether the backend must be asked.
     pub fn unknown(&self) -> bool {
-        self.probed.is_none()
+        self.probed.is_none() && !self.refused
+    }
+
+    /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
+    pub fn asked(&mut self) {
+        self.refused = self.probed.is_none();
     }
 
     /// Something may have changed unseen.
     pub fn forget(&mut self) {
         self.probed = None;
+        self.refused = false;
         self.pristine = false;
         self.changed();
     }

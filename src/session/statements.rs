@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::text::Text;
+use crate::cache::fill::Fill;
 use crate::cache::version::Fresh;
 
 /// A prepared statement made by Parse.
@@ -48,8 +49,12 @@ pub struct Statements {
     unnamed: Option<Known>,
     /// The upstream has an unnamed statement that the client has none of any more.
     pub unnamed_left: bool,
-    /// `None`: what the upstream has.
+    /// The unnamed portal; `None`: what the upstream has.
     pub portal: Option<Portal>,
+    /// What the upstream's portals run, as far as followed.
+    pub portals: HashMap<Box<[u8]>, Option<Rc<Text>>>,
+    /// The fill of the unnamed portal, begun at its Bind.
+    pub bound_fill: Option<Fill>,
 }
 
 impl Statements {

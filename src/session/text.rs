@@ -35,9 +35,9 @@ impl Text {
         let own = sql.len() <= 64 && sql.to_ascii_lowercase().windows(11).any(|w| w == b"larder.last");
         let analysis = match std::str::from_utf8(sql) {
             Ok(text) if deep || own => analyse(text),
-            _ => Analysis::opaque(),
+            _ => Analysis::unseen(),
         };
-        let is_last = matches!(&*analysis.statements, [Statement::Show(name)] if &**name == "larder.last");
+        let is_last = matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
         let several = analysis.statements.len() > 1;
         let commits = analysis.statements.iter().any(|statement| match statement {
             Statement::Commit { .. } | Statement::PrepareTransaction | Statement::CommitPrepared => true,

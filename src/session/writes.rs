@@ -43,7 +43,7 @@ impl Session {
             segment.intents.push(Intent::open(&self.thread.ledger, &self.database, &opens));
         }
         self.count(outcome, why);
-        self.thread.metrics.upstream_query();
+        self.thread.upstream_query();
     }
 
     /// Accounts for something that is not looked into: it may write everything.
@@ -60,7 +60,7 @@ impl Session {
             segment.intents.push(Intent::open(&self.thread.ledger, &self.database, &all));
         }
         self.count(Outcome::Bypass, Some(why));
-        self.thread.metrics.upstream_query();
+        self.thread.upstream_query();
     }
 
     /// What becomes visible if a message with that write set runs now.
@@ -105,7 +105,6 @@ impl Session {
     }
 
     pub(super) fn close_intent(&self, intent: Intent, outcome: crate::cache::version::Outcome) {
-        let raised = intent.close(outcome);
-        self.thread.metrics.raised(raised.tables, raised.databases, raised.catalog);
+        self.thread.raised(intent.close(outcome));
     }
 }

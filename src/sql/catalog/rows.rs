@@ -135,11 +135,12 @@ pub struct Rule {
     pub action: Box<str>,
 }
 
-/// `pg_trigger`, enabled ones whose function is not built in (foreign keys' triggers are, their clones on
-/// partitions are marked internal although they are a user's).
+/// `pg_trigger`, enabled ones whose function is not built in: those of foreign keys are; those of a user that were
+/// cloned to a partition are marked internal although they are not.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     pub relation: Oid,
+    pub function: Oid,
 }
 
 /// `pg_constraint`, contype f.
