@@ -69,17 +69,36 @@ fn order(address: SocketAddr) {
     assert!(back == sent, "the relay changed the stream");
 }
 
-/// Prints the round trips as a table.
-pub fn run(delay_us: u64, rounds: usize) {
-    let echo = echo();
-    let mut relay = Relay::new(
-        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
-        echo,
-        delay_us,
-    )
-    .expect("relay");
-    let through = relay.address().expect("address");
+fn start(to: SocketAddr, delay: u64) -> SocketAddr {
+    let mut relay =
+        Relay::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0), to, delay).expect("relay");
+    let address = relay.address().expect("address");
     thread::spawn(move || relay.run());
+    address
+}
+
+fn median(mut times: Vec<u64>) -> u64 {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Nanoseconds each way that the relay takes beyond its delay, with one client.
+pub fn calibrate(delay_us: u64) -> u64 {
+    let (wanted, echo) = (delay_us * 1000, echo());
+    let mut trim = 0;
+    for _ in 0..2 {
+        let near = median(ping(echo, 1000, Duration::from_micros(2 * delay_us)));
+        let through = start(echo, wanted.saturating_sub(trim));
+        let far = median(ping(through, 1000, Duration::ZERO));
+        trim = (trim + far.saturating_sub(near) / 2).saturating_sub(wanted);
+    }
+    trim
+}
+
+/// Prints the round trips as a table.
+pub fn run(delay_us: u64, delay: u64, rounds: usize) {
+    let echo = echo();
+    let through = start(echo, delay);
     order(through);
     println!("| path | p50, µs | p90, µs | p99, µs | max, µs |\n|---|---:|---:|---:|---:|");
     let away = Duration::from_micros(2 * delay_us);

@@ -1,15 +1,15 @@
 //! A TCP relay that delays each direction by a fixed time, to put a server "0.5 ms away" on one machine.
 //!
-//! usage: relay --listen A:P --to A:P [--delay-us N]      N microseconds each way (default 250)
-//!        relay --check [--delay-us N] [--rounds N]       measures its own accuracy by ping-pong
+//! usage: relay --listen A:P --to A:P [--delay-us N] [--trim-ns N]      N microseconds each way (default 250)
+//!        relay --check [--delay-us N] [--trim-ns N] [--rounds N]       measures its own accuracy by ping-pong
 //!
 //! * One thread, epoll and a timerfd: the event loops of runtimes count in milliseconds, which is more than the
 //!   delay itself, and a thread per connection would take the cores from what is measured.
 //! * Every chunk is stamped when it is read and leaves at stamp + delay. The delay is the same for all, so what is on
 //!   its way is one queue in order of departure, and bytes of one connection cannot overtake each other.
-//! * A sleeping thread is late: by the time from an interrupt to the first instruction, once for the arrival of a chunk
-//!   and once for the timer. The second is measured all the time, and twice its running mean is taken off the delay;
-//!   otherwise "0.5 ms" would mean 0.6 ms on an idle virtual machine.
+//! * A sleeping thread is late, once for the arrival of a chunk and once for the timer, and system calls take their time:
+//!   0.1 ms a round trip on a small virtual machine. So the relay first plays ping-pong with itself and takes
+//!   what it measures too much (`trim`) off the delay.
 //! * No bandwidth limit. A receiver that does not read stops its sender after `WINDOW` bytes, nobody else.
 //! * An end of stream travels like data. A TCP handshake does not: connecting takes no longer than without.
 
@@ -69,12 +69,11 @@ struct Parcel {
 pub struct Relay {
     listener: TcpListener,
     to: SocketAddr,
+    /// Nanoseconds from a chunk's reading to its writing.
     delay: u64,
     epoll: OwnedFd,
     timer: OwnedFd,
     armed: u64,
-    /// Running mean of the timer's lateness, in nanoseconds.
-    late: u64,
     pairs: Vec<Option<Pair>>,
     serial: u64,
     queue: VecDeque<Parcel>,
@@ -82,7 +81,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn new(listen: SocketAddr, to: SocketAddr, delay_us: u64) -> std::io::Result<Relay> {
+    pub fn new(listen: SocketAddr, to: SocketAddr, delay: u64) -> std::io::Result<Relay> {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
@@ -96,15 +95,19 @@ impl Relay {
             EventData::new_u64(LISTENER),
             EventFlags::IN,
         )?;
-        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+        epoll::add(
+            &epoll,
+            &timer,
+            EventData::new_u64(TIMER),
+            EventFlags::IN | EventFlags::ET,
+        )?;
         Ok(Relay {
             listener,
             to,
-            delay: delay_us * 1000,
+            delay,
             epoll,
             timer,
             armed: 0,
-            late: 0,
             pairs: Vec::new(),
             serial: 0,
             queue: VecDeque::new(),
@@ -131,7 +134,8 @@ impl Relay {
             for event in &events {
                 match event.data.u64() {
                     LISTENER => self.accept(),
-                    TIMER => self.woken(),
+                    // edge-triggered: its expiry needs no reading
+                    TIMER => self.armed = 0,
                     token => {
                         let (slot, side) = ((token >> 1) as usize, (token & 1) as usize);
                         let flags = event.flags;
@@ -148,15 +152,6 @@ impl Relay {
             }
             self.deliver();
             self.arm()?;
-        }
-    }
-
-    /// The timer fired. Its expiry needs no reading: setting the timer again clears it.
-    fn woken(&mut self) {
-        if self.armed != 0 {
-            let late = now().saturating_sub(self.armed).min(self.delay);
-            self.late = (self.late * 63 + late) / 64;
-            self.armed = 0;
         }
     }
 
@@ -334,8 +329,8 @@ impl Relay {
 }
 
 fn main() {
-    let (mut listen, mut to, mut delay_us, mut rounds, mut checking) =
-        (None, None, 250, 4000, false);
+    let (mut listen, mut to, mut trim) = (None, None, None);
+    let (mut delay_us, mut rounds, mut checking) = (250, 4000, false);
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         if flag == "--check" {
@@ -349,15 +344,22 @@ fn main() {
             "--listen" => listen = Some(value.parse().expect("--listen ADDRESS:PORT")),
             "--to" => to = Some(value.parse().expect("--to ADDRESS:PORT")),
             "--delay-us" => delay_us = value.parse().expect("--delay-us MICROSECONDS"),
+            "--trim-ns" => trim = Some(value.parse().expect("--trim-ns NANOSECONDS")),
             "--rounds" => rounds = value.parse().expect("--rounds N"),
             _ => panic!("unknown option {flag}"),
         }
     }
+    let trim = trim.unwrap_or_else(|| check::calibrate(delay_us));
+    println!(
+        "relay: {delay_us} µs each way, of which {} µs are the relay's own",
+        trim as f64 / 1000.0
+    );
+    let delay = (delay_us * 1000).saturating_sub(trim);
     if checking {
-        return check::run(delay_us, rounds);
+        return check::run(delay_us, delay, rounds);
     }
     let listen = listen.expect("--listen ADDRESS:PORT");
-    Relay::new(listen, to.expect("--to ADDRESS:PORT"), delay_us)
+    Relay::new(listen, to.expect("--to ADDRESS:PORT"), delay)
         .and_then(|mut relay| relay.run())
         .unwrap_or_else(|e| panic!("relay: {e}"));
 }
