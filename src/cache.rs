@@ -1,1 +1,11 @@
-//! (being written)
+//! Answers, and whether they still hold: key, reply, version, store, rules. No socket and no clock here.
+
+pub mod fill;
+pub mod key;
+pub mod reply;
+pub mod rules;
+pub mod store;
+pub mod version;
+
+/// Microseconds on the process's monotonic clock, read by the caller.
+pub type Micros = u64;

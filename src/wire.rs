@@ -1,1 +1,5 @@
-//! (being written)
+//! Bytes ⇄ messages of PostgreSQL's protocol 3.0 (manual, chapter 55): pure functions, nothing about SQL.
+
+pub mod frame;
+pub mod message;
+pub mod startup;

@@ -55,3 +55,14 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
     let _ = (statement, catalog, path);
     Effect { reads: Err(Why::NoCatalog), writes: Touched::Everything, catalog: true, dirty: true, opaque: true }
 }
+
+/// For the tests of the floors above.
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::*;
+
+    /// A proof out of thin air.
+    pub(crate) fn cacheable(relations: &[Oid]) -> Cacheable {
+        Cacheable { relations: relations.into() }
+    }
+}

@@ -1,0 +1,96 @@
+//! The fill: a miss on its way to become an entry.
+//!
+//! * Its stamp is taken before the statement is sent, and it is stored only if the stamp still holds at the
+//!   ReadyForQuery that ends its batch without error (hazards 41, 42).
+//! * Larger than the limit, or with a notice, a notification or a parameter status among its rows: given up, never
+//!   cut short (hazards 6, 41).
+
+use super::Micros;
+use super::key::Key;
+use super::reply::{Entry, Header};
+use super::version::Stamp;
+
+/// A miss being answered.
+#[derive(Debug)]
+pub struct Fill {
+    key: Key,
+    stamp: Stamp,
+    ttl: Micros,
+    started: Micros,
+    limit: usize,
+    body: Vec<u8>,
+    description: usize,
+    rows: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Complete,
+    GivenUp,
+}
+
+impl Fill {
+    /// A fill of that key, its stamp taken before the statement is sent.
+    pub fn new(key: Key, stamp: Stamp, ttl: Micros, started: Micros, limit: usize) -> Fill {
+        Fill { key, stamp, ttl, started, limit, body: Vec::new(), description: 0, rows: 0, state: State::Open }
+    }
+
+    /// The RowDescription.
+    pub fn description(&mut self, frame: &[u8]) {
+        if !self.body.is_empty() {
+            return self.give_up();
+        }
+        self.push(frame);
+        self.description = self.body.len();
+    }
+
+    /// Whole DataRows.
+    pub fn rows(&mut self, frames: &[u8], count: usize) {
+        self.rows = self.rows.saturating_add(count as u32);
+        self.push(frames);
+    }
+
+    /// The CommandComplete.
+    pub fn complete(&mut self, frame: &[u8]) {
+        self.push(frame);
+        if self.state == State::Open {
+            self.state = State::Complete;
+        }
+    }
+
+    /// Not to be kept, whatever comes.
+    pub fn give_up(&mut self) {
+        self.state = State::GivenUp;
+        self.body = Vec::new();
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if self.state != State::Open || self.body.len() + bytes.len() > self.limit {
+            return self.give_up();
+        }
+        self.body.extend_from_slice(bytes);
+    }
+
+    /// Whether it is complete and everything it read is still what it was.
+    fn holds(&self) -> bool {
+        self.state == State::Complete && self.stamp.holds()
+    }
+
+    /// The entry, if it is complete and nothing it read was written since it was asked for.
+    pub fn finish(self, now: Micros) -> Option<(Key, Entry)> {
+        if !self.holds() {
+            return None;
+        }
+        let header = Header {
+            stamp: self.stamp,
+            made: self.started,
+            expires: self.started.saturating_add(self.ttl),
+            cost: u32::try_from(now.saturating_sub(self.started)).unwrap_or(u32::MAX),
+            rows: self.rows,
+            description: self.description as u32,
+        };
+        Some((self.key, Entry::from_header_and_slice(header, &self.body)))
+    }
+}

@@ -1,0 +1,192 @@
+//! The key: everything an answer depends on besides the data.
+//!
+//! * Compared in full, never by hash alone (hazard 12). Database, roles and settings are one [`Context`], interned by
+//!   full comparison, so that one number stands for them; a number is never used twice.
+//! * Every part carries its length, so that no two different lists of parts read alike (hazard 18).
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use quick_cache::Equivalent;
+
+/// Database, roles and settings of a session at one moment.
+#[derive(Debug)]
+pub struct Context {
+    id: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Context {
+    /// The number that stands for it.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// All contexts in use.
+#[derive(Debug, Default)]
+pub struct Contexts {
+    known: Mutex<HashMap<Box<[u8]>, Weak<Context>>>,
+    next: AtomicU64,
+}
+
+impl Contexts {
+    /// The context of these parts.
+    pub fn intern<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Arc<Context> {
+        let mut bytes = Vec::new();
+        for part in parts {
+            bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(part);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(bytes.as_slice()).and_then(Weak::upgrade) {
+            return found;
+        }
+        if known.len() >= 64 && known.len().is_power_of_two() {
+            known.retain(|_, context| context.strong_count() > 0);
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let context = Arc::new(Context { id, bytes: bytes.into() });
+        known.insert(context.bytes.clone(), Arc::downgrade(&context));
+        context
+    }
+}
+
+/// How a statement is asked for: together with its context all that an answer's bytes depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub context: u64,
+    /// Canonical text.
+    pub text: &'a [u8],
+    /// Declared parameter types, as in Parse; empty in simple protocol.
+    pub types: &'a [u8],
+    /// Parameter formats, parameters and result formats, as in Bind; `None` in simple protocol.
+    pub tail: Option<&'a [u8]>,
+}
+
+impl Asked<'_> {
+    fn lengths(&self) -> [u8; 8] {
+        let mut lengths = [0; 8];
+        lengths[..4].copy_from_slice(&(self.text.len() as u32).to_le_bytes());
+        // One bit tells simple from extended protocol.
+        let types = (self.types.len() as u32) << 1 | u32::from(self.tail.is_some());
+        lengths[4..].copy_from_slice(&types.to_le_bytes());
+        lengths
+    }
+
+    /// The key to keep.
+    pub fn to_key(self) -> Key {
+        let tail = self.tail.unwrap_or_default();
+        let mut bytes = Vec::with_capacity(8 + self.text.len() + self.types.len() + tail.len());
+        bytes.extend_from_slice(&self.lengths());
+        bytes.extend_from_slice(self.text);
+        bytes.extend_from_slice(self.types);
+        bytes.extend_from_slice(tail);
+        Key { context: self.context, bytes: bytes.into() }
+    }
+}
+
+/// A kept key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    context: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Key {
+    /// Heap bytes of the key, for the store's accounts.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn parts(&self) -> (&[u8], &[u8], &[u8], &[u8]) {
+        let (lengths, rest) = self.bytes.split_at(8);
+        let at = |i: usize| u32::from_le_bytes([lengths[i], lengths[i + 1], lengths[i + 2], lengths[i + 3]]);
+        let (text, rest) = rest.split_at(at(0) as usize);
+        let (types, tail) = rest.split_at((at(4) >> 1) as usize);
+        (lengths, text, types, tail)
+    }
+}
+
+fn hash_parts<H: Hasher>(state: &mut H, context: u64, lengths: &[u8], parts: [&[u8]; 3]) {
+    state.write_u64(context);
+    state.write(lengths);
+    for part in parts {
+        state.write(part);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (lengths, text, types, tail) = self.parts();
+        hash_parts(state, self.context, lengths, [text, types, tail]);
+    }
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let tail = self.tail.unwrap_or_default();
+        hash_parts(state, self.context, &self.lengths(), [self.text, self.types, tail]);
+    }
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        let (lengths, text, types, tail) = key.parts();
+        self.context == key.context
+            && self.lengths() == lengths
+            && self.text == text
+            && self.types == types
+            && self.tail.unwrap_or_default() == tail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::hash::{BuildHasher, RandomState};
+
+    fn asked<'a>(text: &'a [u8], types: &'a [u8], tail: Option<&'a [u8]>) -> Asked<'a> {
+        Asked { context: 1, text, types, tail }
+    }
+
+    #[test]
+    fn simple_and_extended_protocol_are_two_keys() {
+        let key = asked(b"SELECT 1", b"", None).to_key();
+        assert!(asked(b"SELECT 1", b"", None).equivalent(&key));
+        assert!(!asked(b"SELECT 1", b"", Some(b"")).equivalent(&key));
+        assert!(!Asked { context: 2, ..asked(b"SELECT 1", b"", None) }.equivalent(&key));
+    }
+
+    #[test]
+    fn equal_contexts_are_one_and_different_ones_are_not() {
+        let contexts = Contexts::default();
+        let a = contexts.intern([b"ab".as_slice(), b"c"]);
+        assert_eq!(a.id(), contexts.intern([b"ab".as_slice(), b"c"]).id());
+        assert_ne!(a.id(), contexts.intern([b"a".as_slice(), b"bc"]).id());
+    }
+
+    proptest! {
+        #[test]
+        fn equal_parts_are_equal_keys_and_hashes(
+            a in proptest::collection::vec(0u8..3, 0..4), b in proptest::collection::vec(0u8..3, 0..4),
+            c in proptest::option::of(proptest::collection::vec(0u8..3, 0..4)),
+            d in proptest::collection::vec(0u8..3, 0..4), e in proptest::collection::vec(0u8..3, 0..4),
+            f in proptest::option::of(proptest::collection::vec(0u8..3, 0..4)),
+        ) {
+            let one = asked(&a, &b, c.as_deref());
+            let two = asked(&d, &e, f.as_deref()).to_key();
+            let same = (&a, &b, &c) == (&d, &e, &f);
+            prop_assert_eq!(one.equivalent(&two), same);
+            let state = RandomState::new();
+            if same {
+                prop_assert_eq!(state.hash_one(one), state.hash_one(&two));
+            }
+            prop_assert_eq!(one.to_key() == two, same);
+        }
+    }
+}

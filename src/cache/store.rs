@@ -1,0 +1,170 @@
+//! The store: entries by key, under a hard limit of bytes.
+//!
+//! * An entry is weighed with its key and what it costs beside its bytes; the limit holds at every insertion (P8).
+//! * An entry that no longer holds is removed when it is met, and by a slow sweep; it is never served meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+
+use super::Micros;
+use super::fill::Fill;
+use super::key::{Asked, Key};
+use super::reply::{Entry, Reply};
+use super::version::Fresh;
+
+/// Bytes an entry costs beside key, stamp and reply: table slots, headers, allocator.
+const OVERHEAD: usize = 160;
+
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<Key, Entry> for Bytes {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        (OVERHEAD + key.bytes() + entry.header().stamp.bytes() + entry.body().len()) as u64
+    }
+}
+
+/// Counts why entries went.
+#[derive(Clone, Debug, Default)]
+struct Gone(Arc<[AtomicU64; 3]>);
+
+impl Lifecycle<Key, Entry> for Gone {
+    type RequestState = ();
+    fn on_evict(&self, (): &mut (), _key: Key, _entry: Entry) {
+        self.count(Cause::Size);
+    }
+}
+
+impl Gone {
+    fn count(&self, cause: Cause) {
+        self.0[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Why an entry went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The limit.
+    Size,
+    /// Its time to live.
+    Ttl,
+    /// Something it read was written.
+    Stale,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 3] = [Cause::Size, Cause::Ttl, Cause::Stale];
+
+    /// The metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cause::Size => "size",
+            Cause::Ttl => "ttl",
+            Cause::Stale => "stale",
+        }
+    }
+}
+
+/// Entries by key.
+#[derive(Debug)]
+pub struct Store {
+    cache: Cache<Key, Entry, Bytes, foldhash::fast::RandomState, Gone>,
+    gone: Gone,
+    max_answer: usize,
+}
+
+impl Store {
+    /// A store of at most `capacity` bytes, entries of at most `max_answer`, used by that many threads.
+    pub fn new(capacity: u64, max_answer: usize, threads: usize) -> Store {
+        // An entry larger than its shard's share would be refused: few shards if the store is small.
+        let wanted = (threads * 4).next_power_of_two();
+        let fit = (capacity / (max_answer as u64 * 4).max(1)).max(1) as usize;
+        let shards = wanted.min(if fit.is_power_of_two() { fit } else { fit.next_power_of_two() / 2 }).max(1);
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity((capacity / 1024).clamp(64, 1 << 16) as usize)
+            .weight_capacity(capacity)
+            .build()
+            .expect("all required options are set");
+        let gone = Gone::default();
+        let cache = Cache::with_options(options, Bytes, foldhash::fast::RandomState::default(), gone.clone());
+        Store { cache, gone, max_answer }
+    }
+
+    /// The entry that answers this, if there is one that holds. `description`: one with RowDescription is needed.
+    #[inline]
+    pub fn lookup(&self, asked: &Asked<'_>, description: bool, now: Micros) -> Option<Fresh> {
+        let entry = self.cache.get(asked)?;
+        if description && entry.description().is_empty() {
+            return None;
+        }
+        let expired = now >= entry.header().expires;
+        match Fresh::check(entry, now) {
+            Some(fresh) => Some(fresh),
+            None => {
+                self.remove(asked, expired, now);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn remove(&self, asked: &Asked<'_>, expired: bool, now: Micros) {
+        // An intent may be open that closes without a raise: only what can never hold again goes.
+        if expired && self.cache.remove_if(asked, |entry| now >= entry.header().expires).is_some() {
+            self.gone.count(Cause::Ttl);
+        }
+    }
+
+    /// Keeps a fill that holds.
+    pub fn keep(&self, fill: Fill, now: Micros) -> bool {
+        let Some((key, entry)) = fill.finish(now) else { return false };
+        self.cache.insert(key, entry);
+        true
+    }
+
+    /// Removes what no longer holds; locks one shard at a time. For a background thread.
+    pub fn sweep(&self, now: Micros) {
+        let gone = &self.gone;
+        self.cache.retain(|_, entry| {
+            if now >= entry.header().expires {
+                gone.count(Cause::Ttl);
+                return false;
+            }
+            let dead = entry.header().stamp.dead();
+            if dead {
+                gone.count(Cause::Stale);
+            }
+            !dead
+        });
+    }
+
+    /// The largest answer that is kept.
+    pub fn max_answer(&self) -> usize {
+        self.max_answer
+    }
+
+    /// Number of entries.
+    pub fn entries(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Bytes in use.
+    pub fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// The limit in bytes.
+    pub fn capacity(&self) -> u64 {
+        self.cache.capacity()
+    }
+
+    /// How many entries went for that cause.
+    pub fn gone(&self, cause: Cause) -> u64 {
+        self.gone.0[cause as usize].load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,386 @@
+//! The ledger: the only place that says "still true".
+//!
+//! Per relation, per database (`all`, raised by opaque writes) and per catalog one [`Slot`]: a version and the
+//! count of open intents in one word. An entry carries a [`Stamp`], the words it was made under; it holds while
+//! every one of them is the current word. A stamp is only taken while no intent is open, so equality alone says
+//! both "not raised since" and "no write in flight" (hazards 42, 43; the proof is in `docs/consistency.md`).
+//!
+//! * An [`Intent`] opens before the bytes leave that can make a write visible, and closes after the upstream has
+//!   answered and before the client is told. Dropping one without closing it leaves it open for ever: shut, never
+//!   wrong (P9).
+//! * A write set is resolved with a catalog. If the catalog is raised before the intent opens, the intent widens to
+//!   everything; a catalog is published only when no intent is open that was resolved with an older one. So a
+//!   trigger created meanwhile cannot write what no intent covers.
+//! * A raise of the catalog shuts the database until a load *begun after* it is published.
+//!
+//! Not here: who writes what (`sql`), when the bytes leave (`session`), loading (`watch`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+
+use super::Micros;
+use super::reply::{Entry, Reply};
+use crate::sql::{Cacheable, Catalog, Oid, Touched};
+
+/// One version step; below it the count of open intents (at most 2^24 − 1, more connections than a machine has).
+const STEP: u64 = 1 << 24;
+
+/// A version and the count of open intents.
+#[derive(Debug, Default)]
+pub struct Slot(AtomicU64);
+
+impl Slot {
+    #[inline]
+    fn word(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The current word if no intent is open.
+    #[inline]
+    fn settled(&self) -> Option<u64> {
+        let word = self.word();
+        (word % STEP == 0).then_some(word)
+    }
+
+    fn open(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn close(&self, raise: bool) {
+        if raise {
+            self.0.fetch_add(STEP - 1, Ordering::SeqCst);
+        } else {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn raise(&self) {
+        self.0.fetch_add(STEP, Ordering::SeqCst);
+    }
+}
+
+/// All databases that clients have named.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    databases: RwLock<HashMap<Box<str>, Arc<Database>>>,
+}
+
+impl Ledger {
+    /// The database of that name, made at first need.
+    pub fn database(&self, name: &str) -> Arc<Database> {
+        if let Some(found) = self.databases.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return found.clone();
+        }
+        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
+        databases.entry(name.into()).or_insert_with(|| Arc::new(Database::new(name))).clone()
+    }
+
+    /// Every database named so far. Roles and privileges are the cluster's: a raise of one catalog raises all.
+    pub fn all(&self) -> Vec<Arc<Database>> {
+        self.databases.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// One database's versions and its catalog.
+#[derive(Debug)]
+pub struct Database {
+    name: Box<str>,
+    all: Slot,
+    catalog: Slot,
+    relations: RwLock<HashMap<Oid, Arc<Slot>>>,
+    loaded: ArcSwapOption<Catalog>,
+    /// Open intents by the catalog version their write set was resolved with.
+    resolved_with: Mutex<BTreeMap<u64, usize>>,
+    /// Wakes the loader.
+    pub wanted: Notify,
+}
+
+impl Database {
+    fn new(name: &str) -> Database {
+        Database {
+            name: name.into(),
+            all: Slot::default(),
+            catalog: Slot::default(),
+            relations: RwLock::default(),
+            loaded: ArcSwapOption::empty(),
+            resolved_with: Mutex::default(),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// The name clients give.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn slot(&self, relation: Oid) -> Arc<Slot> {
+        if let Some(found) = self.relations.read().unwrap_or_else(PoisonError::into_inner).get(&relation) {
+            return found.clone();
+        }
+        let mut relations = self.relations.write().unwrap_or_else(PoisonError::into_inner);
+        relations.entry(relation).or_default().clone()
+    }
+
+    /// The catalog, if it is loaded and still true.
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        let loaded = self.loaded.load();
+        let catalog = loaded.as_ref()?;
+        (self.catalog.settled() == Some(catalog.version)).then(|| catalog.clone())
+    }
+
+    /// The version a load that begins now is good for; `None` while a change of the catalog is in flight.
+    pub fn load_version(&self) -> Option<u64> {
+        self.catalog.settled()
+    }
+
+    /// Puts a loaded catalog in force. `false`: raised meanwhile, or writes are in flight that were resolved with an
+    /// older one; try again after the next [`Database::wanted`].
+    pub fn publish(&self, catalog: Catalog) -> Result<(), Catalog> {
+        let open = self.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+        let older = open.keys().any(|version| *version != catalog.version);
+        if older || self.catalog.settled() != Some(catalog.version) {
+            return Err(catalog);
+        }
+        self.loaded.store(Some(Arc::new(catalog)));
+        Ok(())
+    }
+
+    /// A change of the catalog made past Larder was found.
+    pub fn raise_catalog(&self) {
+        self.catalog.raise();
+        self.wanted.notify_one();
+    }
+
+    /// The catalog can no longer be watched: nothing is analysed, served or filled until the next load.
+    pub fn blind(&self) {
+        self.loaded.store(None);
+        self.raise_catalog();
+    }
+
+    /// The words an answer that is read from now on is made under; `None` while anything it reads is being written,
+    /// or the catalog is not the one it was resolved with.
+    pub fn stamp(self: &Arc<Database>, reads: &Cacheable, catalog: u64) -> Option<Stamp> {
+        if self.catalog.settled() != Some(catalog) {
+            return None;
+        }
+        let all = self.all.settled()?;
+        let mut relations = Vec::with_capacity(reads.relations().len());
+        for relation in reads.relations() {
+            let slot = self.slot(*relation);
+            let word = slot.settled()?;
+            relations.push((slot, word));
+        }
+        Some(Stamp { database: self.clone(), all, catalog, relations: relations.into() })
+    }
+}
+
+/// The words an answer was made under.
+#[derive(Debug)]
+pub struct Stamp {
+    database: Arc<Database>,
+    all: u64,
+    catalog: u64,
+    relations: Box<[(Arc<Slot>, u64)]>,
+}
+
+impl Stamp {
+    /// Whether every word is the current one: a few loads, no lock.
+    #[inline]
+    pub fn holds(&self) -> bool {
+        self.database.all.word() == self.all
+            && self.database.catalog.word() == self.catalog
+            && self.relations.iter().all(|(slot, word)| slot.word() == *word)
+    }
+
+    /// Whether it can never hold again: a version has passed it. An open intent alone does not say so.
+    pub fn dead(&self) -> bool {
+        let passed = |slot: &Slot, word: u64| slot.word() / STEP != word / STEP;
+        passed(&self.database.all, self.all)
+            || passed(&self.database.catalog, self.catalog)
+            || self.relations.iter().any(|(slot, word)| passed(slot, *word))
+    }
+
+    /// Heap bytes of the stamp, for the store's accounts.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.relations)
+    }
+}
+
+/// An entry that held at the moment it was asked for. Made only here.
+#[derive(Debug)]
+pub struct Fresh(Entry);
+
+impl Fresh {
+    /// The proof, or nothing: stamp current, not expired.
+    #[inline]
+    pub fn check(entry: Entry, now: Micros) -> Option<Fresh> {
+        (now < entry.header().expires && entry.header().stamp.holds()).then_some(Fresh(entry))
+    }
+
+    /// The same entry asked for again later, as when a portal was bound before.
+    pub fn again(&self, now: Micros) -> bool {
+        now < self.header().expires && self.header().stamp.holds()
+    }
+}
+
+impl std::ops::Deref for Fresh {
+    type Target = Entry;
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
+}
+
+/// What a write may make visible.
+#[derive(Clone, Debug, Default)]
+pub struct WriteSet {
+    touched: Touched,
+    catalog: bool,
+    /// The catalog version `touched` was resolved with; `None` if without or with several.
+    version: Option<u64>,
+}
+
+impl WriteSet {
+    /// A statement's write set, resolved with the catalog of that version.
+    pub fn new(touched: Touched, catalog: bool, version: Option<u64>) -> WriteSet {
+        WriteSet { touched, catalog, version }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.touched == Touched::Nothing && !self.catalog
+    }
+
+    /// Adds another set. Two sets resolved with different catalogs make everything.
+    pub fn add(&mut self, other: &WriteSet) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            *self = other.clone();
+            return;
+        }
+        self.catalog |= other.catalog;
+        let same = self.version.is_some() && self.version == other.version;
+        self.touched = match (std::mem::take(&mut self.touched), &other.touched) {
+            (touched, Touched::Nothing) => touched,
+            (Touched::Nothing, touched) => {
+                self.version = other.version;
+                touched.clone()
+            }
+            (Touched::Relations(a), Touched::Relations(b)) if same => {
+                let mut both: Vec<Oid> = a.iter().chain(b.iter()).copied().collect();
+                both.sort_unstable();
+                both.dedup();
+                Touched::Relations(both.into())
+            }
+            _ => Touched::Everything,
+        };
+    }
+}
+
+/// How a closed intent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Proven to have made nothing visible.
+    Nothing,
+    /// May have become visible.
+    Visible,
+}
+
+/// What a closed intent raised, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raised {
+    pub tables: usize,
+    pub databases: usize,
+    pub catalog: bool,
+}
+
+/// A write in flight: what it touches is neither served nor filled.
+#[must_use = "an intent that is not closed shuts what it touches for ever"]
+#[derive(Debug)]
+pub struct Intent {
+    database: Arc<Database>,
+    slots: Box<[Arc<Slot>]>,
+    everything: bool,
+    /// The databases whose catalogs are being changed.
+    catalogs: Vec<Arc<Database>>,
+    registered: Option<u64>,
+}
+
+impl Intent {
+    /// Opens an intent; call it before the bytes leave.
+    pub fn open(ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) -> Intent {
+        let catalogs = if writes.catalog { ledger.all() } else { Vec::new() };
+        for other in &catalogs {
+            other.catalog.open();
+        }
+        let mut intent = Intent {
+            database: database.clone(),
+            slots: Box::default(),
+            everything: false,
+            catalogs,
+            registered: None,
+        };
+        // Under the lock that `publish` takes: a set resolved with a catalog that is no longer in force is widened.
+        let mut open = database.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&writes.touched, writes.version) {
+            (Touched::Nothing, _) => {}
+            (Touched::Relations(relations), Some(version)) if database.catalog.settled() == Some(version) => {
+                intent.slots = relations.iter().map(|relation| database.slot(*relation)).collect();
+                intent.registered = Some(version);
+                *open.entry(version).or_default() += 1;
+            }
+            _ => intent.everything = true,
+        }
+        drop(open);
+        if intent.everything {
+            database.all.open();
+        }
+        for slot in &intent.slots {
+            slot.open();
+        }
+        intent
+    }
+
+    /// Closes it; call it after the upstream has answered and before the client is told.
+    pub fn close(self, outcome: Outcome) -> Raised {
+        let raise = outcome == Outcome::Visible;
+        for slot in &self.slots {
+            slot.close(raise);
+        }
+        if self.everything {
+            self.database.all.close(raise);
+        }
+        for database in &self.catalogs {
+            database.catalog.close(raise);
+            database.wanted.notify_one();
+        }
+        if let Some(version) = self.registered {
+            let mut open = self.database.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = open.get_mut(&version) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(&version);
+                    if self.database.loaded.load().as_ref().is_none_or(|c| c.version != version) {
+                        self.database.wanted.notify_one();
+                    }
+                }
+            }
+        }
+        match raise {
+            false => Raised::default(),
+            true => Raised {
+                tables: self.slots.len(),
+                databases: usize::from(self.everything),
+                catalog: !self.catalogs.is_empty(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The messages that Larder looks into or writes itself (manual, 55.7): readers by offset, writers by hand.
+//!
+//! * A reader gives `None` for any message whose layout is not exactly what the manual says; the caller passes
+//!   such a message on untouched and lets PostgreSQL judge it (hazard 64).
+
+use super::frame;
+
+/// ParseComplete.
+pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+/// BindComplete.
+pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// CloseComplete.
+pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+/// Sync.
+pub const SYNC: &[u8] = b"S\0\0\0\x04";
+
+/// ReadyForQuery with a transaction status of `I`, `T` or `E`.
+pub fn ready(status: u8) -> [u8; 6] {
+    [b'Z', 0, 0, 0, 5, status]
+}
+
+/// A string up to its NUL, and what follows.
+#[inline]
+pub fn cstr(buf: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = buf.iter().position(|b| *b == 0)?;
+    Some((&buf[..end], &buf[end + 1..]))
+}
+
+fn u16_at(buf: &[u8]) -> Option<(usize, &[u8])> {
+    let head = buf.first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*head) as usize, &buf[2..]))
+}
+
+/// The text of a simple Query.
+pub fn query(body: &[u8]) -> Option<&[u8]> {
+    match cstr(body)? {
+        (text, []) => Some(text),
+        _ => None,
+    }
+}
+
+/// Parse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parse<'a> {
+    pub name: &'a [u8],
+    pub text: &'a [u8],
+    /// Declared parameter types, four bytes each, as sent.
+    pub types: &'a [u8],
+}
+
+/// Reads Parse.
+pub fn parse(body: &[u8]) -> Option<Parse<'_>> {
+    let (name, rest) = cstr(body)?;
+    let (text, rest) = cstr(rest)?;
+    let (count, types) = u16_at(rest)?;
+    (types.len() == count * 4).then_some(Parse { name, text, types })
+}
+
+/// Appends a Parse message.
+pub fn put_parse(out: &mut Vec<u8>, parse: &Parse<'_>) {
+    let mut body = Vec::with_capacity(parse.name.len() + parse.text.len() + parse.types.len() + 4);
+    body.extend_from_slice(parse.name);
+    body.push(0);
+    body.extend_from_slice(parse.text);
+    body.push(0);
+    body.extend_from_slice(&((parse.types.len() / 4) as u16).to_be_bytes());
+    body.extend_from_slice(parse.types);
+    frame::put(out, b'P', &body);
+}
+
+/// Bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bind<'a> {
+    pub portal: &'a [u8],
+    pub statement: &'a [u8],
+    /// Everything behind the two names: parameter formats, parameters, result formats, as sent. It is part of
+    /// the key as it is.
+    pub tail: &'a [u8],
+}
+
+/// Reads the two names of Bind.
+#[inline]
+pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
+    let (portal, rest) = cstr(body)?;
+    let (statement, tail) = cstr(rest)?;
+    Some(Bind { portal, statement, tail })
+}
+
+/// The parameters of a Bind, each with its format code; `None` if the layout is wrong anywhere.
+pub fn parameters(tail: &[u8]) -> Option<Vec<(u16, Option<&[u8]>)>> {
+    let (formats, mut rest) = u16_at(tail)?;
+    let codes = rest.get(..formats * 2)?;
+    rest = &rest[formats * 2..];
+    let (count, mut rest) = u16_at(rest)?;
+    if formats > 1 && formats != count {
+        return None;
+    }
+    let code = |i: usize| -> u16 {
+        let at = if formats == 1 { 0 } else { i };
+        codes.get(at * 2..at * 2 + 2).map_or(0, |c| u16::from_be_bytes([c[0], c[1]]))
+    };
+    let mut found = Vec::with_capacity(count.min(64));
+    for i in 0..count {
+        let len = i32::from_be_bytes(*rest.first_chunk::<4>()?);
+        rest = &rest[4..];
+        let value = if len == -1 {
+            None
+        } else {
+            let value = rest.get(..usize::try_from(len).ok()?)?;
+            rest = &rest[value.len()..];
+            Some(value)
+        };
+        found.push((code(i), value));
+    }
+    let (results, rest) = u16_at(rest)?;
+    (rest.len() == results * 2).then_some(found)
+}
+
+/// What Describe and Close name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    Statement(&'a [u8]),
+    Portal(&'a [u8]),
+}
+
+/// Reads Describe or Close.
+pub fn target(body: &[u8]) -> Option<Target<'_>> {
+    let (kind, rest) = body.split_first()?;
+    let (name, []) = cstr(rest)? else { return None };
+    match kind {
+        b'S' => Some(Target::Statement(name)),
+        b'P' => Some(Target::Portal(name)),
+        _ => None,
+    }
+}
+
+/// Execute: portal and row limit (0: none; PostgreSQL takes a negative one as none, too).
+pub fn execute(body: &[u8]) -> Option<(&[u8], i32)> {
+    let (portal, rest) = cstr(body)?;
+    let limit: [u8; 4] = rest.try_into().ok()?;
+    Some((portal, i32::from_be_bytes(limit)))
+}
+
+/// Name and value of a ParameterStatus.
+pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
+    let (name, rest) = cstr(body)?;
+    let (value, []) = cstr(rest)? else { return None };
+    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+}
+
+/// The fields of a DataRow, in order; `None` if the layout is wrong.
+pub fn data_row(body: &[u8]) -> Option<Vec<Option<&[u8]>>> {
+    let (count, mut rest) = u16_at(body)?;
+    let mut fields = Vec::with_capacity(count.min(64));
+    for _ in 0..count {
+        let len = i32::from_be_bytes(*rest.first_chunk::<4>()?);
+        rest = &rest[4..];
+        if len < 0 {
+            fields.push(None);
+            continue;
+        }
+        let value = rest.get(..len as usize)?;
+        rest = &rest[value.len()..];
+        fields.push(Some(value));
+    }
+    Some(fields)
+}
+
+/// Appends the RowDescription of one text column.
+pub fn put_text_column(out: &mut Vec<u8>, name: &str) {
+    let mut body = 1u16.to_be_bytes().to_vec();
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(&[0; 7]); // the name's NUL, no table, no attribute
+    body.extend_from_slice(&25u32.to_be_bytes()); // text
+    body.extend_from_slice(&(-1i16).to_be_bytes());
+    body.extend_from_slice(&(-1i32).to_be_bytes());
+    body.extend_from_slice(&0u16.to_be_bytes());
+    frame::put(out, b'T', &body);
+}
+
+/// Appends a DataRow of one field.
+pub fn put_text_row(out: &mut Vec<u8>, value: &str) {
+    let mut body = 1u16.to_be_bytes().to_vec();
+    body.extend_from_slice(&(value.len() as i32).to_be_bytes());
+    body.extend_from_slice(value.as_bytes());
+    frame::put(out, b'D', &body);
+}
+
+/// Appends a CommandComplete.
+pub fn put_complete(out: &mut Vec<u8>, tag: &str) {
+    let mut body = tag.as_bytes().to_vec();
+    body.push(0);
+    frame::put(out, b'C', &body);
+}
+
+/// How bad an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Fatal,
+}
+
+/// Appends an ErrorResponse of Larder's own. The hint says that it is not PostgreSQL's.
+pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &str, hint: &str) {
+    let severity = match severity {
+        Severity::Error => "ERROR",
+        Severity::Fatal => "FATAL",
+    };
+    let mut body = Vec::new();
+    for (kind, value) in [(b'S', severity), (b'V', severity), (b'C', sqlstate), (b'M', text), (b'H', hint)] {
+        if !value.is_empty() {
+            body.push(kind);
+            body.extend_from_slice(value.as_bytes());
+            body.push(0);
+        }
+    }
+    body.push(0);
+    frame::put(out, b'E', &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parse_survives_being_written_and_read() {
+        let parse_in = Parse { name: b"s1", text: b"SELECT $1", types: &[0, 0, 0, 23] };
+        let mut out = Vec::new();
+        put_parse(&mut out, &parse_in);
+        let frame::Frame::Whole { tag: b'P', body } = frame::peek(&out) else { panic!() };
+        assert_eq!(parse(body), Some(parse_in));
+    }
+
+    #[test]
+    fn parameters_carry_their_formats() {
+        // formats [1], two parameters "ab" and NULL, result formats []
+        let tail = b"\0\x01\0\x01\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
+        assert_eq!(parameters(tail), Some(vec![(1, Some(b"ab".as_slice())), (1, None)]));
+        let tail = b"\0\0\0\x01\0\0\0\x01x\0\0";
+        assert_eq!(parameters(tail), Some(vec![(0, Some(b"x".as_slice()))]));
+        assert_eq!(parameters(b"\0\x02\0\0\0\x01\0\x01\0\0\0\0\0\0"), None);
+        assert_eq!(parameters(b"\0\0\0\x01\0\0\0\x05x\0\0"), None);
+        assert_eq!(parameters(b"\0\0\xff\xff"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..48)) {
+            let _ = (query(&body), parse(&body), target(&body), execute(&body), data_row(&body));
+            let _ = parameter_status(&body);
+            if let Some(b) = bind(&body) {
+                let _ = parameters(b.tail);
+            }
+        }
+    }
+}
