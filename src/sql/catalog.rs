@@ -1,6 +1,30 @@
 //! The part of one database's system catalogs that analysis rests on, as loaded at one moment.
+//!
+//! * A catalog never changes once built: a statement is judged against one state of the schema, never a mixture.
+//! * Names are resolved to every object they may mean on the path (USAGE privileges and `pg_temp` are not
+//!   followed), and the worst of them counts: who may see which of them cannot make a verdict too mild.
+//! * Default deny: what is not proven harmless has a reason, and a function not proven harmless writes everything.
+//!
+//! Not here: queries (`watch::schema`), syntax (`sql::parse`), whether a statement may be cached (`sql::verdict`).
 
+mod datatypes;
+mod functions;
+mod nodetree;
+mod relations;
+mod reviewed;
+pub mod rows;
+mod touches;
+
+pub use rows::Rows;
+
+use self::datatypes::Datatypes;
+use self::functions::Functions;
+use self::relations::Relations;
+use self::touches::Touches;
+use super::statement::Name;
+use super::verdict::Touched;
 use crate::why::Why;
+use std::collections::HashMap;
 
 /// An object's identifier (PostgreSQL manual, 8.19).
 pub type Oid = u32;
@@ -14,10 +38,22 @@ pub type SearchPath = [Box<str>];
 pub struct Catalog {
     /// The ledger's catalog version under which the load began.
     pub version: u64,
+    /// What was concluded under that version.
+    pub(crate) parts: Box<Parts>,
+}
+
+/// What a catalog consists of.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    namespaces: HashMap<Box<str>, Oid>,
+    functions: Functions,
+    types: Datatypes,
+    relations: Relations,
+    touches: Touches,
 }
 
 /// What a name that is called like a function may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FunctionClass {
     /// `None`: may be in a cacheable statement.
     pub why: Option<Why>,
@@ -29,9 +65,164 @@ pub struct FunctionClass {
     pub dirty: bool,
 }
 
+/// How a statement writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    Insert,
+    Update,
+    Delete,
+    Truncate { cascade: bool },
+    Copy,
+}
+
 impl Catalog {
+    /// Concludes everything that can be concluded before a statement is seen.
+    pub fn build(version: u64, rows: Rows) -> Catalog {
+        let namespaces = rows
+            .namespaces
+            .iter()
+            .map(|n| (n.name.clone(), n.oid))
+            .collect();
+        let functions = Functions::build(&rows);
+        let types = Datatypes::build(&rows, &functions);
+        let relations = Relations::build(&rows, &functions, &types);
+        let touches = Touches::build(&rows, &functions, &types);
+        let parts = Parts {
+            namespaces,
+            functions,
+            types,
+            relations,
+            touches,
+        };
+        Catalog {
+            version,
+            parts: Box::new(parts),
+        }
+    }
+
+    /// Every relation that the name may mean on this path. Empty: unknown.
+    pub fn relations_named(&self, name: &Name, path: &SearchPath) -> Vec<Oid> {
+        let schemas = self.schemas(name, path);
+        self.parts
+            .relations
+            .named(&name.name)
+            .iter()
+            .filter(|(s, _)| schemas.contains(s))
+            .map(|(_, oid)| *oid)
+            .collect()
+    }
+
+    /// All that a read of this relation depends on: itself, partitions and inheritance children, for a view all
+    /// below it, for a materialised view only itself. Or why it may not be cached.
+    pub fn reads_of(&self, relation: Oid) -> Result<&[Oid], Why> {
+        self.parts.relations.reads(relation)
+    }
+
+    /// What runs when this relation is read (functions of views, row security policies): even where `reads_of`
+    /// refuses, a SELECT that runs a user's function may write.
+    pub fn runs_on_read(&self, relation: Oid) -> FunctionClass {
+        self.parts.relations.runs(relation)
+    }
+
+    /// What a write to this relation touches. INSERT … ON CONFLICT DO UPDATE is an INSERT and an UPDATE, MERGE is
+    /// what its clauses are, REFRESH MATERIALIZED VIEW is an INSERT into it.
+    pub fn writes_of(&self, relation: Oid, kind: WriteKind) -> Touched {
+        self.parts.touches.of(&self.parts.relations, relation, kind)
+    }
+
+    /// The worst of all functions that a call by this name and number of arguments may mean.
+    pub fn function(&self, name: &Name, arguments: usize, path: &SearchPath) -> FunctionClass {
+        self.parts
+            .functions
+            .called(&name.name, arguments, &self.schemas(name, path))
+    }
+
+    /// Why an operator of this name may not be in a cacheable statement. A user's operator may run anything.
+    pub fn operator(&self, name: &Name, path: &SearchPath) -> Option<Why> {
+        self.parts
+            .functions
+            .operator(&name.name, &self.schemas(name, path))
+    }
+
+    /// Why a cast to a type of this name may not be in a cacheable statement. A user's type may run anything.
+    pub fn type_named(&self, name: &Name, path: &SearchPath) -> Option<Why> {
+        self.parts
+            .types
+            .named(&name.name, &self.schemas(name, path))
+    }
+
+    /// Why values of a type (a parameter, a column of an answer) cannot be part of a cached answer.
+    pub fn type_kept(&self, type_oid: Oid) -> Option<Why> {
+        self.parts.types.kept(type_oid).why
+    }
+
+    /// True if a user's function of that name that may be called with one argument exists anywhere: `t.f` may
+    /// then be `f(t)`.
+    pub fn has_user_function(&self, name: &str) -> bool {
+        self.parts.functions.has_user_function(name)
+    }
+
     /// Schema and name of a relation.
-    pub fn relation_name(&self, _relation: Oid) -> Option<(&str, &str)> {
-        None
+    pub fn relation_name(&self, relation: Oid) -> Option<(&str, &str)> {
+        self.parts.relations.name(relation)
+    }
+
+    fn schemas(&self, name: &Name, path: &SearchPath) -> Vec<Oid> {
+        match &name.schema {
+            Some(schema) => self
+                .parts
+                .namespaces
+                .get(schema)
+                .copied()
+                .into_iter()
+                .collect(),
+            None => {
+                let found = path
+                    .iter()
+                    .filter_map(|s| self.parts.namespaces.get(s).copied());
+                std::iter::once(rows::PG_CATALOG).chain(found).collect()
+            }
+        }
+    }
+}
+
+impl FunctionClass {
+    /// Depends on its arguments and on what is in the key, and does nothing.
+    pub const PURE: FunctionClass = FunctionClass {
+        why: None,
+        writes: false,
+        opaque: false,
+        dirty: false,
+    };
+
+    /// Reads something that is not in the key, but does nothing.
+    pub const fn reads(why: Why) -> FunctionClass {
+        FunctionClass {
+            why: Some(why),
+            writes: false,
+            opaque: false,
+            dirty: false,
+        }
+    }
+
+    /// May do anything.
+    pub const fn anything(why: Why) -> FunctionClass {
+        FunctionClass {
+            why: Some(why),
+            writes: true,
+            opaque: true,
+            dirty: true,
+        }
+    }
+
+    /// Both run: the first reason, all effects.
+    #[must_use]
+    pub fn and(self, other: FunctionClass) -> FunctionClass {
+        FunctionClass {
+            why: self.why.or(other.why),
+            writes: self.writes || other.writes,
+            opaque: self.opaque || other.opaque,
+            dirty: self.dirty || other.dirty,
+        }
     }
 }
