@@ -135,10 +135,10 @@ class Stack:
         wait_port(self.port + 1)
         self.upstream_port = self.port + 1
 
-    def start_larder(self, name, offset, settings):
-        """One Larder; settings are environment variables."""
+    def start_larder(self, name, offset, settings, prefix=()):
+        """One Larder; settings are environment variables, prefix a command to run it under."""
         env = dict(os.environ, LARDER_SERVER__DRAIN="1s", **settings)
-        self.spawn(name, [self.args.larder, "serve",
+        self.spawn(name, [*prefix, self.args.larder, "serve",
                           "--upstream", f"postgres://bench@127.0.0.1:{self.upstream_port}/bench",
                           "--listen", f"127.0.0.1:{self.port + offset}",
                           "--admin", f"127.0.0.1:{self.port + offset + 1}"],

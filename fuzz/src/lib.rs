@@ -4,7 +4,11 @@
 //!   something else, a canonical form is its own canonical form.
 //! * `TARGETS` names them all, so that a corpus directory without a function, or the reverse, fails the test.
 
-use larder::sql;
+mod conversation;
+
+use larder::config::{Config, Flags};
+use larder::sql::catalog::rows::{Rows, Rule};
+use larder::sql::{self, Catalog};
 use larder::wire::frame::{self, Frame, HEAD};
 use larder::wire::{message, startup};
 
@@ -13,6 +17,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("bind", bind),
     ("canonical", canonical),
     ("client_stream", client_stream),
+    ("config", config),
+    ("conversation", conversation),
+    ("node_tree", node_tree),
     ("sql", analyse),
     ("startup", startup),
     ("upstream_stream", upstream_stream),
@@ -125,25 +132,79 @@ pub fn startup(data: &[u8]) {
     assert_eq!(startup::first(&data[..used]), Ok(Some((first, used))));
 }
 
+/// A small database: tables t and u, a view v.
+fn rows() -> Rows {
+    let mut rows = Rows::empty_database();
+    let t = rows.table("public", "t");
+    let u = rows.table("public", "u");
+    rows.view("public", "v", &[t, u]);
+    rows.builtin("count", 0, b'i');
+    rows.builtin("lower", 1, b'i');
+    rows.builtin("now", 0, b's');
+    rows.function("public", "f", 1, b'i');
+    for operator in ["=", "+", "<", ">", "->>"] {
+        rows.operator("pg_catalog", operator);
+    }
+    rows
+}
+
 /// A statement's text.
 pub fn analyse(data: &[u8]) {
+    let _ = sql::reads_the_clock(data);
     let Ok(text) = std::str::from_utf8(data) else { return };
     let analysis = sql::analyse(text);
+    let catalog = Catalog::build(1, rows());
     for statement in &analysis.statements {
         // without a catalog nothing is ever cacheable
         assert!(sql::resolve(statement, None, &[]).reads.is_err());
+        let effect = sql::resolve(statement, Some(&catalog), &["public".into()]);
+        if let Ok(cacheable) = &effect.reads {
+            let relations = cacheable.relations();
+            assert!(!relations.is_empty() && relations.is_sorted_by(|a, b| a < b));
+            assert!(analysis.refused.is_none(), "cacheable, and not even parsed");
+        }
     }
 }
 
 /// A statement's text, for what the key makes of it.
 pub fn canonical(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = sql::canonical::canonical(text);
     let first = sql::analyse(text);
+    if first.refused.is_some() {
+        return;
+    }
     let second = sql::analyse(&first.canonical);
+    assert_eq!(second.refused, None, "the canonical text does not parse: {:?}", first.canonical);
     assert_eq!(first.canonical, second.canonical, "the canonical text is not its own");
-    assert_eq!(
-        format!("{:?}", first.statements),
-        format!("{:?}", second.statements),
-        "the canonical text says something else"
-    );
+    let (first, second) = (format!("{:?}", first.statements), format!("{:?}", second.statements));
+    assert_eq!(first, second, "the canonical text says something else");
+}
+
+/// A rule's `pg_node_tree`, as the upstream sends it.
+pub fn node_tree(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut rows = rows();
+    let relation = rows.relation("public", "w", b'v');
+    rows.rules.push(Rule { relation, view: true, action: text.into() });
+    let catalog = Catalog::build(1, rows);
+    if let Ok(reads) = catalog.reads_of(relation) {
+        assert!(!reads.is_empty());
+    }
+}
+
+/// Environment variables, one `NAME=value` a line.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    let environment = lines.map(|(name, value)| (format!("LARDER_{name}"), value.to_owned()));
+    match Config::load_with(&Flags::default(), environment) {
+        Ok(config) => assert!(config.server.workers.count() > 0),
+        Err(error) => assert!(!error.to_string().is_empty(), "an error must say something"),
+    }
+}
+
+/// A session between a client and an upstream.
+pub fn conversation(data: &[u8]) {
+    conversation::play(data);
 }
