@@ -43,3 +43,6 @@ fn refuse(why: Why) -> Analysis {
         statements: Box::new([Statement::Opaque]),
     }
 }
+
+#[cfg(test)]
+mod statements_test;
