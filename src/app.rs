@@ -10,6 +10,7 @@ pub use workers::{Handler, MakeHandler, Seat, Session};
 use crate::config::Config;
 use crate::metrics::{Metrics, UpstreamState};
 use crate::net::{Bound, Drain, Phase, Stream, bind, dial};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub enum Error {
 /// Runs until a signal ends the process.
 pub fn run(config: Config) -> Result<(), Error> {
     let config = Arc::new(config);
+    raise_open_files();
     let count = config.server.workers.count();
     let metrics = Arc::new(Metrics::new(count)?);
     let drain = Drain::default();
@@ -51,6 +53,20 @@ pub fn run(config: Config) -> Result<(), Error> {
     host::run(parts, &drain);
     workers.join();
     Ok(())
+}
+
+/// Takes what the system allows: a client costs two descriptors, and many systems start a process with 1024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
+        }
+    }
 }
 
 fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize) {
@@ -74,9 +90,10 @@ fn make_handler(config: Arc<Config>, metrics: Arc<Metrics>) -> MakeHandler {
         Box::new(move |client: Stream| -> Session {
             let (config, metrics, seat) = (config.clone(), metrics.clone(), seat.clone());
             Box::pin(async move {
+                let phase = seat.phase.watch();
                 tokio::select! {
                     () = pass_through(client, &config, &metrics) => {}
-                    () = seat.drain.reached(Phase::Stopping) => {}
+                    () = phase.reached(Phase::Stopping) => {}
                 }
             })
         })
