@@ -82,8 +82,10 @@ fn tree(text: &str) -> Option<String> {
     let mut kept = String::new();
     let positions = ["location: ", "list_start: ", "list_end: ", "stmt_len: "];
     let mut rest = &*text;
-    while let Some((at, found)) =
-        positions.iter().filter_map(|p| rest.find(p).map(|at| (at + p.len(), p))).min_by_key(|(at, _)| *at)
+    while let Some((at, found)) = positions
+        .iter()
+        .filter_map(|p| rest.find(p).map(|at| (at + p.len(), p)))
+        .min_by_key(|(at, _)| *at)
     {
         kept.push_str(&rest[..at - found.len()]);
         rest = rest[at..].trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());
@@ -94,13 +96,55 @@ fn tree(text: &str) -> Option<String> {
 
 fn piece() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
-        "SELECT", "a", "eE", "1", "1.5e3", "$1", "'a  b'", "E'\\'--'", "e'x'", "'it''s'", "U&'\\0061'", "B'01'",
-        "x'ff'", "\"q  --\"", "$$ '-- $$", "$t$ $$ $t$", "a$b$", "+", "-", "*", "/", "<", ">=", "||", "!~~*", "::int",
-        "(", ")", ",", ".", ";", "FROM t", "AS b", "é",
+        "SELECT",
+        "a",
+        "eE",
+        "1",
+        "1.5e3",
+        "$1",
+        "'a  b'",
+        "E'\\'--'",
+        "e'x'",
+        "'it''s'",
+        "U&'\\0061'",
+        "B'01'",
+        "x'ff'",
+        "\"q  --\"",
+        "$$ '-- $$",
+        "$t$ $$ $t$",
+        "a$b$",
+        "+",
+        "-",
+        "*",
+        "/",
+        "<",
+        ">=",
+        "||",
+        "!~~*",
+        "::int",
+        "(",
+        ")",
+        ",",
+        ".",
+        ";",
+        "FROM t",
+        "AS b",
+        "é",
     ])
     .prop_map(str::to_owned);
     let gap = prop::sample::select(vec![
-        " ", "  ", "\t", "\n", "\r\n", "-- c\n", "--\r", "/* c */", "/**/", "/* a /* ' */ \n */", " \n ", "\u{c}",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\r\n",
+        "-- c\n",
+        "--\r",
+        "/* c */",
+        "/**/",
+        "/* a /* ' */ \n */",
+        " \n ",
+        "\u{c}",
     ])
     .prop_map(str::to_owned);
     prop_oneof![3 => fixed, 2 => gap]
@@ -134,6 +178,9 @@ proptest! {
 
 /// White space of any kind, never nothing.
 fn gap() -> impl Strategy<Value = String> {
-    proptest::collection::vec(prop::sample::select(vec![" ", "\t", "\n", "\r", "-- c '\n", "/* \" */"]), 1..4)
-        .prop_map(|parts| parts.concat())
+    proptest::collection::vec(
+        prop::sample::select(vec![" ", "\t", "\n", "\r", "-- c '\n", "/* \" */"]),
+        1..4,
+    )
+    .prop_map(|parts| parts.concat())
 }
