@@ -69,13 +69,14 @@ async fn read_digest(client: &Client) -> Result<Digest, Error> {
 async fn read(client: &Client) -> Result<(Rows, Digest), Error> {
     let digest = read_digest(client).await?;
     let version = client.query_one(queries::SERVER_VERSION, &[]).await?;
-    let types = queries::types(version.try_get(0)?);
+    let version = version.try_get(0)?;
+    let (types, functions) = (queries::types(version), queries::functions(version));
     let rows = Rows {
         namespaces: all(client, queries::NAMESPACES, namespace).await?,
         relations: all(client, queries::RELATIONS, relation).await?,
         columns: all(client, queries::COLUMNS, column).await?,
         types: all(client, &types, data_type).await?,
-        functions: all(client, queries::FUNCTIONS, function).await?,
+        functions: all(client, &functions, function).await?,
         operators: all(client, queries::OPERATORS, operator).await?,
         casts: all(client, queries::CASTS, cast).await?,
         rules: all(client, queries::RULES, rule).await?,
@@ -164,7 +165,8 @@ fn function(row: &Row) -> Result<Function, Error> {
         kind: letter(row, 6)?,
         volatility: letter(row, 7)?,
         trusted_language: row.try_get(8)?,
-        extension: extension(row, 9)?,
+        range_constructor: row.try_get(9)?,
+        extension: extension(row, 10)?,
     })
 }
 

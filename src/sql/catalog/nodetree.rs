@@ -10,7 +10,7 @@
 use super::Oid;
 
 /// What a tree names.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tree {
     pub relations: Vec<Oid>,
     pub functions: Vec<Oid>,
@@ -100,15 +100,18 @@ const NODES: &[&str] = &[
     "WINDOWFUNC",
 ];
 
-/// Fields called `…type` that are not types.
+/// Fields called `…type` that are not types (of nodes on the list).
 const NOT_TYPES: &[&str] = &[
     "booltesttype",
+    "cmptype",
     "commandType",
+    "format_type",
     "item_type",
-    "join_type",
     "jointype",
     "nulltesttype",
+    "rctype",
     "subLinkType",
+    "type",
 ];
 
 impl Tree {

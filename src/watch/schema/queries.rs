@@ -62,16 +62,29 @@ pub(super) fn types(server_version: i32) -> String {
     )
 }
 
-/// Languages: internal 12, c 13, sql 14.
-pub(super) const FUNCTIONS: &str = "
-    SELECT p.oid, p.pronamespace, p.proname::text, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
-        CASE WHEN a.aggkind IN ('o', 'h') THEN 'o'::\"char\" ELSE p.prokind END, p.provolatile,
-        p.prolang IN (12, 13, 14), e.extname::text
-    FROM pg_proc p LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-        LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-            AND d.refclassid = 'pg_extension'::regclass
-        LEFT JOIN pg_extension e ON e.oid = d.refobjid
-    WHERE p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp_|toast)')";
+/// Languages: internal 12, c 13, sql 14. Constructors of ranges and multiranges depend on their type internally.
+pub(super) fn functions(server_version: i32) -> String {
+    let range_of = match server_version {
+        140_000.. => "r.rngtypid = d.refobjid OR r.rngmultitypid = d.refobjid",
+        _ => "r.rngtypid = d.refobjid",
+    };
+    format!(
+        "SELECT p.oid, p.pronamespace, p.proname::text, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
+            CASE WHEN a.aggkind IN ('o', 'h') THEN 'o'::\"char\" ELSE p.prokind END, p.provolatile,
+            p.prolang IN (12, 13, 14),
+            p.oid >= 16384 AND p.prolang = 12 AND EXISTS (
+                SELECT FROM pg_depend d JOIN pg_range r ON {range_of}
+                WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i'
+                AND d.refclassid = 'pg_type'::regclass
+                AND r.rngcanonical::oid = 0 AND r.rngsubopc < 16384 AND r.rngsubtype < 16384),
+            e.extname::text
+        FROM pg_proc p LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+            LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                AND d.refclassid = 'pg_extension'::regclass
+            LEFT JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp_|toast)')"
+    )
+}
 
 pub(super) const OPERATORS: &str = "
     SELECT oid, oprnamespace, oprname::text, oprcode::oid FROM pg_operator
