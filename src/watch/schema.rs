@@ -5,7 +5,7 @@
 //! * Temporary schemas are left out of both, or an application's temporary tables would empty the cache; a temporary
 //!   child of a permanent table is in, for it is read with its parent.
 //! * `pg_class` goes into the digest by the columns that matter: TRUNCATE, REFRESH and index builds rewrite its rows.
-//!   All else goes in by place and transaction of its rows, which VACUUM and ANALYZE leave alone.
+//!   All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
 //!
 //! Not here: conclusions (`sql::catalog`), and when to ask.
 

@@ -136,10 +136,13 @@ pub(super) const EXPRESSIONS: &str = "
     FROM pg_policy p, LATERAL (VALUES (p.polqual::text), (p.polwithcheck::text)) e (tree)
     WHERE e.tree IS NOT NULL";
 
-/// The catalogs whose rows count as they lie, and which of them.
-const BY_PLACE: &[(&str, &str)] = &[
+/// The catalogs that count by the transactions that wrote their rows, and which rows.
+const BY_WRITER: &[(&str, &str)] = &[
     ("pg_namespace", "t.oid IN (SELECT oid FROM schemas)"),
-    ("pg_attribute", "t.attrelid IN (SELECT oid FROM relations)"),
+    (
+        "pg_attribute",
+        "t.attrelid >= 16384 AND t.attrelid IN (SELECT oid FROM relations)",
+    ),
     ("pg_attrdef", "t.adrelid IN (SELECT oid FROM relations)"),
     ("pg_index", "t.indrelid IN (SELECT oid FROM relations)"),
     (
@@ -176,14 +179,15 @@ const BY_PLACE: &[(&str, &str)] = &[
     ("pg_auth_members", "true"),
 ];
 
-/// One word per catalog: how many rows, and the sum of their hashes.
+/// One word per catalog. A new version of a row comes from a new transaction, so how many rows each transaction
+/// left tells all; there are far fewer transactions than rows.
 pub(super) fn digest() -> String {
-    let by_place: String = BY_PLACE
+    let by_writer: String = BY_WRITER
         .iter()
         .map(|(catalog, which)| {
             format!(
-                " UNION ALL SELECT '{catalog}', hashtextextended(t.ctid::text || t.xmin::text, 0) \
-                 FROM {catalog} t WHERE {which}"
+                " UNION ALL SELECT '{catalog}', sum(hashtextextended(concat_ws(':', writer, n), 0)) FROM \
+                 (SELECT t.xmin AS writer, count(*) AS n FROM {catalog} t WHERE {which} GROUP BY t.xmin) g"
             )
         })
         .collect();
@@ -194,16 +198,15 @@ pub(super) fn digest() -> String {
             SELECT c.oid, hashtextextended(concat_ws('/', c.oid, c.relname, c.relnamespace, c.relowner, c.relkind,
                 c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.reltype, c.relacl,
                 c.reloptions), 0) AS hash
-            FROM pg_class c WHERE c.relnamespace IN (SELECT oid FROM schemas)
-        ), hashes (catalog, hash) AS (
-            SELECT 'pg_class', hash FROM relations
-            UNION ALL
-            SELECT 'pg_roles', hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
-                t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0) FROM pg_roles t
-            {by_place}
+            FROM pg_class c
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN (SELECT oid FROM schemas)
         )
-        SELECT string_agg(line, ' ' ORDER BY line) FROM (
-            SELECT concat_ws(':', catalog, count(*), sum(hash)) FROM hashes GROUP BY catalog
-        ) lines (line)"
+        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog) FROM (
+            SELECT 'pg_class', sum(hash) FROM relations
+            UNION ALL
+            SELECT 'pg_roles', sum(hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
+                t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0)) FROM pg_roles t
+            {by_writer}
+        ) hashes (catalog, hash)"
     )
 }
