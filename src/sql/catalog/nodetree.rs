@@ -164,7 +164,8 @@ impl Tree {
     fn meet(&mut self, node: &str) {
         let surprise = match node {
             _ if NODES.binary_search(&node).is_ok() => Surprise::None,
-            "SQLVALUEFUNCTION" | "XMLEXPR" | "XML" => Surprise::Value,
+            "SQLVALUEFUNCTION" | "XMLEXPR" | "XML" | "TABLEFUNC" | "JSONEXPR" | "JSONBEHAVIOR"
+            | "TABLESAMPLECLAUSE" => Surprise::Value,
             "NEXTVALUEEXPR" | "ROWMARKCLAUSE" => Surprise::Effect,
             _ => Surprise::Unknown,
         };
@@ -219,7 +220,7 @@ impl Kind {
             "aggtranstype" => None,
             _ if field.ends_with("funcid") => Some(Kind::Function),
             _ if NOT_TYPES.contains(&field) => None,
-            _ if ["type", "types", "typeid", "typeids"]
+            _ if ["type", "types", "typeid", "typid"]
                 .iter()
                 .any(|end| lower().ends_with(end)) =>
             {
@@ -322,8 +323,9 @@ mod tests {
         );
         assert_eq!(
             Tree::scan("{TABLESAMPLECLAUSE :tsmhandler 3313}").surprise,
-            Surprise::Unknown
+            Surprise::Value
         );
+        assert_eq!(Tree::scan("{OFNEXTYEAR :x 1}").surprise, Surprise::Unknown);
         assert_eq!(
             Tree::scan("{FUNCEXPR :funcid abc}").surprise,
             Surprise::Unknown
