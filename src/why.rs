@@ -65,6 +65,8 @@ why! {
     UnknownFunction = "unknown_function", "a function that the catalog does not have";
     UserOperator = "user_operator", "an operator that is not PostgreSQL's own";
     UserType = "user_type", "a type, cast or domain that is not PostgreSQL's own, or one that reads the catalog";
+    SystemColumn = "system_column", "ctid, xmax, cmin or cmax: they change without a write";
+    Construct = "construct", "syntax that Larder's analysis does not judge (XMLTABLE, JSON_TABLE and such)";
     UnknownRelation = "unknown_relation", "a relation that the catalog does not have";
     SystemCatalog = "system_catalog", "a system catalog or information_schema";
     TemporaryTable = "temporary_table", "a temporary table";

@@ -1,8 +1,41 @@
-//! Text to [`Analysis`], by PostgreSQL's own grammar. This file alone knows which parser it is.
+//! Text to [`Analysis`], by PostgreSQL's own grammar. This file and its children alone know which parser it is.
+//!
+//! * The grammar is PostgreSQL's, so what is a table here is a table there. A newer server may know more: that text
+//!   does not parse, and is opaque.
+//! * Trees are walked with a work-list, never by recursion: a client's text must not end the process by its depth.
+//!   The parser itself keeps its stack on the heap and refuses what is nested deeper than PostgreSQL allows.
+//!
+//! Not here: anything that needs the catalog (`verdict`).
 
+mod casts;
+mod classify;
+mod expressions;
+mod json;
+mod settings;
+mod walk;
+
+use super::canonical::canonical;
 use super::statement::{Analysis, Statement};
+use crate::why::Why;
+
+/// Longer texts are not parsed: a bulk statement is not worth the time, and is opaque.
+pub const LONGEST_TEXT: usize = 1 << 20;
 
 /// Analyses one message's text. Never panics; what does not parse is one `Opaque` statement.
 pub fn analyse(text: &str) -> Analysis {
-    Analysis { canonical: text.into(), statements: Box::new([Statement::Opaque]) }
+    if text.len() > LONGEST_TEXT {
+        return refuse(Why::TooLong);
+    }
+    match pg_raw_parse::parse(text) {
+        Ok(tree) => Analysis {
+            canonical: canonical(text),
+            refused: None,
+            statements: tree.stmts().map(classify::classify).collect(),
+        },
+        Err(_) => refuse(Why::Unparsable),
+    }
+}
+
+fn refuse(why: Why) -> Analysis {
+    Analysis { canonical: "".into(), refused: Some(why), statements: Box::new([Statement::Opaque]) }
 }

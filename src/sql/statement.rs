@@ -1,12 +1,15 @@
 //! Statements by kind, as far as the text alone tells.
 
-use super::verdict::Query;
+use super::query::Query;
+use crate::why::Why;
 
 /// One message's text, analysed without a catalog.
 #[derive(Debug)]
 pub struct Analysis {
-    /// The text without comments and insignificant white space: the text's part of the key.
+    /// The text without comments and insignificant white space: the text's part of the key. Empty if refused.
     pub canonical: Box<str>,
+    /// `TooLong` or `Unparsable`: the text was not analysed and is one `Opaque` statement.
+    pub refused: Option<Why>,
     /// In order; empty for an empty query.
     pub statements: Box<[Statement]>,
 }
@@ -34,8 +37,12 @@ pub enum Statement {
     /// without ANALYZE is `Utility`, with ANALYZE it is the query itself (never cacheable).
     Query(Query),
     Begin(TransactionModes),
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Box<str>),
     Release(Box<str>),
     RollbackTo(Box<str>),
@@ -44,6 +51,8 @@ pub enum Statement {
     RollbackPrepared,
     /// `SET TRANSACTION …`, `SET TRANSACTION SNAPSHOT` included (then `modes` is empty).
     SetTransaction(TransactionModes),
+    /// Changes the session in a way that the text does not tell (`SET name FROM CURRENT`): writes nothing.
+    Unfollowed,
     /// `SET [LOCAL] name = value`, `SET ROLE`, `SET SESSION AUTHORIZATION` (as `role`, `session_authorization`),
     /// `SET TIME ZONE`, `SET NAMES`, `SET SESSION CHARACTERISTICS` (as several), `SELECT set_config('…','…',…)`
     /// when that is all the statement does and both are literals (then `query` tells that rows come back).
@@ -72,10 +81,17 @@ pub enum Statement {
     /// `COPY relation FROM`: `Copy::From`; `COPY … TO`: reads, never cached; `COPY (query) TO`: `Query` not cacheable.
     CopyFrom(Name),
     CopyTo(Option<Query>),
-    Truncate { relations: Box<[Name]>, cascade: bool },
+    Truncate {
+        relations: Box<[Name]>,
+        cascade: bool,
+    },
     RefreshMaterializedView(Name),
+    /// `CREATE TEMP TABLE … AS query`, `SELECT … INTO TEMP`: a temporary table, and what the query does.
+    TemporaryTableAs(Query),
     /// Raises the catalog and everything. CREATE TEMP TABLE too, with `temporary`.
-    Ddl { temporary: bool },
+    Ddl {
+        temporary: bool,
+    },
     /// `DO`, `CALL`, `LOAD`, and anything not known: writes everything, may change anything in the session.
     Opaque,
 }
@@ -105,4 +121,15 @@ pub enum Discard {
     Plans,
     Temp,
     Sequences,
+}
+
+impl Analysis {
+    /// A text that is not looked into.
+    pub fn unseen() -> Analysis {
+        Analysis {
+            canonical: Box::default(),
+            refused: Some(Why::Unparsable),
+            statements: Box::new([Statement::Opaque]),
+        }
+    }
 }

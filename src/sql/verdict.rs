@@ -1,17 +1,17 @@
 //! What a statement reads and writes, resolved against the catalog. The only place that makes a [`Cacheable`].
+//!
+//! * Default deny: a name that the catalog does not have, and every name while there is no catalog, may be anything.
+//! * A SELECT writes what the functions, operators and views in it may write.
+//! * Code that may write anything may also change the session: it is opaque. The catalog is raised only by
+//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs): what a function creates or revokes
+//!   is found by the catalog's digest, like DDL made past Larder. Raising it for every trigger would end all caching.
+//!
+//! Not here: syntax (`parse`), transactions and settings (the session's).
 
-use super::catalog::{Catalog, Oid, SearchPath};
+use super::catalog::{Catalog, FunctionClass, Oid, SearchPath, WriteKind};
+use super::query::Query;
 use super::statement::{Name, Statement};
 use crate::why::Why;
-
-/// A query's syntax: names it mentions, constructs that forbid caching.
-#[derive(Debug, Default)]
-pub struct Query {
-    /// The first syntactic reason against caching.
-    pub why: Option<Why>,
-    /// Relations read (CTE names resolved away), functions, operators, types … (fill in)
-    pub reads: Vec<Name>,
-}
 
 /// Proof that a statement's answer depends on nothing but these relations, its key and the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +50,279 @@ pub struct Effect {
     pub opaque: bool,
 }
 
-/// Resolves a statement. Without a catalog a query is `Err(Why::NoCatalog)` and a write touches everything.
+/// FirstNormalObjectId: relations below it are the system's own.
+const FIRST_NORMAL: Oid = 16_384;
+
+/// Resolves a statement. Without a catalog a query is `Err(Why::NoCatalog)` and whatever names anything may touch
+/// everything.
 pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPath) -> Effect {
-    let _ = (statement, catalog, path);
-    Effect { reads: Err(Why::NoCatalog), writes: Touched::Everything, catalog: true, dirty: true, opaque: true }
+    match statement {
+        Statement::Query(query) => Resolver { catalog, path }.query(query),
+        Statement::Declare(query) | Statement::CopyTo(Some(query)) => {
+            let effect = Resolver { catalog, path }.query(query);
+            Effect {
+                dirty: true,
+                ..not_cacheable(effect)
+            }
+        }
+        // The session has temporary objects now.
+        Statement::TemporaryTableAs(query) => {
+            let effect = Resolver { catalog, path }.query(query);
+            Effect {
+                dirty: true,
+                opaque: true,
+                ..not_cacheable(effect)
+            }
+        }
+        Statement::CopyFrom(relation) => {
+            Resolver { catalog, path }.targets([(relation, WriteKind::Copy)])
+        }
+        Statement::Truncate { relations, cascade } => {
+            let kind = WriteKind::Truncate { cascade: *cascade };
+            Resolver { catalog, path }.targets(relations.iter().map(|relation| (relation, kind)))
+        }
+        Statement::RefreshMaterializedView(relation) => {
+            Resolver { catalog, path }.targets([(relation, WriteKind::Truncate { cascade: false })])
+        }
+        Statement::Begin(_)
+        | Statement::Commit { .. }
+        | Statement::Rollback { .. }
+        | Statement::Savepoint(_)
+        | Statement::Release(_)
+        | Statement::RollbackTo(_)
+        | Statement::PrepareTransaction
+        | Statement::RollbackPrepared
+        | Statement::SetTransaction(_)
+        | Statement::Set(_)
+        | Statement::ResetAll
+        | Statement::Show(_)
+        | Statement::Prepare(_)
+        | Statement::Deallocate(_) => Effect::NOTHING,
+        Statement::Discard(_)
+        | Statement::Cursor
+        | Statement::Listen
+        | Statement::Unlisten
+        | Statement::Notify
+        | Statement::Utility
+        | Statement::Lock
+        | Statement::CopyTo(None) => Effect {
+            dirty: true,
+            ..Effect::NOTHING
+        },
+        Statement::Unfollowed | Statement::Ddl { temporary: true } => Effect {
+            dirty: true,
+            opaque: true,
+            ..Effect::NOTHING
+        },
+        Statement::CommitPrepared => Effect {
+            opaque: false,
+            ..Effect::EVERYTHING
+        },
+        Statement::Execute(_) | Statement::Ddl { temporary: false } | Statement::Opaque => {
+            Effect::EVERYTHING
+        }
+    }
+}
+
+fn not_cacheable(effect: Effect) -> Effect {
+    Effect {
+        reads: Err(effect.reads.err().unwrap_or(Why::NotSelect)),
+        ..effect
+    }
+}
+
+impl Effect {
+    const NOTHING: Effect = Effect {
+        reads: Err(Why::NotSelect),
+        writes: Touched::Nothing,
+        catalog: false,
+        dirty: false,
+        opaque: false,
+    };
+    const EVERYTHING: Effect = Effect {
+        reads: Err(Why::NotSelect),
+        writes: Touched::Everything,
+        catalog: true,
+        dirty: true,
+        opaque: true,
+    };
+    /// Code that nothing is known of, in a statement that is not DDL itself.
+    const CODE: Effect = Effect {
+        catalog: false,
+        ..Effect::EVERYTHING
+    };
+}
+
+struct Resolver<'a> {
+    catalog: Option<&'a Catalog>,
+    path: &'a SearchPath,
+}
+
+impl Resolver<'_> {
+    fn query(&self, query: &Query) -> Effect {
+        let Some(catalog) = self.catalog else {
+            return self.blind(query);
+        };
+        let code = self.code(catalog, query);
+        let mut relations = Vec::new();
+        let run = self.reads(catalog, query, &mut relations).and(code);
+        let why = query
+            .why
+            .or(query.reads.is_empty().then_some(Why::NoRelation))
+            .or(run.why);
+        let mut effect = self.targets(query.targets.iter().map(|(name, kind)| (name, *kind)));
+        effect.dirty = effect.dirty || query.locks || run.dirty;
+        effect.opaque |= run.opaque;
+        if run.writes || query.unknown {
+            effect.writes = Touched::Everything;
+        }
+        effect.catalog |= query.unknown;
+        effect.opaque |= query.unknown;
+        effect.dirty |= effect.opaque || effect.writes != Touched::Nothing;
+        effect.reads = match why {
+            Some(why) => Err(why),
+            None => {
+                relations.sort_unstable();
+                relations.dedup();
+                Ok(Cacheable {
+                    relations: relations.into_boxed_slice(),
+                })
+            }
+        };
+        effect
+    }
+
+    /// Without a catalog a name may be anything: a view over a function that writes.
+    fn blind(&self, query: &Query) -> Effect {
+        let names_nothing = query.reads.is_empty()
+            && query.targets.is_empty()
+            && query.functions.is_empty()
+            && query.operators.is_empty()
+            && query.types.is_empty()
+            && query.attributes.is_empty()
+            && !query.unknown;
+        let effect = if names_nothing {
+            Effect::NOTHING
+        } else {
+            Effect::CODE
+        };
+        let catalog = query.unknown || query.targets.iter().any(|(name, _)| of_the_system(name));
+        let (reads, dirty) = (
+            Err(query.why.unwrap_or(Why::NoCatalog)),
+            effect.dirty || query.locks,
+        );
+        Effect {
+            reads,
+            dirty,
+            catalog,
+            ..effect
+        }
+    }
+
+    /// The relations read, and what reading them runs.
+    fn reads(&self, catalog: &Catalog, query: &Query, relations: &mut Vec<Oid>) -> FunctionClass {
+        let mut run = FunctionClass::PURE;
+        for name in &query.reads {
+            let found = catalog.relations_named(name, self.path);
+            if found.is_empty() {
+                run = run.and(FunctionClass::anything(Why::UnknownRelation));
+            }
+            for relation in found {
+                match catalog.reads_of(relation) {
+                    Ok(below) => relations.extend_from_slice(below),
+                    Err(why) => run = run.and(FunctionClass::reads(why)),
+                }
+                run = run.and(catalog.runs_on_read(relation));
+            }
+        }
+        run
+    }
+
+    /// What the functions, operators and types in the text may do.
+    fn code(&self, catalog: &Catalog, query: &Query) -> FunctionClass {
+        let mut run = FunctionClass::PURE;
+        for (name, arguments) in &query.functions {
+            run = run.and(catalog.function(name, *arguments, self.path));
+        }
+        for name in &query.operators {
+            run = run.and(reason(catalog.operator(name, self.path)));
+        }
+        for name in &query.types {
+            run = run.and(reason(catalog.type_named(name, self.path)));
+        }
+        if query
+            .attributes
+            .iter()
+            .any(|name| catalog.has_user_function(name))
+        {
+            run = run.and(FunctionClass::anything(Why::UserFunction));
+        }
+        if !query.cast_columns.is_empty() {
+            run = run.and(FunctionClass::reads(Why::ClockText));
+        }
+        run
+    }
+
+    fn targets<'t>(&self, targets: impl IntoIterator<Item = (&'t Name, WriteKind)>) -> Effect {
+        let mut effect = Effect::NOTHING;
+        for (name, kind) in targets {
+            effect.dirty = true;
+            let Some(catalog) = self.catalog else {
+                effect.catalog |= of_the_system(name);
+                effect.touch(Touched::Everything);
+                continue;
+            };
+            let found = catalog.relations_named(name, self.path);
+            if found.is_empty() {
+                effect.catalog |= of_the_system(name);
+                effect.touch(Touched::Everything);
+            }
+            for relation in found {
+                effect.catalog |= relation < FIRST_NORMAL;
+                effect.touch(catalog.writes_of(relation, kind));
+            }
+        }
+        effect
+    }
+}
+
+/// A system catalog as far as the name tells.
+fn of_the_system(name: &Name) -> bool {
+    match name.schema.as_deref() {
+        Some(schema) => schema == "pg_catalog",
+        None => name.name.starts_with("pg_"),
+    }
+}
+
+impl Effect {
+    fn touch(&mut self, touched: Touched) {
+        self.writes = match (std::mem::take(&mut self.writes), touched) {
+            (Touched::Nothing, other) | (other, Touched::Nothing) => other,
+            (Touched::Relations(a), Touched::Relations(b)) => {
+                let mut all = a.into_vec();
+                all.extend_from_slice(&b);
+                all.sort_unstable();
+                all.dedup();
+                Touched::Relations(all.into())
+            }
+            _ => Touched::Everything,
+        };
+        // Triggers and rules run code.
+        if self.writes == Touched::Everything {
+            self.opaque = true;
+        }
+    }
+}
+
+/// Operators and types: a user's may run anything, the others only read what is not in the key.
+fn reason(why: Option<Why>) -> FunctionClass {
+    match why {
+        None => FunctionClass::PURE,
+        Some(why @ (Why::UserOperator | Why::UserType | Why::UserFunction)) => {
+            FunctionClass::anything(why)
+        }
+        Some(why) => FunctionClass::reads(why),
+    }
 }
 
 /// For the tests of the floors above.
@@ -63,6 +332,8 @@ pub(crate) mod tests_support {
 
     /// A proof out of thin air.
     pub(crate) fn cacheable(relations: &[Oid]) -> Cacheable {
-        Cacheable { relations: relations.into() }
+        Cacheable {
+            relations: relations.into(),
+        }
     }
 }

@@ -1,0 +1,216 @@
+//! The canonical text: a message without comments and insignificant white space.
+//!
+//! * A comment or a run of white space becomes one space, never nothing: `a/**/b` and `a - -1` keep their tokens apart.
+//! * Nothing inside `'…'`, `E'…'`, `U&'…'`, `"…"`, `U&"…"` and `$tag$…$tag$` is touched: two literals that differ stay
+//!   two keys.
+//! * Two string constants with a line break between them are one constant (manual, 4.1.2.1), with a space between
+//!   them a syntax error: there the line break stays.
+//! * Case is kept: folding would have to know what is an identifier, and output names are part of the answer.
+//!
+//! Not here: hints in comments. The text must have parsed; for any other text the result means nothing (but is made).
+
+/// Removes comments, collapses white space, drops trailing semicolons.
+pub fn canonical(text: &str) -> Box<str> {
+    // A vertical tab is white space only since PostgreSQL 16: such a text is its own key.
+    if text.as_bytes().contains(&0x0b) {
+        return text.into();
+    }
+    let mut lexer = Lexer {
+        text: text.as_bytes(),
+        at: 0,
+        out: Vec::with_capacity(text.len()),
+    };
+    lexer.run();
+    let mut out = lexer.out;
+    while matches!(out.last(), Some(b';' | b' ' | b'\n')) {
+        out.pop();
+    }
+    // Only whole ASCII bytes were left out, so this cannot fail.
+    String::from_utf8(out).map_or_else(|_| text.into(), String::into_boxed_str)
+}
+
+struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    out: Vec<u8>,
+}
+
+/// What a quoted token allows inside.
+#[derive(Clone, Copy, PartialEq)]
+enum Quote {
+    /// `'…'`: a doubled quote is a quote, a backslash is a backslash (standard_conforming_strings is on).
+    Plain,
+    /// `E'…'`: a backslash takes the next byte with it.
+    Escape,
+    /// `"…"`: like `Plain`, but never continued on the next line.
+    Identifier,
+}
+
+/// What lies between two tokens.
+#[derive(Default)]
+struct Gap {
+    any: bool,
+    newline: bool,
+    block_comment: bool,
+}
+
+impl Lexer<'_> {
+    fn peek(&self, ahead: usize) -> u8 {
+        self.text.get(self.at + ahead).copied().unwrap_or(0)
+    }
+
+    fn copy(&mut self, bytes: usize) {
+        let end = (self.at + bytes).min(self.text.len());
+        self.out.extend_from_slice(&self.text[self.at..end]);
+        self.at = end;
+    }
+
+    fn run(&mut self) {
+        while self.at < self.text.len() {
+            if self.gap().any && !self.out.is_empty() && self.at < self.text.len() {
+                self.out.push(b' ');
+            }
+            if self.at < self.text.len() {
+                self.token();
+            }
+        }
+    }
+
+    /// Passes over white space and comments.
+    fn gap(&mut self) -> Gap {
+        let mut gap = Gap::default();
+        loop {
+            match (self.peek(0), self.peek(1)) {
+                (b' ' | b'\t' | 0x0c, _) => self.at += 1,
+                (b'\n' | b'\r', _) => {
+                    self.at += 1;
+                    gap.newline = true;
+                }
+                (b'-', b'-') => {
+                    let rest = &self.text[self.at..];
+                    self.at += rest
+                        .iter()
+                        .position(|b| matches!(b, b'\n' | b'\r'))
+                        .unwrap_or(rest.len());
+                }
+                (b'/', b'*') => {
+                    self.block_comment();
+                    gap.block_comment = true;
+                }
+                _ => return gap,
+            }
+            gap.any = true;
+        }
+    }
+
+    fn block_comment(&mut self) {
+        let mut depth = 0_usize;
+        while self.at < self.text.len() {
+            match (self.peek(0), self.peek(1)) {
+                (b'/', b'*') => {
+                    depth += 1;
+                    self.at += 2;
+                }
+                (b'*', b'/') => {
+                    depth -= 1;
+                    self.at += 2;
+                    if depth == 0 {
+                        return;
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn token(&mut self) {
+        match (self.peek(0), self.peek(1), self.peek(2)) {
+            (b'\'', ..) => self.quoted(1, Quote::Plain),
+            (b'"', ..) => self.quoted(1, Quote::Identifier),
+            (b'e' | b'E', b'\'', _) => self.quoted(2, Quote::Escape),
+            (b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', _) => self.quoted(2, Quote::Plain),
+            (b'u' | b'U', b'&', b'\'') => self.quoted(3, Quote::Plain),
+            (b'u' | b'U', b'&', b'"') => self.quoted(3, Quote::Identifier),
+            (b'$', ..) => self.dollar(),
+            (first, ..) if word_start(first) || first.is_ascii_digit() => self.word(),
+            _ => self.copy(1),
+        }
+    }
+
+    /// An identifier, a keyword or a number: whole, so that its last letter is not taken for a string's prefix.
+    fn word(&mut self) {
+        let dollar = word_start(self.peek(0));
+        let rest = &self.text[self.at..];
+        let inside = |b: &u8| word_start(*b) || b.is_ascii_digit() || (dollar && *b == b'$');
+        self.copy(rest.iter().position(|b| !inside(b)).unwrap_or(rest.len()));
+    }
+
+    fn quoted(&mut self, prefix: usize, quote: Quote) {
+        let close = if quote == Quote::Identifier {
+            b'"'
+        } else {
+            b'\''
+        };
+        self.copy(prefix);
+        while self.at < self.text.len() {
+            let byte = self.peek(0);
+            if byte == b'\\' && quote == Quote::Escape {
+                self.copy(2);
+            } else if byte != close {
+                self.copy(1);
+            } else if self.peek(1) == close {
+                self.copy(2);
+            } else {
+                self.copy(1);
+                if quote == Quote::Identifier || !self.continued() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Behind a closing quote: does the constant go on behind a line break? Then stands behind the next quote.
+    fn continued(&mut self) -> bool {
+        let before = self.at;
+        let gap = self.gap();
+        if gap.newline && !gap.block_comment && self.peek(0) == b'\'' {
+            self.out.push(b'\n');
+            self.copy(1);
+            return true;
+        }
+        self.at = before;
+        false
+    }
+
+    fn dollar(&mut self) {
+        let rest = &self.text[self.at..];
+        let tag = rest[1..]
+            .iter()
+            .position(|b| !(word_start(*b) || b.is_ascii_digit()))
+            .map(|n| &rest[..n + 2]);
+        match tag {
+            Some(tag) if tag.ends_with(b"$") && !tag[1].is_ascii_digit() => {
+                let body = &rest[tag.len()..];
+                let end = find(body, tag).map_or(rest.len(), |n| n + 2 * tag.len());
+                self.copy(end);
+            }
+            _ => self.copy(1),
+        }
+    }
+}
+
+fn word_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+/// Where the delimiter begins. Linear: a delimiter has `$` only at its ends, so a failed match is never re-read.
+fn find(body: &[u8], delimiter: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += body[at..].iter().position(|b| *b == b'$')?;
+        if body[at..].starts_with(delimiter) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}

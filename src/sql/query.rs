@@ -1,0 +1,34 @@
+//! What a query's syntax mentions: names to be held against the catalog, and constructs that forbid caching.
+//!
+//! * A superset is always right here: a name too many makes a verdict stricter, a name too few makes it wrong.
+//!
+//! Not here: the parser's types (`parse`), the catalog (`verdict`).
+
+use super::catalog::WriteKind;
+use super::statement::Name;
+use crate::why::Why;
+
+/// A query's syntax.
+#[derive(Debug, Default)]
+pub struct Query {
+    /// The first syntactic reason against caching.
+    pub why: Option<Why>,
+    /// Takes row locks.
+    pub locks: bool,
+    /// Contains syntax that the analysis does not know: it may do anything.
+    pub unknown: bool,
+    /// Relations read; names of WITH queries are resolved away.
+    pub reads: Vec<Name>,
+    /// Relations written.
+    pub targets: Vec<(Name, WriteKind)>,
+    /// Everything called like a function, with the number of arguments.
+    pub functions: Vec<(Name, usize)>,
+    /// Operators, written or implied (`=` of CASE, IN and USING, `~~` of LIKE).
+    pub operators: Vec<Name>,
+    /// Types of casts, of typed constants and of column definition lists.
+    pub types: Vec<Name>,
+    /// `f` of `t.f`, which is `f(t)` if `t` has no such column.
+    pub attributes: Vec<Box<str>>,
+    /// Columns cast to a type that reads the clock in text: wrong for a column of text with 'today' in it.
+    pub cast_columns: Vec<Box<str>>,
+}
