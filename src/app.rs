@@ -7,13 +7,27 @@ mod workers;
 
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
-use crate::config::Config;
-use crate::metrics::{Metrics, UpstreamState};
-use crate::net::{Bound, Drain, Phase, Stream, bind, dial};
+use crate::cache::rules::Rules;
+use crate::cache::store::{Cause, Store};
+use crate::cache::version::Ledger;
+use crate::config::{Config, Mode as Configured, Ttl};
+use crate::metrics::{CacheNumbers, Eviction, Metrics};
+use crate::net::{Bound, Drain, Stream, bind};
+use crate::proxy::{Door, serve};
+use crate::session::{Mode, Shared, Thread};
+use crate::watch::control::Control;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::io::copy_bidirectional;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+/// `cache.ttl = "auto"` while nothing watches writes made past Larder.
+const UNWATCHED: Duration = Duration::from_secs(10);
+/// How often what went from the store is told to the metrics.
+const TELL: Duration = Duration::from_secs(1);
+/// How many of those pass between two sweeps of the store.
+const SWEEP: u32 = 30;
 
 /// Why the process could not run.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +52,27 @@ pub fn run(config: Config) -> Result<(), Error> {
     let clients = bind(&config.listen).map_err(Error::Listen)?;
     let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
-    let make = make_handler(config.clone(), metrics.clone());
+    let epoch = Instant::now();
+    let (new_database, databases) = mpsc::unbounded_channel();
+    let (doubts, doubted) = mpsc::unbounded_channel();
+    let shared = Arc::new(share(
+        &config,
+        count,
+        metrics.clone(),
+        Ledger::telling(new_database),
+    ));
+    watch_store(&shared);
+    let control = Control {
+        upstream: config.upstream.clone(),
+        refresh: config.catalog.refresh,
+        metrics: metrics.clone(),
+    };
+    let keep = shared.clone();
+    beside("larder-control", async move {
+        tokio::join!(control.run(databases, doubted), tend(&keep, epoch));
+    })
+    .map_err(Error::Start)?;
+    let make = make_handler(config.clone(), shared, doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -50,6 +84,80 @@ pub fn run(config: Config) -> Result<(), Error> {
     };
     host::run(parts, &drain);
     workers.join();
+    Ok(())
+}
+
+/// What all threads share.
+fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
+    let ttl = match config.cache.ttl {
+        Ttl::Auto => UNWATCHED,
+        Ttl::Fixed(ttl) => ttl,
+    };
+    let tables = config.rules.iter().filter_map(|rule| {
+        let (schema, table) = rule.table.split_once('.')?;
+        Some(((schema.into(), table.into()), rule.ttl))
+    });
+    let max_answer = usize::try_from(config.cache.max_answer).unwrap_or(usize::MAX);
+    Shared {
+        mode: match config.cache.mode {
+            Configured::On => Mode::On,
+            Configured::Observe => Mode::Observe,
+            Configured::Off => Mode::Off,
+        },
+        ledger,
+        store: Store::new(config.cache.memory, max_answer, threads),
+        contexts: Default::default(),
+        rules: Rules::new(ttl, tables),
+        metrics,
+    }
+}
+
+/// Lets a scrape ask the store.
+fn watch_store(shared: &Arc<Shared>) {
+    let asked = Arc::downgrade(shared);
+    let numbers = move || match asked.upgrade() {
+        Some(shared) => CacheNumbers {
+            entries: shared.store.entries() as u64,
+            bytes: shared.store.bytes(),
+            limit: shared.store.capacity(),
+        },
+        None => CacheNumbers::default(),
+    };
+    shared.metrics.watch_cache(Box::new(numbers));
+}
+
+/// Sweeps the store now and then, and tells the metrics what went from it.
+async fn tend(shared: &Shared, epoch: Instant) {
+    let causes = [
+        (Cause::Size, Eviction::Size),
+        (Cause::Ttl, Eviction::Ttl),
+        (Cause::Stale, Eviction::Invalid),
+    ];
+    let mut told = [0; 3];
+    for turn in 1u32.. {
+        tokio::time::sleep(TELL).await;
+        if turn.is_multiple_of(SWEEP) {
+            shared
+                .store
+                .sweep(u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+        for ((cause, eviction), told) in causes.into_iter().zip(&mut told) {
+            let gone = shared.store.gone(cause);
+            shared
+                .metrics
+                .evicted(eviction, gone - std::mem::replace(told, gone));
+        }
+    }
+}
+
+/// Runs something on a thread of its own for as long as the process lives.
+fn beside(name: &str, body: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || runtime.block_on(body))?;
     Ok(())
 }
 
@@ -65,34 +173,23 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
     tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
 }
 
-// ---- the place where a thread's handler is made --------------------------------------------------------------------
-
-/// The handler of each thread: passes a client's bytes to the upstream and back.
-fn make_handler(config: Arc<Config>, metrics: Arc<Metrics>) -> MakeHandler {
+/// The handler of each thread: a session for each client.
+fn make_handler(
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    doubts: UnboundedSender<crate::session::Doubt>,
+    epoch: Instant,
+) -> MakeHandler {
     Arc::new(move |seat: Seat| {
-        let (config, metrics, seat) = (config.clone(), metrics.clone(), Rc::new(seat));
-        Box::new(move |client: Stream| -> Session {
-            let (config, metrics, seat) = (config.clone(), metrics.clone(), seat.clone());
-            Box::pin(async move {
-                tokio::select! {
-                    () = pass_through(client, &config, &metrics) => {}
-                    () = seat.drain.reached(Phase::Stopping) => {}
-                }
-            })
-        })
+        let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
+        let door = Rc::new(Door::new(
+            thread,
+            config.upstream.clone(),
+            shared.metrics.clone(),
+            seat.drain,
+            doubts.clone(),
+            epoch,
+        ));
+        Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
     })
-}
-
-async fn pass_through(mut client: Stream, config: &Config, metrics: &Metrics) {
-    let connecting = metrics.upstream(UpstreamState::Connecting);
-    match dial(&config.upstream.address, config.upstream.connect_timeout).await {
-        Ok(mut upstream) => {
-            drop(connecting);
-            let _connected = metrics.upstream(UpstreamState::Client);
-            let _ = copy_bidirectional(&mut client, &mut upstream).await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, upstream = %config.upstream.address, "cannot connect to the upstream")
-        }
-    }
 }

@@ -22,6 +22,7 @@ pub mod config;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod proxy;
 pub mod session;
 pub mod sql;
 pub mod watch;

@@ -88,8 +88,8 @@ struct Flow {
     /// Bytes still to come of a message that is streamed unseen, by direction.
     client_left: usize,
     upstream_left: usize,
-    /// The client has said goodbye.
-    terminated: bool,
+    /// The client has said goodbye, or the upstream has said why it leaves.
+    parting: bool,
     /// Held open for as long as the session is not followed.
     lost: Option<Intent>,
 }
@@ -120,12 +120,14 @@ pub struct Doubt {
 impl Session {
     /// A session for a client whose startup message is forwarded as it is.
     pub fn new(thread: Rc<Thread>, startup: &Startup<'_>) -> Session {
-        let name = startup.get("database").or(startup.get("user")).unwrap_or_default();
-        let database = thread.ledger.database(name);
-        let replication = !matches!(startup.get("replication"), None | Some("false" | "off" | "no" | "0"));
-        if !replication && thread.mode != Mode::Off {
-            database.wanted.notify_one();
-        }
+        let name = startup
+            .get("database")
+            .or(startup.get("user"))
+            .unwrap_or_default();
+        let replication = !matches!(
+            startup.get("replication"),
+            None | Some("false" | "off" | "no" | "0")
+        );
         Session {
             flow: Flow {
                 phase: Phase::Login,
@@ -133,7 +135,7 @@ impl Session {
                 copy: Copy::None,
                 client_left: 0,
                 upstream_left: 0,
-                terminated: false,
+                parting: false,
                 lost: None,
             },
             settings: Settings::new(name, startup),
@@ -141,7 +143,8 @@ impl Session {
             statements: Statements::default(),
             pending: Pending::default(),
             last: (Outcome::Other, None),
-            database,
+            // In the ledger only once the upstream has let the client in.
+            database: Arc::new(Database::new(name)),
             thread,
         }
     }
@@ -153,7 +156,9 @@ impl Session {
 
     /// Whether nothing is under way: the session may be ended without breaking a transaction.
     pub fn is_idle(&self) -> bool {
-        self.flow.phase == Phase::Running && self.transaction.status() == b'I' && self.pending.is_empty()
+        self.flow.phase == Phase::Running
+            && self.transaction.status() == b'I'
+            && self.pending.is_empty()
     }
 
     /// Whether the login is over.
@@ -164,6 +169,20 @@ impl Session {
     /// Whether an error of Larder's own may be written to the client now: not inside a message.
     pub fn at_message_boundary(&self) -> bool {
         self.flow.upstream_left == 0
+    }
+
+    /// Whether the client knows that its session is over.
+    pub fn was_told(&self) -> bool {
+        self.flow.parting
+    }
+
+    /// Whether the session may end without leaving the outcome of a write open.
+    pub fn may_leave(&mut self) -> bool {
+        self.flow.lost.is_none()
+            && self
+                .pending
+                .segments()
+                .all(|segment| segment.intents.is_empty())
     }
 
     /// The database this session is in.
@@ -178,12 +197,19 @@ impl Session {
         if intents.is_empty() {
             return None;
         }
-        Some(Doubt { intents, database: self.database, backend: self.settings.backend() })
+        Some(Doubt {
+            intents,
+            database: self.database,
+            backend: self.settings.backend(),
+        })
     }
 
     /// Stops following the protocol: everything passes untouched, everything may be written.
     fn lose_track(&mut self) {
-        tracing::warn!(database = self.database.name(), "a session left the part of the protocol that is followed");
+        tracing::warn!(
+            database = self.database.name(),
+            "a session left the part of the protocol that is followed"
+        );
         self.flow.phase = Phase::Lost;
         if self.flow.lost.is_none() && self.thread.mode != Mode::Off {
             let all = WriteSet::new(Touched::Everything, true, None);

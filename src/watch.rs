@@ -5,5 +5,6 @@
 //!
 //! Not here: conclusions (`sql::catalog`), and what they do to the cache (`cache::version`).
 
+pub mod control;
 pub mod doubt;
 pub mod schema;

@@ -60,7 +60,13 @@ impl Session {
     }
 
     /// A message that is not whole: awaited if it must be seen, else streamed.
-    fn client_part(&mut self, tag: u8, len: usize, rest: &[u8], io: &mut Io<'_>) -> Result<usize, Refused> {
+    fn client_part(
+        &mut self,
+        tag: u8,
+        len: usize,
+        rest: &[u8],
+        io: &mut Io<'_>,
+    ) -> Result<usize, Refused> {
         let streamed = match tag {
             b'd' => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
@@ -73,7 +79,9 @@ impl Session {
                 true
             }
             b'P' => {
-                let Some((name, _)) = message::cstr(&rest[HEAD..]) else { return Ok(0) };
+                let Some((name, _)) = message::cstr(&rest[HEAD..]) else {
+                    return Ok(0);
+                };
                 self.ensure_upstream(name, io);
                 let before = self.statements.put(name, Some(Known::Foreign));
                 self.pending.open(io.now).marks.impure = true;
@@ -81,7 +89,9 @@ impl Session {
                 true
             }
             b'B' => {
-                let Some(bind) = message::bind(&rest[HEAD..]) else { return Ok(0) };
+                let Some(bind) = message::bind(&rest[HEAD..]) else {
+                    return Ok(0);
+                };
                 self.bind_upstream(bind.portal, bind.statement, io);
                 true
             }
@@ -91,7 +101,11 @@ impl Session {
             }
         };
         if !streamed {
-            return if len > LONGEST_SEEN { Err(self.refuse_login(io)) } else { Ok(0) };
+            return if len > LONGEST_SEEN {
+                Err(self.refuse_login(io))
+            } else {
+                Ok(0)
+            };
         }
         io.upstream.extend_from_slice(rest);
         self.flow.client_left = len - rest.len();
@@ -99,12 +113,22 @@ impl Session {
     }
 
     fn refuse_login(&self, io: &mut Io<'_>) -> Refused {
-        refuse(io, "08P01", "a message of the authentication exchange is too long");
+        refuse(
+            io,
+            "08P01",
+            "a message of the authentication exchange is too long",
+        );
         Refused
     }
 
     /// A whole message at the start of `rest`. Gives how many bytes it used; 0: not now.
-    fn client_message(&mut self, tag: u8, body: &[u8], rest: &[u8], io: &mut Io<'_>) -> Result<usize, Refused> {
+    fn client_message(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        rest: &[u8],
+        io: &mut Io<'_>,
+    ) -> Result<usize, Refused> {
         let raw = &rest[..HEAD + body.len()];
         if self.flow.phase == Phase::Login {
             // Only the authentication exchange passes; what a hasty client sends behind it waits for its end.
@@ -147,7 +171,7 @@ impl Session {
                 self.pending.close();
             }
             b'X' => {
-                self.flow.terminated = true;
+                self.flow.parting = true;
                 io.upstream.extend_from_slice(raw);
             }
             // Left over from a COPY that has failed: PostgreSQL ignores them, too.
@@ -180,7 +204,7 @@ impl Session {
                 self.owe(Owed::Sync);
                 self.pending.close();
             }
-            b'X' => self.flow.terminated = true,
+            b'X' => self.flow.parting = true,
             _ if self.flow.copy != Copy::None => self.lose_track(),
             _ => {}
         }
@@ -203,7 +227,16 @@ impl Session {
             self.pending.open(io.now).marks.impure = true;
             self.count(Outcome::Other, None);
         } else {
-            match self.plan(&text, How { types: &[], tail: None, describe: true, limit: 0 }, io.now) {
+            match self.plan(
+                &text,
+                How {
+                    types: &[],
+                    tail: None,
+                    describe: true,
+                    limit: 0,
+                },
+                io.now,
+            ) {
                 Ok(entry) if !self.pending.forwarded() => {
                     self.hit(entry.header().made, entry.header().cost, io);
                     self.statements.query(false);
@@ -240,7 +273,11 @@ impl Session {
                 if !name.is_empty() && self.statements.get(name).is_some() {
                     return None; // 42P05, from PostgreSQL itself
                 }
-                Named { text: self.thread.text(parse.text), types: parse.types.into(), upstream: false }
+                Named {
+                    text: self.thread.text(parse.text),
+                    types: parse.types.into(),
+                    upstream: false,
+                }
             }
             None => self.statements.named(unit.bind.statement)?.clone(),
         };
@@ -252,12 +289,18 @@ impl Session {
             return Some(0);
         }
         let limit = unit.execute.unwrap_or(0);
-        let how = How { types: &named.types, tail: Some(unit.bind.tail), describe: unit.describe, limit };
+        let how = How {
+            types: &named.types,
+            tail: Some(unit.bind.tail),
+            describe: unit.describe,
+            limit,
+        };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => {
                 if let Some(parse) = &unit.parse {
                     self.emit(message::PARSE_COMPLETE, io);
-                    self.statements.put(parse.name, Some(Known::Named(named.clone())));
+                    self.statements
+                        .put(parse.name, Some(Known::Named(named.clone())));
                 }
                 self.emit(message::BIND_COMPLETE, io);
                 if unit.describe {
@@ -268,7 +311,11 @@ impl Session {
                     self.emit(entry.rows(), io);
                     Portal::Done
                 } else {
-                    Portal::Bound { entry, named, bind: unit.bytes[unit.bind_at..].into() }
+                    Portal::Bound {
+                        entry,
+                        named,
+                        bind: unit.bytes[unit.bind_at..].into(),
+                    }
                 });
                 self.pending.local = true;
             }
@@ -312,8 +359,17 @@ impl Session {
 
     fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
         let text = self.thread.text(parse.text);
-        if text.is_last && self.statements.get(parse.name).is_none_or(|_| parse.name.is_empty()) {
-            let named = Named { text, types: parse.types.into(), upstream: false };
+        if text.is_last
+            && self
+                .statements
+                .get(parse.name)
+                .is_none_or(|_| parse.name.is_empty())
+        {
+            let named = Named {
+                text,
+                types: parse.types.into(),
+                upstream: false,
+            };
             self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
             self.pending.local = true;
@@ -323,7 +379,10 @@ impl Session {
     }
 
     fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) {
-        let last = self.statements.named(bind.statement).is_some_and(|named| named.text.is_last);
+        let last = self
+            .statements
+            .named(bind.statement)
+            .is_some_and(|named| named.text.is_last);
         if last && bind.portal.is_empty() {
             let format = match bind.tail {
                 [.., 0, 1, 0, format] => *format,
@@ -342,7 +401,10 @@ impl Session {
     fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
         let local = match target {
             Target::Statement(name) => {
-                let last = self.statements.named(name).is_some_and(|named| named.text.is_last);
+                let last = self
+                    .statements
+                    .named(name)
+                    .is_some_and(|named| named.text.is_last);
                 if !last {
                     self.ensure_upstream(name, io);
                 }
@@ -376,7 +438,10 @@ impl Session {
     fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
         let owed = match target {
             Target::Statement(name) => {
-                let local = self.statements.named(name).is_some_and(|named| !named.upstream);
+                let local = self
+                    .statements
+                    .named(name)
+                    .is_some_and(|named| !named.upstream);
                 let before = self.statements.put(name, None);
                 if local && !name.is_empty() {
                     self.emit(message::CLOSE_COMPLETE, io);
@@ -410,7 +475,11 @@ impl Session {
         let mut fill = false;
         match text {
             Some(text) => {
-                let bound = if portal.is_empty() { self.statements.bound_fill.take() } else { None };
+                let bound = if portal.is_empty() {
+                    self.statements.bound_fill.take()
+                } else {
+                    None
+                };
                 let pass = self.plan_portal(&text, bound, io.now);
                 fill = pass.fill.is_some();
                 self.prepare_upstream(&text, io);
@@ -438,7 +507,9 @@ impl Session {
                     self.portal_upstream(io);
                     return false;
                 }
-                let Some(Portal::Bound { entry, .. }) = self.statements.portal.replace(Portal::Done) else {
+                let Some(Portal::Bound { entry, .. }) =
+                    self.statements.portal.replace(Portal::Done)
+                else {
                     return false;
                 };
                 self.hit(entry.header().made, entry.header().cost, io);
@@ -475,7 +546,8 @@ impl Session {
     fn hit(&mut self, made: u64, cost: u32, io: &Io<'_>) {
         self.last = (Outcome::Hit, None);
         self.transaction.hit |= self.transaction.status() == b'T';
-        self.thread.hit(io.now.saturating_sub(made), u64::from(cost));
+        self.thread
+            .hit(io.now.saturating_sub(made), u64::from(cost));
     }
 
     /// Sends bytes of ours to the client, behind everything that is owed.
@@ -493,7 +565,10 @@ impl Session {
     }
 
     fn owe(&mut self, owed: Owed) {
-        self.pending.push(Item::Owed { owed, hidden: false });
+        self.pending.push(Item::Owed {
+            owed,
+            hidden: false,
+        });
     }
 
     fn hidden(&mut self, owed: Owed, io: &Io<'_>) {
@@ -510,7 +585,11 @@ impl Session {
             self.statements.get(parse.name).cloned()
         } else {
             let text = self.thread.text(parse.text);
-            let named = Named { text, types: parse.types.into(), upstream: true };
+            let named = Named {
+                text,
+                types: parse.types.into(),
+                upstream: true,
+            };
             self.statements.put(parse.name, Some(Known::Named(named)))
         };
         if parse.name.is_empty() {
@@ -522,12 +601,18 @@ impl Session {
 
     /// Keeps the books of a Bind that is about to be forwarded.
     fn bind_upstream(&mut self, portal: &[u8], statement: &[u8], io: &mut Io<'_>) {
-        if statement.is_empty() && self.statements.unnamed_left && self.statements.get(b"").is_none() {
+        if statement.is_empty()
+            && self.statements.unnamed_left
+            && self.statements.get(b"").is_none()
+        {
             frame::put(io.upstream, b'C', b"S\0");
             self.hidden(Owed::Simple, io);
             self.statements.unnamed_left = false;
         }
-        let text = self.statements.named(statement).map(|named| named.text.clone());
+        let text = self
+            .statements
+            .named(statement)
+            .map(|named| named.text.clone());
         if portal.is_empty() {
             self.statements.portal = None;
             self.statements.bound_fill = None;
@@ -539,12 +624,18 @@ impl Session {
 
     /// Makes sure that the upstream has a statement that so far was only needed here.
     fn ensure_upstream(&mut self, name: &[u8], io: &mut Io<'_>) {
-        let Some(named) = self.statements.named(name) else { return };
+        let Some(named) = self.statements.named(name) else {
+            return;
+        };
         if named.upstream || named.text.is_last {
             return;
         }
         let named = named.clone();
-        let parse = message::Parse { name, text: &named.text.sql, types: &named.types };
+        let parse = message::Parse {
+            name,
+            text: &named.text.sql,
+            types: &named.types,
+        };
         message::put_parse(io.upstream, &parse);
         self.hidden(Owed::Statement(name.into(), Some(Known::Named(named))), io);
         self.statements.is_upstream(name);
@@ -554,14 +645,21 @@ impl Session {
     fn portal_upstream(&mut self, io: &mut Io<'_>) {
         match self.statements.portal.take() {
             Some(Portal::Bound { named, bind, .. }) => {
-                let Frame::Whole { body, .. } = frame::peek(&bind) else { return };
-                let Some(found) = message::bind(body) else { return };
+                let Frame::Whole { body, .. } = frame::peek(&bind) else {
+                    return;
+                };
+                let Some(found) = message::bind(body) else {
+                    return;
+                };
                 let name = found.statement.to_vec();
                 if self.statements.get(&name).is_none() {
-                    self.statements.put(&name, Some(Known::Named(named.clone())));
+                    self.statements
+                        .put(&name, Some(Known::Named(named.clone())));
                 }
                 self.ensure_upstream(&name, io);
-                self.statements.portals.insert(Box::default(), Some(named.text));
+                self.statements
+                    .portals
+                    .insert(Box::default(), Some(named.text));
                 io.upstream.extend_from_slice(&bind[..HEAD + body.len()]);
                 self.hidden(Owed::Simple, io);
             }
@@ -577,11 +675,15 @@ impl Session {
     fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
         for statement in &text.analysis.statements {
             match statement {
-                Statement::Prepare(name) | Statement::Execute(name) | Statement::Deallocate(Some(name)) => {
+                Statement::Prepare(name)
+                | Statement::Execute(name)
+                | Statement::Deallocate(Some(name)) => {
                     self.ensure_upstream(name.as_bytes(), io);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
-                Statement::SetTransaction(_) if self.transaction.hit && !self.pending.forwarded() => {
+                Statement::SetTransaction(_)
+                    if self.transaction.hit && !self.pending.forwarded() =>
+                {
                     self.transaction.hit = false;
                     self.statements.own_query();
                     frame::put(io.upstream, b'Q', b"SELECT 1\0");

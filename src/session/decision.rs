@@ -61,7 +61,9 @@ impl Session {
         match self.transaction.status() {
             b'I' => Ok(()),
             b'T' if self.transaction.dirty => Err(Why::Dirty),
-            b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => Err(Why::Isolation),
+            b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => {
+                Err(Why::Isolation)
+            }
             // An earlier read may yet fail the transaction.
             b'T' if self.pending.has_closed() => Err(Why::Pipeline),
             b'T' => Ok(()),
@@ -81,13 +83,24 @@ impl Session {
     }
 
     /// Decides about a text.
-    pub(super) fn plan(&mut self, text: &Rc<Text>, how: How<'_>, now: Micros) -> Result<Fresh, Box<Pass>> {
+    pub(super) fn plan(
+        &mut self,
+        text: &Rc<Text>,
+        how: How<'_>,
+        now: Micros,
+    ) -> Result<Fresh, Box<Pass>> {
         let gate = self.gate();
         let context = self.settings.context(&self.thread.contexts);
-        let asked =
-            Asked { context, text: text.analysis.canonical.as_bytes(), types: how.types, tail: how.tail };
+        let asked = Asked {
+            context,
+            text: text.analysis.canonical.as_bytes(),
+            types: how.types,
+            tail: how.tail,
+        };
         let mut limited = false;
-        if gate.is_ok() && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none()) {
+        if gate.is_ok()
+            && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+        {
             if let Some(entry) = self.thread.store.lookup(&asked, how.describe, now) {
                 limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
                 if !limited && self.thread.mode == Mode::On {
@@ -107,16 +120,30 @@ impl Session {
     }
 
     /// Decides about a portal that the upstream has; `bound`: the fill begun when it was bound.
-    pub(super) fn plan_portal(&mut self, text: &Rc<Text>, bound: Option<Fill>, now: Micros) -> Pass {
+    pub(super) fn plan_portal(
+        &mut self,
+        text: &Rc<Text>,
+        bound: Option<Fill>,
+        now: Micros,
+    ) -> Pass {
         let context = self.settings.context(&self.thread.contexts);
         let gate = match bound {
             Some(_) => self.gate(),
             None => self.gate().and(Err(Why::Portal)),
         };
         let mut pass = *self.pass(text, context);
-        let asked = Asked { context, text: b"", types: b"", tail: None };
+        let asked = Asked {
+            context,
+            text: b"",
+            types: b"",
+            tail: None,
+        };
         self.judge(text, &asked, gate, &mut pass, now);
-        pass.fill = if pass.outcome == Outcome::Miss { bound } else { None };
+        pass.fill = if pass.outcome == Outcome::Miss {
+            bound
+        } else {
+            None
+        };
         pass
     }
 
@@ -128,11 +155,24 @@ impl Session {
             _ => text.effects(catalog.as_ref(), context, &self.settings.path()),
         };
         let version = catalog.map(|catalog| catalog.version);
-        Box::new(Pass { effects, version, outcome: Outcome::Other, why: None, fill: None })
+        Box::new(Pass {
+            effects,
+            version,
+            outcome: Outcome::Other,
+            why: None,
+            fill: None,
+        })
     }
 
     /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
-    fn judge(&self, text: &Text, asked: &Asked<'_>, gate: Result<(), Why>, pass: &mut Pass, now: Micros) {
+    fn judge(
+        &self,
+        text: &Text,
+        asked: &Asked<'_>,
+        gate: Result<(), Why>,
+        pass: &mut Pass,
+        now: Micros,
+    ) {
         if self.thread.mode == Mode::Off {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Off));
             return;
@@ -141,9 +181,16 @@ impl Session {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }
-        let writes = pass.effects.iter().any(|effect| effect.catalog || effect.writes != Default::default());
+        let writes = pass
+            .effects
+            .iter()
+            .any(|effect| effect.catalog || effect.writes != Default::default());
         let Some(Statement::Query(_)) = text.single() else {
-            let queries = text.analysis.statements.iter().any(|s| matches!(s, Statement::Query(_)));
+            let queries = text
+                .analysis
+                .statements
+                .iter()
+                .any(|s| matches!(s, Statement::Query(_)));
             (pass.outcome, pass.why) = match (writes, queries) {
                 (true, _) => (Outcome::Write, None),
                 (false, true) => (Outcome::Bypass, Some(Why::Batch)),
@@ -157,15 +204,25 @@ impl Session {
                 return;
             }
             Err(why) => gate.and(Err(*why)),
-            Ok(reads) => gate.and_then(|()| parameters_allow(asked.tail)).map(|()| reads),
+            Ok(reads) => gate
+                .and_then(|()| parameters_allow(asked.tail))
+                .map(|()| reads),
         };
         match verdict {
             Err(why) => (pass.outcome, pass.why) = (Outcome::Bypass, Some(why)),
             Ok(reads) => {
                 pass.outcome = Outcome::Miss;
-                let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else { return };
-                let Some(stamp) = self.database.stamp(reads, version) else { return };
+                let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
+                    return;
+                };
                 let ttl = self.thread.rules.ttl(reads, &catalog);
+                if ttl == 0 {
+                    (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
+                    return;
+                }
+                let Some(stamp) = self.database.stamp(reads, version) else {
+                    return;
+                };
                 let limit = self.thread.store.max_answer();
                 pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
             }
@@ -176,7 +233,14 @@ impl Session {
 /// A text parameter such as 'today' is read as the clock by the types that know the word (hazard 3).
 fn parameters_allow(tail: Option<&[u8]>) -> Result<(), Why> {
     let Some(tail) = tail else { return Ok(()) };
-    let Some(parameters) = message::parameters(tail) else { return Err(Why::Protocol) };
-    let clock = |(format, value): &(u16, Option<&[u8]>)| *format == 0 && value.is_some_and(reads_the_clock);
-    if parameters.iter().any(clock) { Err(Why::ClockText) } else { Ok(()) }
+    let Some(parameters) = message::parameters(tail) else {
+        return Err(Why::Protocol);
+    };
+    let clock =
+        |(format, value): &(u16, Option<&[u8]>)| *format == 0 && value.is_some_and(reads_the_clock);
+    if parameters.iter().any(clock) {
+        Err(Why::ClockText)
+    } else {
+        Ok(())
+    }
 }

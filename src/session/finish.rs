@@ -16,7 +16,9 @@ use crate::sql::statement::{Discard, Statement, TransactionModes};
 impl Session {
     /// Ends the oldest segment with that transaction status.
     pub(super) fn finish(&mut self, status: u8, now: Micros) {
-        let Some(mut segment) = self.pending.finish() else { return };
+        let Some(mut segment) = self.pending.finish() else {
+            return;
+        };
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
         for intent in std::mem::take(&mut segment.intents) {
@@ -30,7 +32,8 @@ impl Session {
         if segment.marks.own {
             self.settings.asked();
         } else {
-            self.thread.took(segment.outcome, now.saturating_sub(segment.started));
+            self.thread
+                .took(segment.outcome, now.saturating_sub(segment.started));
         }
         self.settle_settings(&segment, before, status);
         self.settle_statements(&segment);
@@ -46,13 +49,19 @@ impl Session {
             return;
         }
         if before == b'I' {
-            self.transaction.isolation = modes(&segment.ran).and_then(|modes| match modes.isolation {
-                Some(isolation) => Some(isolation),
-                None => self.settings.isolation(),
-            });
+            self.transaction.isolation =
+                modes(&segment.ran).and_then(|modes| match modes.isolation {
+                    Some(isolation) => Some(isolation),
+                    None => self.settings.isolation(),
+                });
         }
         for text in &segment.ran {
-            if text.analysis.statements.iter().any(|s| matches!(s, Statement::SetTransaction(_))) {
+            if text
+                .analysis
+                .statements
+                .iter()
+                .any(|s| matches!(s, Statement::SetTransaction(_)))
+            {
                 self.transaction.isolation = None;
             }
         }
@@ -62,7 +71,12 @@ impl Session {
 
     fn settle_settings(&mut self, segment: &Segment, before: u8, status: u8) {
         let marks = segment.marks;
-        let statements = || segment.ran.iter().flat_map(|text| text.analysis.statements.iter());
+        let statements = || {
+            segment
+                .ran
+                .iter()
+                .flat_map(|text| text.analysis.statements.iter())
+        };
         let count = statements().count();
         let sets = statements().any(|s| changes_settings(s));
         let controls = statements().any(|s| controls_transaction(s));
@@ -72,9 +86,15 @@ impl Session {
         if marks.opaque || tangled {
             self.settings.forget();
         }
-        let chained = statements().any(|s| matches!(s, Statement::Commit { chain: true } | Statement::Rollback { chain: true }));
+        let chained = statements().any(|s| {
+            matches!(
+                s,
+                Statement::Commit { chain: true } | Statement::Rollback { chain: true }
+            )
+        });
         if ended || chained {
-            self.settings.end(segment.tag != Tag::Rollback && !marks.failed);
+            self.settings
+                .end(segment.tag != Tag::Rollback && !marks.failed);
         }
         if (before == b'I' && status != b'I') || chained {
             self.settings.begin();
@@ -104,17 +124,27 @@ impl Session {
     }
 
     fn settle_statements(&mut self, segment: &Segment) {
-        for statement in segment.ran.iter().flat_map(|text| text.analysis.statements.iter()) {
+        for statement in segment
+            .ran
+            .iter()
+            .flat_map(|text| text.analysis.statements.iter())
+        {
             match statement {
                 // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
                 Statement::Prepare(name) => {
                     self.statements.put(name.as_bytes(), Some(Known::Foreign));
                 }
                 Statement::Deallocate(Some(name)) => {
-                    let after = if segment.marks.failed { Some(Known::Foreign) } else { None };
+                    let after = if segment.marks.failed {
+                        Some(Known::Foreign)
+                    } else {
+                        None
+                    };
                     self.statements.put(name.as_bytes(), after);
                 }
-                Statement::Deallocate(None) | Statement::Discard(Discard::All) if !segment.marks.failed => {
+                Statement::Deallocate(None) | Statement::Discard(Discard::All)
+                    if !segment.marks.failed =>
+                {
                     self.statements.clear();
                 }
                 _ => {}
@@ -138,20 +168,31 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
         }
         _ => false,
     };
-    if nothing && !segment.marks.opaque { Outcome::Nothing } else { Outcome::Visible }
+    if nothing && !segment.marks.opaque {
+        Outcome::Nothing
+    } else {
+        Outcome::Visible
+    }
 }
 
 /// The modes of the BEGIN that a segment begins with, if it is the only transaction control in it.
 fn modes(ran: &[Rc<Text>]) -> Option<TransactionModes> {
     let mut statements = ran.iter().flat_map(|text| text.analysis.statements.iter());
-    let Some(Statement::Begin(modes)) = statements.next() else { return None };
-    statements.all(|s| !controls_transaction(s)).then_some(*modes)
+    let Some(Statement::Begin(modes)) = statements.next() else {
+        return None;
+    };
+    statements
+        .all(|s| !controls_transaction(s))
+        .then_some(*modes)
 }
 
 fn changes_settings(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::Set(_) | Statement::ResetAll | Statement::Discard(Discard::All) | Statement::RollbackTo(_)
+        Statement::Set(_)
+            | Statement::ResetAll
+            | Statement::Discard(Discard::All)
+            | Statement::RollbackTo(_)
     )
 }
 
@@ -159,6 +200,12 @@ fn controls_transaction(statement: &Statement) -> bool {
     use Statement::{Begin, Commit, PrepareTransaction, Release, Rollback, RollbackTo, Savepoint};
     matches!(
         statement,
-        Begin(_) | Commit { .. } | Rollback { .. } | Savepoint(_) | Release(_) | RollbackTo(_) | PrepareTransaction
+        Begin(_)
+            | Commit { .. }
+            | Rollback { .. }
+            | Savepoint(_)
+            | Release(_)
+            | RollbackTo(_)
+            | PrepareTransaction
     )
 }

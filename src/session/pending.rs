@@ -23,12 +23,18 @@ pub enum Owed {
     /// BindComplete, or CloseComplete of a portal.
     Simple,
     /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe { fill: bool },
-    Execute { fill: bool },
+    Describe {
+        fill: bool,
+    },
+    Execute {
+        fill: bool,
+    },
     /// ReadyForQuery.
     Sync,
     /// Everything up to ReadyForQuery.
-    Query { fill: bool },
+    Query {
+        fill: bool,
+    },
     /// The same for a FunctionCall.
     Function,
 }
@@ -36,13 +42,18 @@ pub enum Owed {
 /// One place in the order of answers.
 #[derive(Debug)]
 pub enum Item {
-    Owed { owed: Owed, hidden: bool },
+    Owed {
+        owed: Owed,
+        hidden: bool,
+    },
     /// Bytes of ours.
     Local(Vec<u8>),
     /// ReadyForQuery of ours, with the status of the moment it is sent.
     Ready,
     /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
-    Last { simple: bool },
+    Last {
+        simple: bool,
+    },
 }
 
 /// What is known of the answers so far.
@@ -156,7 +167,10 @@ impl Pending {
 
     /// Whether anything under way is more than cacheable reads.
     pub fn impure(&self) -> bool {
-        self.closed.iter().chain(&self.open).any(|segment| segment.marks.impure)
+        self.closed
+            .iter()
+            .chain(&self.open)
+            .any(|segment| segment.marks.impure)
     }
 
     /// Whether something of the open segment was forwarded.
@@ -196,7 +210,14 @@ impl Pending {
     pub fn copy_began(&mut self) -> bool {
         match self.queue.len() {
             1 => true,
-            2 if matches!(self.queue[1], Item::Owed { owed: Owed::Sync, .. }) && self.open.is_none() => {
+            2 if matches!(
+                self.queue[1],
+                Item::Owed {
+                    owed: Owed::Sync,
+                    ..
+                }
+            ) && self.open.is_none() =>
+            {
                 self.queue.truncate(1);
                 self.open = self.closed.pop_back();
                 true
@@ -230,6 +251,10 @@ impl Pending {
 
     /// Everything that is still in flight.
     pub fn into_intents(self) -> Vec<Intent> {
-        self.closed.into_iter().chain(self.open).flat_map(|segment| segment.intents).collect()
+        self.closed
+            .into_iter()
+            .chain(self.open)
+            .flat_map(|segment| segment.intents)
+            .collect()
     }
 }

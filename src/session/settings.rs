@@ -77,15 +77,17 @@ const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog
 
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
-    let settings = TRACKED.iter().map(|name| format!(", pg_catalog.current_setting('{name}', true)"));
-    std::iter::once(PROBE_HEAD.to_owned()).chain(settings).collect()
+    let settings = TRACKED
+        .iter()
+        .map(|name| format!(", pg_catalog.current_setting('{name}', true)"));
+    std::iter::once(PROBE_HEAD.to_owned())
+        .chain(settings)
+        .collect()
 }
 
 /// What the backend said of itself.
 #[derive(Debug)]
 struct Probed {
-    pid: i32,
-    start: Option<Box<str>>,
     session_user: Box<str>,
     current_user: Box<str>,
     temporary: bool,
@@ -108,6 +110,7 @@ pub struct Settings {
     /// BackendKeyData's process id.
     announced: Option<i32>,
     probed: Option<Probed>,
+    backend: Option<(i32, Option<Box<str>>)>,
     /// The backend did not answer the probe.
     refused: bool,
     /// The probe was made before the client could set anything.
@@ -134,10 +137,13 @@ impl Settings {
         let startup = startup.parameters.iter().filter(|(name, _)| kept(name));
         Settings {
             database: database.into(),
-            startup: startup.map(|(name, value)| (Box::from(*name), Box::from(*value))).collect(),
+            startup: startup
+                .map(|(name, value)| (Box::from(*name), Box::from(*value)))
+                .collect(),
             reported: BTreeMap::new(),
             announced: None,
             probed: None,
+            backend: None,
             refused: false,
             pristine: true,
             layer: Layer::default(),
@@ -169,11 +175,17 @@ impl Settings {
 
     /// The answer to [`probe`]; `false` if it is not one.
     pub fn read(&mut self, fields: &[Option<&[u8]>]) -> bool {
-        let text = |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
-        let [pid, start, session, current, temporary, values @ ..] = fields else { return false };
-        let (Some(pid), Some(session_user), Some(current_user), Some(temporary)) =
-            (text(pid).and_then(|p| p.parse().ok()), text(session), text(current), text(temporary))
-        else {
+        let text =
+            |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
+        let [pid, start, session, current, temporary, values @ ..] = fields else {
+            return false;
+        };
+        let (Some(pid), Some(session_user), Some(current_user), Some(temporary)) = (
+            text(pid).and_then(|p| p.parse().ok()),
+            text(session),
+            text(current),
+            text(temporary),
+        ) else {
             return false;
         };
         if values.len() != TRACKED.len() {
@@ -181,8 +193,16 @@ impl Settings {
         }
         let values = values.iter().map(|v| text(v).unwrap_or_default()).collect();
         let temporary = &*temporary != "0";
-        self.probed = Some(Probed { pid, start: text(start), session_user, current_user, temporary, values });
-        let tracked = |name: &str| TRACKED.contains(&name) || matches!(name, "role" | "session_authorization");
+        self.backend = Some((pid, text(start)));
+        self.probed = Some(Probed {
+            session_user,
+            current_user,
+            temporary,
+            values,
+        });
+        let tracked = |name: &str| {
+            TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
+        };
         Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
         self.changed();
         true
@@ -206,19 +226,23 @@ impl Settings {
         self.changed();
     }
 
-    /// Process id and start of the backend.
+    /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        match (&self.probed, self.announced) {
-            (Some(probed), _) => Some((probed.pid, probed.start.clone())),
-            (None, Some(pid)) => Some((pid, None)),
-            (None, None) => None,
-        }
+        self.backend
+            .clone()
+            .filter(|(pid, _)| self.announced == Some(*pid))
     }
 
     /// Whether answers may be served and kept under these settings.
     pub fn gate(&self) -> Result<(), Why> {
-        let Some(probed) = &self.probed else { return Err(Why::Settings) };
-        let is = |name: &str, value: &str| self.reported.get(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+        let Some(probed) = &self.probed else {
+            return Err(Why::Settings);
+        };
+        let is = |name: &str, value: &str| {
+            self.reported
+                .get(name)
+                .is_some_and(|v| v.eq_ignore_ascii_case(value))
+        };
         if !is("client_encoding", "UTF8") || !is("server_encoding", "UTF8") {
             return Err(Why::Encoding);
         }
@@ -228,7 +252,7 @@ impl Settings {
         if probed.temporary {
             return Err(Why::TempSchema);
         }
-        if self.announced.is_some_and(|pid| pid != probed.pid) {
+        if self.backend().is_none() {
             return Err(Why::Pooler);
         }
         Ok(())
@@ -306,13 +330,18 @@ impl Settings {
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        self.journal.iter().rposition(|(found, _)| found.as_deref() == Some(name))
+        self.journal
+            .iter()
+            .rposition(|(found, _)| found.as_deref() == Some(name))
     }
 
     /// Whether the end of the transaction changes anything.
     pub fn journaled(&self) -> bool {
         !self.layer.local.is_empty()
-            || self.journal.first().is_some_and(|(_, before)| before.session != self.layer.session)
+            || self
+                .journal
+                .first()
+                .is_some_and(|(_, before)| before.session != self.layer.session)
     }
 
     /// The transaction has ended.
@@ -329,7 +358,11 @@ impl Settings {
     }
 
     fn now(&self, name: &str) -> Option<&str> {
-        let set = self.layer.local.get(name).or_else(|| self.layer.session.get(name));
+        let set = self
+            .layer
+            .local
+            .get(name)
+            .or_else(|| self.layer.session.get(name));
         match set {
             Some(value) if &**value != DEFAULT => Some(value),
             _ => {
@@ -351,7 +384,12 @@ impl Settings {
 
     fn role(&self) -> Option<&str> {
         let probed = self.probed.as_ref()?;
-        match self.layer.local.get("role").or_else(|| self.layer.session.get("role")) {
+        match self
+            .layer
+            .local
+            .get("role")
+            .or_else(|| self.layer.session.get("role"))
+        {
             Some(role) if &**role == "none" => Some(&probed.session_user),
             Some(role) if &**role != DEFAULT => Some(role),
             _ => Some(&probed.current_user),
@@ -366,7 +404,13 @@ impl Settings {
         let role = self.role().unwrap_or_default();
         let path: Rc<[Box<str>]> = identifiers(self.now("search_path").unwrap_or_default())
             .into_iter()
-            .map(|name| if name == "$user" { role.into() } else { name.into() })
+            .map(|name| {
+                if name == "$user" {
+                    role.into()
+                } else {
+                    name.into()
+                }
+            })
             .collect();
         self.path = Some(path.clone());
         path
@@ -379,16 +423,34 @@ impl Settings {
         }
         let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
         if let Some(probed) = &self.probed {
-            parts.extend([probed.session_user.as_bytes(), probed.current_user.as_bytes()]);
+            parts.extend([
+                probed.session_user.as_bytes(),
+                probed.current_user.as_bytes(),
+            ]);
             parts.extend(probed.values.iter().map(|value| value.as_bytes()));
         }
         let pairs = |map: &BTreeMap<Box<str>, Box<str>>| map.len().to_string();
-        let counts = [pairs(&self.reported), pairs(&self.layer.session), pairs(&self.layer.local)];
-        for (count, map) in counts.iter().zip([&self.reported, &*self.layer.session, &*self.layer.local]) {
+        let counts = [
+            pairs(&self.reported),
+            pairs(&self.layer.session),
+            pairs(&self.layer.local),
+        ];
+        for (count, map) in
+            counts
+                .iter()
+                .zip([&self.reported, &*self.layer.session, &*self.layer.local])
+        {
             parts.push(count.as_bytes());
-            parts.extend(map.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
+            parts.extend(
+                map.iter()
+                    .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
+            );
         }
-        parts.extend(self.startup.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
+        parts.extend(
+            self.startup
+                .iter()
+                .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
+        );
         let context = contexts.intern(parts);
         let id = context.id();
         self.context = Some(context);
@@ -439,11 +501,18 @@ mod tests {
     use super::*;
 
     fn known() -> Settings {
-        let startup = Startup { packet: b"", major: 3, minor: 0, parameters: vec![("user", "ann")] };
+        let startup = Startup {
+            packet: b"",
+            major: 3,
+            minor: 0,
+            parameters: vec![("user", "ann")],
+        };
         let mut settings = Settings::new("shop", &startup);
-        for (name, value) in
-            [("client_encoding", "UTF8"), ("server_encoding", "UTF8"), ("standard_conforming_strings", "on")]
-        {
+        for (name, value) in [
+            ("client_encoding", "UTF8"),
+            ("server_encoding", "UTF8"),
+            ("standard_conforming_strings", "on"),
+        ] {
             settings.report(name, value);
         }
         settings.announce(7);
@@ -455,12 +524,19 @@ mod tests {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
         row.push(Some(path.as_bytes()));
-        row.extend(std::iter::repeat_n(Some(b"x".as_slice()), TRACKED.len() - 1));
+        row.extend(std::iter::repeat_n(
+            Some(b"x".as_slice()),
+            TRACKED.len() - 1,
+        ));
         row
     }
 
     fn set(name: &str, value: Option<&str>, local: bool) -> Setting {
-        Setting { name: name.into(), value: value.map(Into::into), local }
+        Setting {
+            name: name.into(),
+            value: value.map(Into::into),
+            local,
+        }
     }
 
     #[test]
@@ -542,7 +618,11 @@ mod tests {
         assert_eq!(s.gate(), Err(Why::TempSchema));
         assert!(s.read(&row("0", "public")));
         s.set(&set("bytea_output", None, false), false);
-        assert_eq!(s.gate(), Err(Why::Settings), "the default is not known after an opaque statement");
+        assert_eq!(
+            s.gate(),
+            Err(Why::Settings),
+            "the default is not known after an opaque statement"
+        );
         let mut s = known();
         s.report("client_encoding", "LATIN1");
         assert_eq!(s.gate(), Err(Why::Encoding));
@@ -554,7 +634,10 @@ mod tests {
     #[test]
     fn the_path_is_read_as_postgresql_reads_it() {
         assert_eq!(identifiers(r#""$user", public"#), ["$user", "public"]);
-        assert_eq!(identifiers(r#"Foo,"Bar, ""x""" , b"#), ["foo", "Bar, \"x\"", "b"]);
+        assert_eq!(
+            identifiers(r#"Foo,"Bar, ""x""" , b"#),
+            ["foo", "Bar, \"x\"", "b"]
+        );
         assert_eq!(identifiers(r#""""#), Vec::<String>::new());
         assert_eq!(identifiers(""), Vec::<String>::new());
     }

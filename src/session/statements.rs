@@ -35,7 +35,11 @@ pub enum Portal {
     /// `SHOW larder.last`, result in that format.
     Last(u8),
     /// Bound to an answer; `bind` is the message, should the upstream need it.
-    Bound { entry: Fresh, named: Named, bind: Box<[u8]> },
+    Bound {
+        entry: Fresh,
+        named: Named,
+        bind: Box<[u8]>,
+    },
     /// Has given its whole answer.
     Done,
     /// Closed here; the upstream may still have an older one.
@@ -60,7 +64,11 @@ pub struct Statements {
 impl Statements {
     /// What that name stands for.
     pub fn get(&self, name: &[u8]) -> Option<&Known> {
-        if name.is_empty() { self.unnamed.as_ref() } else { self.known.get(name) }
+        if name.is_empty() {
+            self.unnamed.as_ref()
+        } else {
+            self.known.get(name)
+        }
     }
 
     /// The statement of that name, if it is one that is followed.
@@ -84,7 +92,11 @@ impl Statements {
 
     /// The upstream has it now.
     pub fn is_upstream(&mut self, name: &[u8]) {
-        let known = if name.is_empty() { self.unnamed.as_mut() } else { self.known.get_mut(name) };
+        let known = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.known.get_mut(name)
+        };
         if let Some(Known::Named(named)) = known {
             named.upstream = true;
         }
@@ -95,7 +107,10 @@ impl Statements {
 
     /// A simple Query ends the unnamed statement. `forwarded`: the upstream's too.
     pub fn query(&mut self, forwarded: bool) {
-        let had = matches!(self.unnamed.take(), Some(Known::Named(Named { upstream: true, .. }) | Known::Foreign));
+        let had = matches!(
+            self.unnamed.take(),
+            Some(Known::Named(Named { upstream: true, .. }) | Known::Foreign)
+        );
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
         self.portal = None;
     }

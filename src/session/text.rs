@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
-use crate::sql::catalog::SearchPath;
 
 /// One message's text.
 #[derive(Debug)]
@@ -32,20 +32,33 @@ struct Verdict {
 impl Text {
     /// Analyses a text; `deep`: by the grammar, else only enough to know Larder's own statements.
     pub fn new(sql: &[u8], deep: bool) -> Text {
-        let own = sql.len() <= 64 && sql.to_ascii_lowercase().windows(11).any(|w| w == b"larder.last");
+        let own = sql.len() <= 64
+            && sql
+                .to_ascii_lowercase()
+                .windows(11)
+                .any(|w| w == b"larder.last");
         let analysis = match std::str::from_utf8(sql) {
             Ok(text) if deep || own => analyse(text),
             _ => Analysis::unseen(),
         };
-        let is_last = matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
+        let is_last =
+            matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
         let several = analysis.statements.len() > 1;
         let commits = analysis.statements.iter().any(|statement| match statement {
-            Statement::Commit { .. } | Statement::PrepareTransaction | Statement::CommitPrepared => true,
+            Statement::Commit { .. }
+            | Statement::PrepareTransaction
+            | Statement::CommitPrepared => true,
             // What follows in the same message runs outside the transaction.
             Statement::Rollback { .. } => several,
             _ => false,
         });
-        Text { sql: sql.into(), analysis, is_last, commits, verdict: RefCell::default() }
+        Text {
+            sql: sql.into(),
+            analysis,
+            is_last,
+            commits,
+            verdict: RefCell::default(),
+        }
     }
 
     /// The statement, if there is exactly one.
@@ -57,16 +70,33 @@ impl Text {
     }
 
     /// What its statements do; resolved anew when catalog or context is another.
-    pub fn effects(&self, catalog: Option<&Arc<Catalog>>, context: u64, path: &SearchPath) -> Rc<[Effect]> {
-        let resolve_all = || self.analysis.statements.iter().map(|s| resolve(s, catalog.map(|c| &**c), path)).collect();
-        let Some(version) = catalog.map(|c| c.version) else { return resolve_all() };
+    pub fn effects(
+        &self,
+        catalog: Option<&Arc<Catalog>>,
+        context: u64,
+        path: &SearchPath,
+    ) -> Rc<[Effect]> {
+        let resolve_all = || {
+            self.analysis
+                .statements
+                .iter()
+                .map(|s| resolve(s, catalog.map(|c| &**c), path))
+                .collect()
+        };
+        let Some(version) = catalog.map(|c| c.version) else {
+            return resolve_all();
+        };
         if let Some(known) = &*self.verdict.borrow()
             && (known.version, known.context) == (version, context)
         {
             return known.effects.clone();
         }
         let effects: Rc<[Effect]> = resolve_all();
-        *self.verdict.borrow_mut() = Some(Verdict { version, context, effects: effects.clone() });
+        *self.verdict.borrow_mut() = Some(Verdict {
+            version,
+            context,
+            effects: effects.clone(),
+        });
         effects
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::text::Text;
+use crate::cache::Micros;
 use crate::cache::key::Contexts;
 use crate::cache::rules::Rules;
 use crate::cache::store::Store;
 use crate::cache::version::Ledger;
-use crate::cache::Micros;
 use crate::cache::version::Raised;
 use crate::metrics::{Metrics, Outcome, Recorder, Scope, Source};
 use crate::why::Why;
@@ -56,9 +56,16 @@ pub struct Thread {
 impl Thread {
     /// A thread's share of the process.
     pub fn new(shared: Arc<Shared>, recorder: Recorder) -> Thread {
-        let texts =
-            RefCell::new(LruCache::with_hasher(TEXTS, foldhash::fast::RandomState::default()));
-        Thread { shared, recorder, hits: Cell::new(0), texts }
+        let texts = RefCell::new(LruCache::with_hasher(
+            TEXTS,
+            foldhash::fast::RandomState::default(),
+        ));
+        Thread {
+            shared,
+            recorder,
+            hits: Cell::new(0),
+            texts,
+        }
     }
 
     /// Counts a statement.
@@ -93,10 +100,14 @@ impl Thread {
             self.shared.metrics.invalidated(Scope::Table, Source::Own);
         }
         for _ in 0..raised.databases {
-            self.shared.metrics.invalidated(Scope::Database, Source::Own);
+            self.shared
+                .metrics
+                .invalidated(Scope::Database, Source::Own);
         }
         if raised.catalog {
-            self.shared.metrics.invalidated(Scope::Database, Source::Catalog);
+            self.shared
+                .metrics
+                .invalidated(Scope::Database, Source::Catalog);
         }
     }
 

@@ -22,7 +22,13 @@ pub struct Transaction {
 
 impl Default for Transaction {
     fn default() -> Transaction {
-        Transaction { status: b'I', dirty: false, isolation: None, writes: WriteSet::default(), hit: false }
+        Transaction {
+            status: b'I',
+            dirty: false,
+            isolation: None,
+            writes: WriteSet::default(),
+            hit: false,
+        }
     }
 }
 

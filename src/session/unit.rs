@@ -43,7 +43,9 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
     loop {
         let (tag, body) = match frame::peek(&buf[at..]) {
             Frame::Whole { tag, body } => (tag, body),
-            Frame::Part { tag, len } if b"PBDEHS".contains(&tag) && at + len <= LONGEST => return Ahead::Open,
+            Frame::Part { tag, len } if b"PBDEHS".contains(&tag) && at + len <= LONGEST => {
+                return Ahead::Open;
+            }
             Frame::Short if at < LONGEST => return Ahead::Open,
             _ => return Ahead::Not,
         };
@@ -54,7 +56,10 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 None => return Ahead::Not,
             },
             (b'B', None) => match message::bind(body) {
-                Some(found) if found.portal.is_empty() && parse.is_none_or(|p: Parse<'_>| p.name == found.statement) => {
+                Some(found)
+                    if found.portal.is_empty()
+                        && parse.is_none_or(|p: Parse<'_>| p.name == found.statement) =>
+                {
                     bind = Some((found, at));
                 }
                 _ => return Ahead::Not,
@@ -78,8 +83,14 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 _ => return Ahead::Not,
             },
             (b'H', Some((bind, bind_at))) => {
-                let unit =
-                    Unit { parse, bind: *bind, describe, execute: None, bytes: &buf[..at], bind_at: *bind_at };
+                let unit = Unit {
+                    parse,
+                    bind: *bind,
+                    describe,
+                    execute: None,
+                    bytes: &buf[..at],
+                    bind_at: *bind_at,
+                };
                 return Ahead::Unit(unit);
             }
             _ => return Ahead::Not,

@@ -33,7 +33,9 @@ impl Session {
                 Frame::Part { tag, len } => {
                     if self.hides() || !matches!(tag, b'D' | b'd' | b'V' | b'T') {
                         self.lose_track();
-                    } else if let Some(fill) = self.pending.front().and_then(|segment| segment.filling()) {
+                    } else if let Some(fill) =
+                        self.pending.front().and_then(|segment| segment.filling())
+                    {
                         fill.give_up();
                     }
                     self.flow.upstream_left = len;
@@ -58,14 +60,22 @@ impl Session {
     fn rows(&mut self, rest: &[u8], io: &mut Io<'_>) -> usize {
         let (len, count) = frame::run(rest, b'D');
         match self.pending.first() {
-            Some(Item::Owed { owed: Owed::Query { .. }, hidden: true }) => {
+            Some(Item::Owed {
+                owed: Owed::Query { .. },
+                hidden: true,
+            }) => {
                 if let Frame::Whole { body, .. } = frame::peek(rest) {
                     self.read_itself(body);
                 }
                 return len;
             }
-            Some(Item::Owed { owed: Owed::Execute { fill } | Owed::Query { fill }, .. }) => {
-                if *fill && let Some(fill) = self.pending.front().and_then(|segment| segment.filling()) {
+            Some(Item::Owed {
+                owed: Owed::Execute { fill } | Owed::Query { fill },
+                ..
+            }) => {
+                if *fill
+                    && let Some(fill) = self.pending.front().and_then(|segment| segment.filling())
+                {
                     fill.rows(&rest[..len], count);
                 }
             }
@@ -76,7 +86,10 @@ impl Session {
     }
 
     fn read_itself(&mut self, body: &[u8]) {
-        let own = self.pending.front().is_some_and(|segment| segment.marks.own);
+        let own = self
+            .pending
+            .front()
+            .is_some_and(|segment| segment.marks.own);
         if own && let Some(fields) = message::data_row(body) {
             self.settings.read(&fields);
         }
@@ -95,8 +108,11 @@ impl Session {
                 (b'Z', _) => {
                     self.flow.phase = Phase::Running;
                     self.transaction.ready(b'I');
-                    if self.thread.mode != super::Mode::Off && !self.flow.replication {
-                        self.ask_itself(io);
+                    if self.thread.mode != super::Mode::Off {
+                        self.database = self.thread.ledger.database(self.database.name());
+                        if !self.flow.replication {
+                            self.ask_itself(io);
+                        }
                     }
                 }
                 _ => {}
@@ -134,7 +150,9 @@ impl Session {
 
     /// Whether the first owed answer explains this message; takes it off if it is its last.
     fn explained(&mut self, tag: u8, body: &[u8], raw: &[u8]) -> bool {
-        let Some(Item::Owed { owed, .. }) = self.pending.first() else { return false };
+        let Some(Item::Owed { owed, .. }) = self.pending.first() else {
+            return false;
+        };
         let (last, filled) = match (owed, tag) {
             (Owed::Statement(..), b'1' | b'3') | (Owed::Simple, b'2' | b'3') => (true, false),
             (Owed::Describe { .. }, b't') => (false, false),
@@ -152,7 +170,11 @@ impl Session {
                 Session::fill(segment, tag, raw);
             }
             if tag == b'C' {
-                segment.tag = if body.starts_with(b"ROLLBACK") { Tag::Rollback } else { Tag::Other };
+                segment.tag = if body.starts_with(b"ROLLBACK") {
+                    Tag::Rollback
+                } else {
+                    Tag::Other
+                };
             }
         }
         if last {
@@ -174,7 +196,9 @@ impl Session {
     }
 
     fn fill(segment: &mut super::pending::Segment, tag: u8, raw: &[u8]) {
-        let Some(fill) = segment.filling() else { return };
+        let Some(fill) = segment.filling() else {
+            return;
+        };
         match tag {
             b'T' => fill.description(raw),
             b'C' => {
@@ -190,8 +214,13 @@ impl Session {
     }
 
     fn error(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        let leaves = |field: &[u8]| matches!(field, b"SFATAL" | b"VFATAL" | b"SPANIC" | b"VPANIC");
+        self.flow.parting |= raw[HEAD..].split(|byte| *byte == 0).any(leaves);
         let hidden = match self.pending.first() {
-            Some(Item::Owed { owed: Owed::Query { .. }, hidden }) => *hidden,
+            Some(Item::Owed {
+                owed: Owed::Query { .. },
+                hidden,
+            }) => *hidden,
             _ => false,
         };
         if !hidden {
@@ -200,11 +229,16 @@ impl Session {
         if self.flow.copy == Copy::In {
             self.flow.copy = Copy::None;
         }
-        let Some(segment) = self.pending.front() else { return };
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
         segment.marks.failed = true;
         if !matches!(
             self.pending.first(),
-            Some(Item::Owed { owed: Owed::Query { .. } | Owed::Function | Owed::Sync, .. }) | None
+            Some(Item::Owed {
+                owed: Owed::Query { .. } | Owed::Function | Owed::Sync,
+                ..
+            }) | None
         ) {
             self.skip_to_sync();
         }
@@ -220,14 +254,27 @@ impl Session {
                     self.pending.skipping = true;
                     break;
                 }
-                Some(Item::Owed { owed: Owed::Sync, .. }) => break,
+                Some(Item::Owed {
+                    owed: Owed::Sync, ..
+                }) => break,
                 // A Query behind a failed pipeline is ignored, too; nobody does that.
-                Some(Item::Owed { owed: Owed::Query { .. } | Owed::Function, .. }) => return self.lose_track(),
+                Some(Item::Owed {
+                    owed: Owed::Query { .. } | Owed::Function,
+                    ..
+                }) => return self.lose_track(),
                 Some(_) => {}
             }
-            if let Some(Item::Owed { owed: Owed::Statement(name, before), .. }) = self.pending.pop() {
+            if let Some(Item::Owed {
+                owed: Owed::Statement(name, before),
+                ..
+            }) = self.pending.pop()
+            {
                 // A Parse of the unnamed statement that fails has ended the one before.
-                let before = if first && name.is_empty() { None } else { before };
+                let before = if first && name.is_empty() {
+                    None
+                } else {
+                    before
+                };
                 undo.push((name, before));
             }
             first = false;
@@ -245,7 +292,10 @@ impl Session {
     fn ready(&mut self, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
         let status = body.first().copied().unwrap_or(b'I');
         match self.pending.first() {
-            Some(Item::Owed { owed: Owed::Sync | Owed::Query { .. } | Owed::Function, hidden }) => {
+            Some(Item::Owed {
+                owed: Owed::Sync | Owed::Query { .. } | Owed::Function,
+                hidden,
+            }) => {
                 let hidden = *hidden;
                 self.pending.pop();
                 self.flow.copy = Copy::None;
@@ -267,7 +317,9 @@ impl Session {
         while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
             match self.pending.pop() {
                 Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
-                Some(Item::Ready) => io.client.extend_from_slice(&message::ready(self.transaction.status())),
+                Some(Item::Ready) => io
+                    .client
+                    .extend_from_slice(&message::ready(self.transaction.status())),
                 Some(Item::Last { simple }) => self.put_last(io, simple),
                 Some(Item::Owed { .. }) | None => return,
             }

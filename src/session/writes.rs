@@ -18,15 +18,26 @@ use crate::why::Why;
 impl Session {
     /// Accounts for a text that is about to be sent to run.
     pub(super) fn account(&mut self, text: &Rc<Text>, pass: Pass, io: &mut Io<'_>) {
-        let Pass { effects, version, outcome, why, fill } = pass;
+        let Pass {
+            effects,
+            version,
+            outcome,
+            why,
+            fill,
+        } = pass;
         let mut set = WriteSet::default();
         let (mut dirty, mut opaque) = (false, false);
         for effect in effects.iter() {
-            set.add(&WriteSet::new(effect.writes.clone(), effect.catalog, version));
+            set.add(&WriteSet::new(
+                effect.writes.clone(),
+                effect.catalog,
+                version,
+            ));
             dirty |= effect.dirty;
             opaque |= effect.opaque;
         }
-        let read = matches!(text.single(), Some(Statement::Query(_))) && effects.first().is_some_and(|e| e.reads.is_ok());
+        let read = matches!(text.single(), Some(Statement::Query(_)))
+            && effects.first().is_some_and(|e| e.reads.is_ok());
         let opens = self.visible(&set, text.commits);
         let segment = self.pending.open(io.now);
         segment.marks.impure |= !read;
@@ -40,7 +51,9 @@ impl Session {
         segment.writes.add(&set);
         segment.fills.extend(fill);
         if !opens.is_empty() {
-            segment.intents.push(Intent::open(&self.thread.ledger, &self.database, &opens));
+            segment
+                .intents
+                .push(Intent::open(&self.thread.ledger, &self.database, &opens));
         }
         self.count(outcome, why);
         self.thread.upstream_query();
@@ -57,7 +70,9 @@ impl Session {
         if self.thread.mode != Mode::Off {
             let all = WriteSet::new(Touched::Everything, true, None);
             segment.writes.add(&all);
-            segment.intents.push(Intent::open(&self.thread.ledger, &self.database, &all));
+            segment
+                .intents
+                .push(Intent::open(&self.thread.ledger, &self.database, &all));
         }
         self.count(Outcome::Bypass, Some(why));
         self.thread.upstream_query();
@@ -83,7 +98,9 @@ impl Session {
 
     /// COPY FROM has begun: its rows are invisible until CopyDone, and so its intents may rest until then.
     pub(super) fn copy_begins(&mut self) {
-        let Some(segment) = self.pending.front() else { return };
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
         let outcome = match &*segment.ran {
             [one] if one.single().is_some() => crate::cache::version::Outcome::Nothing,
             _ => crate::cache::version::Outcome::Visible,
@@ -98,9 +115,13 @@ impl Session {
     /// CopyDone is about to be sent: from now on the rows may become visible.
     pub(super) fn copy_ends(&mut self) {
         let (ledger, database) = (&self.thread.ledger, &self.database);
-        let Some(segment) = self.pending.front() else { return };
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
         if std::mem::take(&mut segment.marks.copying) {
-            segment.intents.push(Intent::open(ledger, database, &segment.writes));
+            segment
+                .intents
+                .push(Intent::open(ledger, database, &segment.writes));
         }
     }
 

@@ -214,3 +214,6 @@ fn find(body: &[u8], delimiter: &[u8]) -> Option<usize> {
         at += 1;
     }
 }
+
+#[cfg(test)]
+mod canonical_test;

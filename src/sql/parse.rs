@@ -37,5 +37,12 @@ pub fn analyse(text: &str) -> Analysis {
 }
 
 fn refuse(why: Why) -> Analysis {
-    Analysis { canonical: "".into(), refused: Some(why), statements: Box::new([Statement::Opaque]) }
+    Analysis {
+        canonical: "".into(),
+        refused: Some(why),
+        statements: Box::new([Statement::Opaque]),
+    }
 }
+
+#[cfg(test)]
+mod statements_test;
