@@ -230,10 +230,9 @@ impl Drive<'_> {
         if phase >= Phase::Stopping {
             return Some(End::Stopping);
         }
-        if phase >= Phase::Draining
-            && self.session.is_idle() && self.client.waiting() == 0 {
-                return Some(End::Stopping);
-            }
+        if phase >= Phase::Draining && self.session.is_idle() && self.client.waiting() == 0 {
+            return Some(End::Stopping);
+        }
         if self.client.ended {
             if self.session.may_leave() {
                 return Some(End::Quiet);

@@ -306,18 +306,4 @@ impl Session {
             }
         }
     }
-
-    /// Sends the local answers that nothing stands before any more.
-    pub(super) fn release(&mut self, io: &mut Io<'_>) {
-        while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
-            match self.pending.pop() {
-                Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
-                Some(Item::Ready) => io
-                    .client
-                    .extend_from_slice(&message::ready(self.transaction.status())),
-                Some(Item::Last { simple }) => self.put_last(io, simple),
-                Some(Item::Owed { .. }) | None => return,
-            }
-        }
-    }
 }
