@@ -15,8 +15,16 @@
 //! A write: session → cache::version. Change enters by that one door.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod app;
 pub mod cache;
+pub mod config;
+pub mod logging;
+pub mod metrics;
+pub mod net;
+pub mod proxy;
 pub mod session;
 pub mod sql;
+pub mod watch;
 pub mod why;
 pub mod wire;

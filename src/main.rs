@@ -1,2 +1,94 @@
 //! Arguments → configuration → run.
-fn main() {}
+//!
+//! Exit codes: 0 after a drain, 1 for what fails while running, 2 for a command line or configuration that is wrong.
+#![forbid(unsafe_code)]
+
+use clap::{Parser, Subcommand};
+use larder::config::{Config, ConfigError, Flags};
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A caching sidecar for PostgreSQL: repeated SELECTs from memory, never a stale answer after your own write.
+#[derive(Parser)]
+#[command(version, about, args_override_self = true)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients (what happens without a command, too)
+    Serve,
+    /// Ask a running Larder on its admin address whether it is ready: exit code 0 or 1
+    Health,
+}
+
+const FAILED: u8 = 1;
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => return misread(&error),
+        // --help and --version.
+        Err(error) => error.exit(),
+    };
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&arguments.flags),
+        Command::Health => health(&arguments.flags),
+    }
+}
+
+/// Says what is wrong with the command line, without the connection strings in it: clap quotes what it did not expect.
+fn misread(error: &clap::Error) -> ExitCode {
+    let mut text = error.render().to_string();
+    for argument in std::env::args().skip(1) {
+        if let Some(at) = argument.find("postgres") {
+            text = text.replace(&argument[at..], "postgres://***");
+        }
+    }
+    eprint!("{text}");
+    ExitCode::from(MISUSED)
+}
+
+fn serve(flags: &Flags) -> ExitCode {
+    let config = match Config::load(flags) {
+        Ok(config) => config,
+        Err(error) => return misused(&error),
+    };
+    larder::logging::start(&config.log);
+    match larder::app::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("larder: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn health(flags: &Flags) -> ExitCode {
+    let address = match Config::load_admin(flags) {
+        Ok(address) => address,
+        Err(error) => return misused(&error),
+    };
+    match larder::admin::http::probe(&address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("larder: {text}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn misused(error: &ConfigError) -> ExitCode {
+    for line in error.to_string().lines() {
+        eprintln!("larder: {line}");
+    }
+    ExitCode::from(MISUSED)
+}

@@ -1,1 +1,227 @@
-//! (being written)
+//! The protocol brain of one client: bytes and time in, bytes out; no socket and no clock.
+//!
+//! A session stands between a client and its own upstream connection. It forwards what it must, answers from the
+//! cache what it may, and keeps the order of answers that PostgreSQL would give:
+//!
+//! * A local answer waits behind every answer the upstream still owes (hazard 50); no Sync is ever invented in a
+//!   client's pipeline (hazard 51).
+//! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
+//!   a write set of everything stays open until the backend is gone ([`Session::lose_track`]).
+//!
+//! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
+//! `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `statements`, `pending` hold what is known.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::cache::Micros;
+use crate::cache::version::{Database, Intent, WriteSet};
+use crate::metrics::Outcome;
+use crate::sql::Touched;
+use crate::why::Why;
+use crate::wire::startup::Startup;
+
+mod client;
+mod decision;
+mod finish;
+mod last;
+mod pending;
+mod settings;
+mod statements;
+mod text;
+mod thread;
+mod transaction;
+mod unit;
+mod upstream;
+mod writes;
+
+use pending::Pending;
+use settings::Settings;
+use statements::Statements;
+pub use thread::{Mode, Shared, Thread};
+use transaction::Transaction;
+
+/// Where a session's bytes go.
+#[derive(Debug)]
+pub struct Io<'a> {
+    /// Towards the client.
+    pub client: &'a mut Vec<u8>,
+    /// Towards the upstream.
+    pub upstream: &'a mut Vec<u8>,
+    /// The time, read once a turn.
+    pub now: Micros,
+}
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on.
+    Continue,
+    /// Send what is written, then close both connections.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Authentication is relayed until the first ReadyForQuery.
+    Login,
+    Running,
+    /// The session is no longer followed.
+    Lost,
+}
+
+/// COPY as far as it changes what messages mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    None,
+    In,
+    Both,
+}
+
+/// What passes at this moment.
+#[derive(Debug)]
+struct Flow {
+    phase: Phase,
+    replication: bool,
+    copy: Copy,
+    /// Bytes still to come of a message that is streamed unseen, by direction.
+    client_left: usize,
+    upstream_left: usize,
+    /// The client has said goodbye, or the upstream has said why it leaves.
+    parting: bool,
+    /// Held open for as long as the session is not followed.
+    lost: Option<Intent>,
+}
+
+/// One client and its upstream connection.
+pub struct Session {
+    thread: Rc<Thread>,
+    database: Arc<Database>,
+    flow: Flow,
+    settings: Settings,
+    transaction: Transaction,
+    statements: Statements,
+    pending: Pending,
+    last: (Outcome, Option<Why>),
+}
+
+/// What a session leaves behind that nobody has answered.
+#[derive(Debug)]
+pub struct Doubt {
+    /// The writes in flight.
+    pub intents: Vec<Intent>,
+    /// The database they were made in.
+    pub database: Arc<Database>,
+    /// The backend: process id and start time, as far as known.
+    pub backend: Option<(i32, Option<Box<str>>)>,
+}
+
+impl Session {
+    /// A session for a client whose startup message is forwarded as it is.
+    pub fn new(thread: Rc<Thread>, startup: &Startup<'_>) -> Session {
+        let name = startup
+            .get("database")
+            .or(startup.get("user"))
+            .unwrap_or_default();
+        let replication = !matches!(
+            startup.get("replication"),
+            None | Some("false" | "off" | "no" | "0")
+        );
+        Session {
+            flow: Flow {
+                phase: Phase::Login,
+                replication,
+                copy: Copy::None,
+                client_left: 0,
+                upstream_left: 0,
+                parting: false,
+                lost: None,
+            },
+            settings: Settings::new(name, startup),
+            transaction: Transaction::default(),
+            statements: Statements::default(),
+            pending: Pending::default(),
+            last: (Outcome::Other, None),
+            // In the ledger only once the upstream has let the client in.
+            database: Arc::new(Database::new(name)),
+            thread,
+        }
+    }
+
+    /// Whether the client must wait: the session reads its own settings.
+    pub fn holds_client(&self) -> bool {
+        self.pending.asked_itself()
+    }
+
+    /// Whether nothing is under way: the session may be ended without breaking a transaction.
+    pub fn is_idle(&self) -> bool {
+        self.flow.phase == Phase::Running
+            && self.transaction.status() == b'I'
+            && self.pending.is_empty()
+    }
+
+    /// Whether the login is over.
+    pub fn is_running(&self) -> bool {
+        self.flow.phase != Phase::Login
+    }
+
+    /// Whether an error of Larder's own may be written to the client now: not inside a message.
+    pub fn at_message_boundary(&self) -> bool {
+        self.flow.upstream_left == 0
+    }
+
+    /// Whether the client knows that its session is over.
+    pub fn was_told(&self) -> bool {
+        self.flow.parting
+    }
+
+    /// Whether the session may end without leaving the outcome of a write open.
+    pub fn may_leave(&mut self) -> bool {
+        self.flow.lost.is_none()
+            && self
+                .pending
+                .segments()
+                .all(|segment| segment.intents.is_empty())
+    }
+
+    /// The database this session is in.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Ends the session. What is left is in doubt if the upstream may still be working on it.
+    pub fn end(self) -> Option<Doubt> {
+        let mut intents = self.pending.into_intents();
+        intents.extend(self.flow.lost);
+        if intents.is_empty() {
+            return None;
+        }
+        Some(Doubt {
+            intents,
+            database: self.database,
+            backend: self.settings.backend(),
+        })
+    }
+
+    /// Stops following the protocol: everything passes untouched, everything may be written.
+    fn lose_track(&mut self) {
+        tracing::warn!(
+            database = self.database.name(),
+            "a session left the part of the protocol that is followed"
+        );
+        self.flow.phase = Phase::Lost;
+        if self.flow.lost.is_none() && self.thread.mode != Mode::Off {
+            let all = WriteSet::new(Touched::Everything, true, None);
+            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome, why: Option<Why>) {
+        self.last = (outcome, why);
+        self.thread.count(outcome, why);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -75,8 +75,7 @@ why! {
     RowSecurity = "row_security", "a table with row-level security";
     OpaqueView = "opaque_view", "a view over something that is itself not cacheable";
     ClockColumn = "clock_column", "a column of a type whose input reads the clock or the catalog (timetz, regclass)";
-    // The answer.
-    TooLarge = "too_large", "the answer is larger than `cache.max_answer`";
+    Rule = "rule", "a rule gives the table no time to live";
 }
 
 #[cfg(test)]
@@ -89,7 +88,12 @@ mod tests {
         let labels: HashSet<_> = Why::ALL.iter().map(|w| w.label()).collect();
         assert_eq!(labels.len(), Why::ALL.len());
         for w in Why::ALL {
-            assert!(w.label().chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{w:?}");
+            assert!(
+                w.label()
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '_'),
+                "{w:?}"
+            );
         }
     }
 }

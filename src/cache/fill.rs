@@ -34,7 +34,17 @@ enum State {
 impl Fill {
     /// A fill of that key, its stamp taken before the statement is sent.
     pub fn new(key: Key, stamp: Stamp, ttl: Micros, started: Micros, limit: usize) -> Fill {
-        Fill { key, stamp, ttl, started, limit, body: Vec::new(), description: 0, rows: 0, state: State::Open }
+        Fill {
+            key,
+            stamp,
+            ttl,
+            started,
+            limit,
+            body: Vec::new(),
+            description: 0,
+            rows: 0,
+            state: State::Open,
+        }
     }
 
     /// The RowDescription.

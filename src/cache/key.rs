@@ -49,7 +49,10 @@ impl Contexts {
             known.retain(|_, context| context.strong_count() > 0);
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let context = Arc::new(Context { id, bytes: bytes.into() });
+        let context = Arc::new(Context {
+            id,
+            bytes: bytes.into(),
+        });
         known.insert(context.bytes.clone(), Arc::downgrade(&context));
         context
     }
@@ -85,7 +88,10 @@ impl Asked<'_> {
         bytes.extend_from_slice(self.text);
         bytes.extend_from_slice(self.types);
         bytes.extend_from_slice(tail);
-        Key { context: self.context, bytes: bytes.into() }
+        Key {
+            context: self.context,
+            bytes: bytes.into(),
+        }
     }
 }
 
@@ -104,7 +110,9 @@ impl Key {
 
     fn parts(&self) -> (&[u8], &[u8], &[u8], &[u8]) {
         let (lengths, rest) = self.bytes.split_at(8);
-        let at = |i: usize| u32::from_le_bytes([lengths[i], lengths[i + 1], lengths[i + 2], lengths[i + 3]]);
+        let at = |i: usize| {
+            u32::from_le_bytes([lengths[i], lengths[i + 1], lengths[i + 2], lengths[i + 3]])
+        };
         let (text, rest) = rest.split_at(at(0) as usize);
         let (types, tail) = rest.split_at((at(4) >> 1) as usize);
         (lengths, text, types, tail)
@@ -129,7 +137,12 @@ impl Hash for Key {
 impl Hash for Asked<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let tail = self.tail.unwrap_or_default();
-        hash_parts(state, self.context, &self.lengths(), [self.text, self.types, tail]);
+        hash_parts(
+            state,
+            self.context,
+            &self.lengths(),
+            [self.text, self.types, tail],
+        );
     }
 }
 
@@ -151,7 +164,12 @@ mod tests {
     use std::hash::{BuildHasher, RandomState};
 
     fn asked<'a>(text: &'a [u8], types: &'a [u8], tail: Option<&'a [u8]>) -> Asked<'a> {
-        Asked { context: 1, text, types, tail }
+        Asked {
+            context: 1,
+            text,
+            types,
+            tail,
+        }
     }
 
     #[test]
@@ -159,7 +177,13 @@ mod tests {
         let key = asked(b"SELECT 1", b"", None).to_key();
         assert!(asked(b"SELECT 1", b"", None).equivalent(&key));
         assert!(!asked(b"SELECT 1", b"", Some(b"")).equivalent(&key));
-        assert!(!Asked { context: 2, ..asked(b"SELECT 1", b"", None) }.equivalent(&key));
+        assert!(
+            !Asked {
+                context: 2,
+                ..asked(b"SELECT 1", b"", None)
+            }
+            .equivalent(&key)
+        );
     }
 
     #[test]

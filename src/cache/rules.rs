@@ -15,8 +15,14 @@ pub struct Rules {
 
 impl Rules {
     /// A default for all tables, and exceptions by schema and table name.
-    pub fn new(default: Duration, tables: impl IntoIterator<Item = ((Box<str>, Box<str>), Duration)>) -> Rules {
-        Rules { default: micros(default), tables: tables.into_iter().map(|(k, v)| (k, micros(v))).collect() }
+    pub fn new(
+        default: Duration,
+        tables: impl IntoIterator<Item = ((Box<str>, Box<str>), Duration)>,
+    ) -> Rules {
+        Rules {
+            default: micros(default),
+            tables: tables.into_iter().map(|(k, v)| (k, micros(v))).collect(),
+        }
     }
 
     /// The time to live of an answer: the shortest of what it reads. A table without a rule has the default.
@@ -26,10 +32,17 @@ impl Rules {
         }
         let of = |relation: &u32| {
             let (schema, name) = catalog.relation_name(*relation)?;
-            self.tables.get(&(Box::from(schema), Box::from(name))).copied()
+            self.tables
+                .get(&(Box::from(schema), Box::from(name)))
+                .copied()
         };
         // A rule for a view speaks for what is below it, unless that has a rule of its own.
-        reads.relations().iter().filter_map(of).min().unwrap_or(self.default)
+        reads
+            .relations()
+            .iter()
+            .filter_map(of)
+            .min()
+            .unwrap_or(self.default)
     }
 }
 

@@ -83,7 +83,13 @@ impl Store {
         // An entry larger than its shard's share would be refused: few shards if the store is small.
         let wanted = (threads * 4).next_power_of_two();
         let fit = (capacity / (max_answer as u64 * 4).max(1)).max(1) as usize;
-        let shards = wanted.min(if fit.is_power_of_two() { fit } else { fit.next_power_of_two() / 2 }).max(1);
+        let shards = wanted
+            .min(if fit.is_power_of_two() {
+                fit
+            } else {
+                fit.next_power_of_two() / 2
+            })
+            .max(1);
         let options = OptionsBuilder::new()
             .shards(shards)
             .estimated_items_capacity((capacity / 1024).clamp(64, 1 << 16) as usize)
@@ -91,8 +97,17 @@ impl Store {
             .build()
             .expect("all required options are set");
         let gone = Gone::default();
-        let cache = Cache::with_options(options, Bytes, foldhash::fast::RandomState::default(), gone.clone());
-        Store { cache, gone, max_answer }
+        let cache = Cache::with_options(
+            options,
+            Bytes,
+            foldhash::fast::RandomState::default(),
+            gone.clone(),
+        );
+        Store {
+            cache,
+            gone,
+            max_answer,
+        }
     }
 
     /// The entry that answers this, if there is one that holds. `description`: one with RowDescription is needed.
@@ -115,14 +130,21 @@ impl Store {
     #[cold]
     fn remove(&self, asked: &Asked<'_>, expired: bool, now: Micros) {
         // An intent may be open that closes without a raise: only what can never hold again goes.
-        if expired && self.cache.remove_if(asked, |entry| now >= entry.header().expires).is_some() {
+        if expired
+            && self
+                .cache
+                .remove_if(asked, |entry| now >= entry.header().expires)
+                .is_some()
+        {
             self.gone.count(Cause::Ttl);
         }
     }
 
     /// Keeps a fill that holds.
     pub fn keep(&self, fill: Fill, now: Micros) -> bool {
-        let Some((key, entry)) = fill.finish(now) else { return false };
+        let Some((key, entry)) = fill.finish(now) else {
+            return false;
+        };
         self.cache.insert(key, entry);
         true
     }

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::Micros;
 use super::reply::{Entry, Reply};
@@ -63,25 +64,55 @@ impl Slot {
     }
 }
 
-/// All databases that clients have named.
+/// All databases that clients have used.
 #[derive(Debug, Default)]
 pub struct Ledger {
     databases: RwLock<HashMap<Box<str>, Arc<Database>>>,
+    /// Told of each new one: somebody must load its catalog.
+    new: Option<UnboundedSender<Arc<Database>>>,
 }
 
 impl Ledger {
+    /// A ledger that tells of each database that is used for the first time.
+    pub fn telling(new: UnboundedSender<Arc<Database>>) -> Ledger {
+        Ledger {
+            databases: RwLock::default(),
+            new: Some(new),
+        }
+    }
+
     /// The database of that name, made at first need.
     pub fn database(&self, name: &str) -> Arc<Database> {
-        if let Some(found) = self.databases.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(found) = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+        {
             return found.clone();
         }
-        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
-        databases.entry(name.into()).or_insert_with(|| Arc::new(Database::new(name))).clone()
+        let mut databases = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let made = || {
+            let database = Arc::new(Database::new(name));
+            if let Some(new) = &self.new {
+                let _ = new.send(database.clone());
+            }
+            database
+        };
+        databases.entry(name.into()).or_insert_with(made).clone()
     }
 
     /// Every database named so far. Roles and privileges are the cluster's: a raise of one catalog raises all.
     pub fn all(&self) -> Vec<Arc<Database>> {
-        self.databases.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 }
 
@@ -100,7 +131,8 @@ pub struct Database {
 }
 
 impl Database {
-    fn new(name: &str) -> Database {
+    /// A database that no ledger knows yet: of a client that has not logged in.
+    pub fn new(name: &str) -> Database {
         Database {
             name: name.into(),
             all: Slot::default(),
@@ -118,10 +150,18 @@ impl Database {
     }
 
     fn slot(&self, relation: Oid) -> Arc<Slot> {
-        if let Some(found) = self.relations.read().unwrap_or_else(PoisonError::into_inner).get(&relation) {
+        if let Some(found) = self
+            .relations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&relation)
+        {
             return found.clone();
         }
-        let mut relations = self.relations.write().unwrap_or_else(PoisonError::into_inner);
+        let mut relations = self
+            .relations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         relations.entry(relation).or_default().clone()
     }
 
@@ -140,7 +180,10 @@ impl Database {
     /// Puts a loaded catalog in force. `false`: raised meanwhile, or writes are in flight that were resolved with an
     /// older one; try again after the next [`Database::wanted`].
     pub fn publish(&self, catalog: Catalog) -> Result<(), Catalog> {
-        let open = self.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self
+            .resolved_with
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let older = open.keys().any(|version| *version != catalog.version);
         if older || self.catalog.settled() != Some(catalog.version) {
             return Err(catalog);
@@ -174,7 +217,12 @@ impl Database {
             let word = slot.settled()?;
             relations.push((slot, word));
         }
-        Some(Stamp { database: self.clone(), all, catalog, relations: relations.into() })
+        Some(Stamp {
+            database: self.clone(),
+            all,
+            catalog,
+            relations: relations.into(),
+        })
     }
 }
 
@@ -193,7 +241,10 @@ impl Stamp {
     pub fn holds(&self) -> bool {
         self.database.all.word() == self.all
             && self.database.catalog.word() == self.catalog
-            && self.relations.iter().all(|(slot, word)| slot.word() == *word)
+            && self
+                .relations
+                .iter()
+                .all(|(slot, word)| slot.word() == *word)
     }
 
     /// Whether it can never hold again: a version has passed it. An open intent alone does not say so.
@@ -201,7 +252,10 @@ impl Stamp {
         let passed = |slot: &Slot, word: u64| slot.word() / STEP != word / STEP;
         passed(&self.database.all, self.all)
             || passed(&self.database.catalog, self.catalog)
-            || self.relations.iter().any(|(slot, word)| passed(slot, *word))
+            || self
+                .relations
+                .iter()
+                .any(|(slot, word)| passed(slot, *word))
     }
 
     /// Heap bytes of the stamp, for the store's accounts.
@@ -246,7 +300,11 @@ pub struct WriteSet {
 impl WriteSet {
     /// A statement's write set, resolved with the catalog of that version.
     pub fn new(touched: Touched, catalog: bool, version: Option<u64>) -> WriteSet {
-        WriteSet { touched, catalog, version }
+        WriteSet {
+            touched,
+            catalog,
+            version,
+        }
     }
 
     /// Whether it says nothing at all.
@@ -314,7 +372,11 @@ pub struct Intent {
 impl Intent {
     /// Opens an intent; call it before the bytes leave.
     pub fn open(ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) -> Intent {
-        let catalogs = if writes.catalog { ledger.all() } else { Vec::new() };
+        let catalogs = if writes.catalog {
+            ledger.all()
+        } else {
+            Vec::new()
+        };
         for other in &catalogs {
             other.catalog.open();
         }
@@ -326,11 +388,19 @@ impl Intent {
             registered: None,
         };
         // Under the lock that `publish` takes: a set resolved with a catalog that is no longer in force is widened.
-        let mut open = database.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = database
+            .resolved_with
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match (&writes.touched, writes.version) {
             (Touched::Nothing, _) => {}
-            (Touched::Relations(relations), Some(version)) if database.catalog.settled() == Some(version) => {
-                intent.slots = relations.iter().map(|relation| database.slot(*relation)).collect();
+            (Touched::Relations(relations), Some(version))
+                if database.catalog.settled() == Some(version) =>
+            {
+                intent.slots = relations
+                    .iter()
+                    .map(|relation| database.slot(*relation))
+                    .collect();
                 intent.registered = Some(version);
                 *open.entry(version).or_default() += 1;
             }
@@ -360,12 +430,22 @@ impl Intent {
             database.wanted.notify_one();
         }
         if let Some(version) = self.registered {
-            let mut open = self.database.resolved_with.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut open = self
+                .database
+                .resolved_with
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = open.get_mut(&version) {
                 *count -= 1;
                 if *count == 0 {
                     open.remove(&version);
-                    if self.database.loaded.load().as_ref().is_none_or(|c| c.version != version) {
+                    if self
+                        .database
+                        .loaded
+                        .load()
+                        .as_ref()
+                        .is_none_or(|c| c.version != version)
+                    {
                         self.database.wanted.notify_one();
                     }
                 }

@@ -7,14 +7,20 @@
 //!
 //! Not here: queries (`watch::schema`), syntax (`sql::parse`), whether a statement may be cached (`sql::verdict`).
 
+mod datatypes;
 mod functions;
+mod nodetree;
 mod relations;
+mod reviewed;
 pub mod rows;
+mod touches;
 
 pub use rows::Rows;
 
+use self::datatypes::Datatypes;
 use self::functions::Functions;
 use self::relations::Relations;
+use self::touches::Touches;
 use super::statement::Name;
 use super::verdict::Touched;
 use crate::why::Why;
@@ -32,13 +38,22 @@ pub type SearchPath = [Box<str>];
 pub struct Catalog {
     /// The ledger's catalog version under which the load began.
     pub version: u64,
+    /// What was concluded under that version.
+    pub(crate) parts: Box<Parts>,
+}
+
+/// What a catalog consists of.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
     namespaces: HashMap<Box<str>, Oid>,
     functions: Functions,
+    types: Datatypes,
     relations: Relations,
+    touches: Touches,
 }
 
 /// What a name that is called like a function may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FunctionClass {
     /// `None`: may be in a cacheable statement.
     pub why: Option<Why>,
@@ -69,19 +84,27 @@ impl Catalog {
             .map(|n| (n.name.clone(), n.oid))
             .collect();
         let functions = Functions::build(&rows);
-        let relations = Relations::build(&rows, &functions);
-        Catalog {
-            version,
+        let types = Datatypes::build(&rows, &functions);
+        let relations = Relations::build(&rows, &functions, &types);
+        let touches = Touches::build(&rows, &functions, &types);
+        let parts = Parts {
             namespaces,
             functions,
+            types,
             relations,
+            touches,
+        };
+        Catalog {
+            version,
+            parts: Box::new(parts),
         }
     }
 
     /// Every relation that the name may mean on this path. Empty: unknown.
     pub fn relations_named(&self, name: &Name, path: &SearchPath) -> Vec<Oid> {
         let schemas = self.schemas(name, path);
-        self.relations
+        self.parts
+            .relations
             .named(&name.name)
             .iter()
             .filter(|(s, _)| schemas.contains(s))
@@ -92,54 +115,71 @@ impl Catalog {
     /// All that a read of this relation depends on: itself, partitions and inheritance children, for a view all
     /// below it, for a materialised view only itself. Or why it may not be cached.
     pub fn reads_of(&self, relation: Oid) -> Result<&[Oid], Why> {
-        self.relations.reads(relation)
+        self.parts.relations.reads(relation)
     }
 
     /// What runs when this relation is read (functions of views, row security policies): even where `reads_of`
     /// refuses, a SELECT that runs a user's function may write.
     pub fn runs_on_read(&self, relation: Oid) -> FunctionClass {
-        self.relations.runs(relation)
+        self.parts.relations.runs(relation)
     }
 
-    /// What a write to this relation touches.
+    /// What a write to this relation touches. INSERT … ON CONFLICT DO UPDATE is an INSERT and an UPDATE, MERGE is
+    /// what its clauses are, REFRESH MATERIALIZED VIEW is an INSERT into it.
     pub fn writes_of(&self, relation: Oid, kind: WriteKind) -> Touched {
-        self.relations.writes(relation, kind)
+        self.parts.touches.of(&self.parts.relations, relation, kind)
     }
 
     /// The worst of all functions that a call by this name and number of arguments may mean.
     pub fn function(&self, name: &Name, arguments: usize, path: &SearchPath) -> FunctionClass {
-        self.functions
+        self.parts
+            .functions
             .called(&name.name, arguments, &self.schemas(name, path))
     }
 
     /// Why an operator of this name may not be in a cacheable statement. A user's operator may run anything.
     pub fn operator(&self, name: &Name, path: &SearchPath) -> Option<Why> {
-        self.functions
+        self.parts
+            .functions
             .operator(&name.name, &self.schemas(name, path))
     }
 
     /// Why a cast to a type of this name may not be in a cacheable statement. A user's type may run anything.
     pub fn type_named(&self, name: &Name, path: &SearchPath) -> Option<Why> {
-        self.relations
-            .type_named(&name.name, &self.schemas(name, path))
+        self.parts
+            .types
+            .named(&name.name, &self.schemas(name, path))
+    }
+
+    /// Why values of a type (a parameter, a column of an answer) cannot be part of a cached answer.
+    pub fn type_kept(&self, type_oid: Oid) -> Option<Why> {
+        self.parts.types.kept(type_oid).why
     }
 
     /// True if a user's function of that name that may be called with one argument exists anywhere: `t.f` may
     /// then be `f(t)`.
     pub fn has_user_function(&self, name: &str) -> bool {
-        self.functions.has_user_function(name)
+        self.parts.functions.has_user_function(name)
     }
 
     /// Schema and name of a relation.
     pub fn relation_name(&self, relation: Oid) -> Option<(&str, &str)> {
-        self.relations.name(relation)
+        self.parts.relations.name(relation)
     }
 
     fn schemas(&self, name: &Name, path: &SearchPath) -> Vec<Oid> {
         match &name.schema {
-            Some(schema) => self.namespaces.get(schema).copied().into_iter().collect(),
+            Some(schema) => self
+                .parts
+                .namespaces
+                .get(schema)
+                .copied()
+                .into_iter()
+                .collect(),
             None => {
-                let found = path.iter().filter_map(|s| self.namespaces.get(s).copied());
+                let found = path
+                    .iter()
+                    .filter_map(|s| self.parts.namespaces.get(s).copied());
                 std::iter::once(rows::PG_CATALOG).chain(found).collect()
             }
         }
@@ -184,5 +224,108 @@ impl FunctionClass {
             opaque: self.opaque || other.opaque,
             dirty: self.dirty || other.dirty,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(schema: Option<&str>, name: &str) -> Name {
+        Name {
+            schema: schema.map(Into::into),
+            name: name.into(),
+        }
+    }
+
+    #[test]
+    fn rows_made_by_hand_are_a_catalog() {
+        let mut rows = Rows::empty_database();
+        let (t, u) = (rows.table("public", "t"), rows.table("other", "t"));
+        let v = rows.view("public", "v", &[t]);
+        rows.builtin("lower", 1, b'i');
+        rows.builtin("now", 0, b's');
+        rows.function("public", "mine", 1, b'i');
+        rows.operator("pg_catalog", "=");
+        rows.operator("public", "%%");
+        rows.named_type("pg_catalog", "int4", b'b');
+        rows.named_type("public", "mood", b'e');
+        let catalog = Catalog::build(3, rows);
+        let path: Vec<Box<str>> = vec!["public".into(), "other".into()];
+        assert_eq!(catalog.version, 3);
+        assert_eq!(catalog.relations_named(&named(None, "t"), &path), [t, u]);
+        assert_eq!(
+            catalog.relations_named(&named(Some("other"), "t"), &path),
+            [u]
+        );
+        assert_eq!(catalog.reads_of(v), Ok(&[t, v][..]));
+        assert_eq!(
+            catalog.writes_of(t, WriteKind::Update),
+            Touched::Relations([t].into())
+        );
+        assert_eq!(
+            catalog.writes_of(v, WriteKind::Update),
+            Touched::Relations([t, v].into())
+        );
+        let function = |name, arguments| catalog.function(&named(None, name), arguments, &path);
+        assert_eq!(function("lower", 1), FunctionClass::PURE);
+        assert_eq!(
+            function("now", 0),
+            FunctionClass::reads(Why::StableFunction)
+        );
+        assert_eq!(
+            function("mine", 1),
+            FunctionClass::anything(Why::UserFunction)
+        );
+        assert_eq!(
+            function("lower", 3),
+            FunctionClass::anything(Why::UnknownFunction)
+        );
+        assert!(catalog.has_user_function("mine") && !catalog.has_user_function("lower"));
+        assert_eq!(catalog.operator(&named(None, "="), &path), None);
+        assert_eq!(
+            catalog.operator(&named(None, "%%"), &path),
+            Some(Why::UserOperator)
+        );
+        assert_eq!(catalog.type_named(&named(None, "int4"), &path), None);
+        assert_eq!(catalog.type_named(&named(None, "mood"), &path), None);
+        assert_eq!(
+            catalog.type_named(&named(None, "text"), &path),
+            Some(Why::UserType)
+        );
+    }
+
+    #[test]
+    fn an_empty_catalog_knows_nothing_and_allows_nothing() {
+        let catalog = Catalog::default();
+        assert!(catalog.relations_named(&named(None, "t"), &[]).is_empty());
+        assert_eq!(catalog.reads_of(1), Err(Why::UnknownRelation));
+        assert_eq!(catalog.writes_of(1, WriteKind::Delete), Touched::Everything);
+        assert!(catalog.function(&named(None, "lower"), 1, &[]).writes);
+    }
+
+    #[test]
+    fn views_over_themselves_and_very_deep_ones_end() {
+        let mut rows = Rows::empty_database();
+        let mut below = rows.table("public", "t");
+        for depth in 0..5_000 {
+            below = rows.view("public", &format!("v{depth}"), &[below]);
+        }
+        let (a, b) = (
+            rows.relation("public", "a", b'v'),
+            rows.relation("public", "b", b'v'),
+        );
+        for (view, reads) in [(a, b), (b, a)] {
+            let action = format!("({{QUERY :rtable ({{RTE :relid {reads}}})}})").into();
+            rows.rules.push(rows::Rule {
+                relation: view,
+                view: true,
+                action,
+            });
+        }
+        rows.relations.reverse();
+        let catalog = Catalog::build(1, rows);
+        assert_eq!(catalog.reads_of(below), Err(Why::OpaqueView));
+        assert_eq!(catalog.reads_of(a), Err(Why::OpaqueView));
     }
 }

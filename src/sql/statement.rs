@@ -122,3 +122,14 @@ pub enum Discard {
     Temp,
     Sequences,
 }
+
+impl Analysis {
+    /// A text that is not looked into.
+    pub fn unseen() -> Analysis {
+        Analysis {
+            canonical: Box::default(),
+            refused: Some(Why::Unparsable),
+            statements: Box::new([Statement::Opaque]),
+        }
+    }
+}

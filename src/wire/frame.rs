@@ -26,7 +26,9 @@ pub const HEAD: usize = 5;
 /// Reads the frame at the start of `buf`.
 #[inline]
 pub fn peek(buf: &[u8]) -> Frame<'_> {
-    let Some(head) = buf.first_chunk::<HEAD>() else { return Frame::Short };
+    let Some(head) = buf.first_chunk::<HEAD>() else {
+        return Frame::Short;
+    };
     let length = i32::from_be_bytes([head[1], head[2], head[3], head[4]]);
     if length < 4 {
         return Frame::Malformed;

@@ -83,7 +83,11 @@ pub struct Bind<'a> {
 pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
     let (portal, rest) = cstr(body)?;
     let (statement, tail) = cstr(rest)?;
-    Some(Bind { portal, statement, tail })
+    Some(Bind {
+        portal,
+        statement,
+        tail,
+    })
 }
 
 /// The parameters of a Bind, each with its format code; `None` if the layout is wrong anywhere.
@@ -97,7 +101,9 @@ pub fn parameters(tail: &[u8]) -> Option<Vec<(u16, Option<&[u8]>)>> {
     }
     let code = |i: usize| -> u16 {
         let at = if formats == 1 { 0 } else { i };
-        codes.get(at * 2..at * 2 + 2).map_or(0, |c| u16::from_be_bytes([c[0], c[1]]))
+        codes
+            .get(at * 2..at * 2 + 2)
+            .map_or(0, |c| u16::from_be_bytes([c[0], c[1]]))
     };
     let mut found = Vec::with_capacity(count.min(64));
     for i in 0..count {
@@ -144,8 +150,13 @@ pub fn execute(body: &[u8]) -> Option<(&[u8], i32)> {
 /// Name and value of a ParameterStatus.
 pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
     let (name, rest) = cstr(body)?;
-    let (value, []) = cstr(rest)? else { return None };
-    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+    let (value, []) = cstr(rest)? else {
+        return None;
+    };
+    Some((
+        std::str::from_utf8(name).ok()?,
+        std::str::from_utf8(value).ok()?,
+    ))
 }
 
 /// The fields of a DataRow, in order; `None` if the layout is wrong.
@@ -207,7 +218,13 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &s
         Severity::Fatal => "FATAL",
     };
     let mut body = Vec::new();
-    for (kind, value) in [(b'S', severity), (b'V', severity), (b'C', sqlstate), (b'M', text), (b'H', hint)] {
+    for (kind, value) in [
+        (b'S', severity),
+        (b'V', severity),
+        (b'C', sqlstate),
+        (b'M', text),
+        (b'H', hint),
+    ] {
         if !value.is_empty() {
             body.push(kind);
             body.extend_from_slice(value.as_bytes());
@@ -225,10 +242,16 @@ mod tests {
 
     #[test]
     fn parse_survives_being_written_and_read() {
-        let parse_in = Parse { name: b"s1", text: b"SELECT $1", types: &[0, 0, 0, 23] };
+        let parse_in = Parse {
+            name: b"s1",
+            text: b"SELECT $1",
+            types: &[0, 0, 0, 23],
+        };
         let mut out = Vec::new();
         put_parse(&mut out, &parse_in);
-        let frame::Frame::Whole { tag: b'P', body } = frame::peek(&out) else { panic!() };
+        let frame::Frame::Whole { tag: b'P', body } = frame::peek(&out) else {
+            panic!()
+        };
         assert_eq!(parse(body), Some(parse_in));
     }
 
@@ -236,7 +259,10 @@ mod tests {
     fn parameters_carry_their_formats() {
         // formats [1], two parameters "ab" and NULL, result formats []
         let tail = b"\0\x01\0\x01\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
-        assert_eq!(parameters(tail), Some(vec![(1, Some(b"ab".as_slice())), (1, None)]));
+        assert_eq!(
+            parameters(tail),
+            Some(vec![(1, Some(b"ab".as_slice())), (1, None)])
+        );
         let tail = b"\0\0\0\x01\0\0\0\x01x\0\0";
         assert_eq!(parameters(tail), Some(vec![(0, Some(b"x".as_slice()))]));
         assert_eq!(parameters(b"\0\x02\0\0\0\x01\0\x01\0\0\0\0\0\0"), None);

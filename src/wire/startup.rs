@@ -39,7 +39,11 @@ pub struct Startup<'a> {
 impl Startup<'_> {
     /// The last value of a parameter, as PostgreSQL takes it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| *v)
+        self.parameters
+            .iter()
+            .rev()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| *v)
     }
 }
 
@@ -54,12 +58,16 @@ pub enum Bad {
 
 /// Reads the first packet; `Ok(None)`: not whole yet. Also tells how many bytes it took.
 pub fn first(buf: &[u8]) -> Result<Option<(First<'_>, usize)>, Bad> {
-    let Some(head) = buf.first_chunk::<4>() else { return Ok(None) };
+    let Some(head) = buf.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let len = u32::from_be_bytes(*head) as usize;
     if !(8..=LONGEST).contains(&len) {
         return Err(Bad::Length);
     }
-    let Some(packet) = buf.get(..len) else { return Ok(None) };
+    let Some(packet) = buf.get(..len) else {
+        return Ok(None);
+    };
     let code = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
     let first = match code {
         SSL if len == 8 => First::Ssl,
@@ -111,7 +119,9 @@ mod tests {
     #[test]
     fn a_startup_message_is_read() {
         let p = packet(196_608, b"user\0ann\0database\0shop\0\0");
-        let Ok(Some((First::Startup(s), len))) = first(&p) else { panic!() };
+        let Ok(Some((First::Startup(s), len))) = first(&p) else {
+            panic!()
+        };
         assert_eq!((len, s.major, s.minor), (p.len(), 3, 0));
         assert_eq!(s.get("user"), Some("ann"));
         assert_eq!(s.get("options"), None);
@@ -120,7 +130,9 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_parameters_counts() {
         let p = packet(196_608, b"user\0a\0user\0b\0\0");
-        let Ok(Some((First::Startup(s), _))) = first(&p) else { panic!() };
+        let Ok(Some((First::Startup(s), _))) = first(&p) else {
+            panic!()
+        };
         assert_eq!(s.get("user"), Some("b"));
     }
 

@@ -4,7 +4,12 @@ use crate::sql::verdict::tests_support::cacheable;
 fn loaded(ledger: &Ledger, name: &str) -> (Arc<Database>, u64) {
     let database = ledger.database(name);
     let version = database.load_version().unwrap();
-    database.publish(Catalog { version, ..Catalog::default() }).unwrap();
+    database
+        .publish(Catalog {
+            version,
+            ..Catalog::default()
+        })
+        .unwrap();
     (database, version)
 }
 
@@ -20,7 +25,10 @@ fn an_open_intent_shuts_and_a_raise_kills() {
     let other = db.stamp(&cacheable(&[3]), v).unwrap();
     let intent = Intent::open(&ledger, &db, &writes(&[2], v));
     assert!(!stamp.holds() && other.holds());
-    assert!(db.stamp(&cacheable(&[2]), v).is_none(), "no fill begins while an intent is open");
+    assert!(
+        db.stamp(&cacheable(&[2]), v).is_none(),
+        "no fill begins while an intent is open"
+    );
     assert!(!stamp.dead(), "the write may yet be rolled back");
     intent.close(Outcome::Visible);
     assert!(!stamp.holds() && stamp.dead() && other.holds());
@@ -51,9 +59,20 @@ fn everything_is_every_relation_of_that_database_only() {
     let (other, w) = loaded(&ledger, "e");
     let here = db.stamp(&cacheable(&[7]), v).unwrap();
     let there = other.stamp(&cacheable(&[7]), w).unwrap();
-    let intent = Intent::open(&ledger, &db, &WriteSet::new(Touched::Everything, false, None));
+    let intent = Intent::open(
+        &ledger,
+        &db,
+        &WriteSet::new(Touched::Everything, false, None),
+    );
     assert!(!here.holds() && there.holds());
-    assert_eq!(intent.close(Outcome::Visible), Raised { tables: 0, databases: 1, catalog: false });
+    assert_eq!(
+        intent.close(Outcome::Visible),
+        Raised {
+            tables: 0,
+            databases: 1,
+            catalog: false
+        }
+    );
     assert!(here.dead());
 }
 
@@ -64,14 +83,32 @@ fn a_catalog_change_shuts_every_database_until_a_load_begun_after_it() {
     let (other, w) = loaded(&ledger, "e");
     let stamp = other.stamp(&cacheable(&[7]), w).unwrap();
     let begun_before = other.load_version().unwrap();
-    let intent = Intent::open(&ledger, &db, &WriteSet::new(Touched::Nothing, true, Some(v)));
+    let intent = Intent::open(
+        &ledger,
+        &db,
+        &WriteSet::new(Touched::Nothing, true, Some(v)),
+    );
     assert!(!stamp.holds() && db.catalog().is_none() && other.catalog().is_none());
-    assert!(other.load_version().is_none(), "no load begins while the change is in flight");
+    assert!(
+        other.load_version().is_none(),
+        "no load begins while the change is in flight"
+    );
     intent.close(Outcome::Visible);
-    let late = Catalog { version: begun_before, ..Catalog::default() };
-    assert!(other.publish(late).is_err(), "a load begun before the change is not good");
+    let late = Catalog {
+        version: begun_before,
+        ..Catalog::default()
+    };
+    assert!(
+        other.publish(late).is_err(),
+        "a load begun before the change is not good"
+    );
     let version = other.load_version().unwrap();
-    other.publish(Catalog { version, ..Catalog::default() }).unwrap();
+    other
+        .publish(Catalog {
+            version,
+            ..Catalog::default()
+        })
+        .unwrap();
     assert!(other.catalog().is_some() && !stamp.holds());
 }
 
@@ -81,10 +118,17 @@ fn a_set_resolved_with_an_older_catalog_is_widened() {
     let (db, v) = loaded(&ledger, "d");
     db.raise_catalog();
     let w = db.load_version().unwrap();
-    db.publish(Catalog { version: w, ..Catalog::default() }).unwrap();
+    db.publish(Catalog {
+        version: w,
+        ..Catalog::default()
+    })
+    .unwrap();
     let stamp = db.stamp(&cacheable(&[9]), w).unwrap();
     let intent = Intent::open(&ledger, &db, &writes(&[1], v));
-    assert!(!stamp.holds(), "relation 9 may be written by a trigger that the old catalog did not have");
+    assert!(
+        !stamp.holds(),
+        "relation 9 may be written by a trigger that the old catalog did not have"
+    );
     intent.close(Outcome::Visible);
 }
 
@@ -95,7 +139,12 @@ fn a_catalog_waits_for_writes_resolved_with_an_older_one() {
     let intent = Intent::open(&ledger, &db, &writes(&[1], v));
     db.raise_catalog();
     let w = db.load_version().unwrap();
-    let catalog = db.publish(Catalog { version: w, ..Catalog::default() }).unwrap_err();
+    let catalog = db
+        .publish(Catalog {
+            version: w,
+            ..Catalog::default()
+        })
+        .unwrap_err();
     assert!(db.catalog().is_none());
     intent.close(Outcome::Visible);
     db.publish(catalog).unwrap();
@@ -109,7 +158,11 @@ fn sets_add_up_and_never_shrink() {
     set.add(&writes(&[3], 1));
     assert_eq!(set.touched, Touched::Relations(vec![2, 3, 5].into()));
     set.add(&writes(&[4], 2));
-    assert_eq!(set.touched, Touched::Everything, "resolved with two catalogs");
+    assert_eq!(
+        set.touched,
+        Touched::Everything,
+        "resolved with two catalogs"
+    );
     set.add(&WriteSet::new(Touched::Nothing, true, None));
     assert!(set.catalog && set.touched == Touched::Everything);
 }

@@ -1,7 +1,8 @@
 //! Functions and operators by name, each with what it may do.
 
+use super::nodetree::{Surprise, Tree};
 use super::rows::{FIRST_NORMAL, Function, PG_CATALOG, Rows};
-use super::{FunctionClass, Oid};
+use super::{FunctionClass, Oid, reviewed};
 use crate::why::Why;
 use std::collections::{HashMap, HashSet};
 
@@ -94,6 +95,33 @@ impl Functions {
             .map_or(Some(Why::UserOperator), |class| class.why)
     }
 
+    /// A function called by a stored expression.
+    pub(super) fn by_oid(&self, oid: Oid) -> FunctionClass {
+        let unknown = FunctionClass::anything(Why::UnknownFunction);
+        self.by_oid.get(&oid).copied().unwrap_or(unknown)
+    }
+
+    /// All functions and operators that a stored expression calls, and what it has of its own.
+    pub(super) fn of_tree(&self, tree: &Tree) -> FunctionClass {
+        let own = match tree.surprise {
+            Surprise::None => FunctionClass::PURE,
+            Surprise::Value => FunctionClass::reads(Why::OpaqueView),
+            Surprise::Effect => FunctionClass {
+                dirty: true,
+                ..FunctionClass::reads(Why::OpaqueView)
+            },
+            Surprise::Unknown => FunctionClass::anything(Why::OpaqueView),
+        };
+        let functions = tree.functions.iter().map(|oid| self.by_oid(*oid));
+        let operators = tree.operators.iter().map(|oid| self.operator_by_oid(*oid));
+        functions.chain(operators).fold(own, FunctionClass::and)
+    }
+
+    fn operator_by_oid(&self, oid: Oid) -> FunctionClass {
+        let unknown = FunctionClass::anything(Why::UserOperator);
+        self.operator_by_oid.get(&oid).copied().unwrap_or(unknown)
+    }
+
     pub(super) fn has_user_function(&self, name: &str) -> bool {
         self.attributes.contains(name)
     }
@@ -104,12 +132,11 @@ fn built_in(row: &Function) -> bool {
 }
 
 fn class_of(row: &Function) -> FunctionClass {
-    if !built_in(row) || !row.trusted_language {
-        return FunctionClass::anything(Why::UserFunction);
-    }
-    match row.volatility {
-        b'i' => FunctionClass::PURE,
-        b's' => FunctionClass::reads(Why::StableFunction),
-        _ => FunctionClass::anything(Why::VolatileFunction),
+    match &row.extension {
+        _ if !row.trusted_language => FunctionClass::anything(Why::UserFunction),
+        _ if row.range_constructor => FunctionClass::PURE,
+        _ if built_in(row) => reviewed::built_in(&row.name, row.volatility),
+        Some(extension) => reviewed::of_extension(extension, &row.name, row.volatility),
+        None => FunctionClass::anything(Why::UserFunction),
     }
 }

@@ -98,6 +98,8 @@ pub struct Function {
     pub volatility: u8,
     /// `prolang` is one of internal, c, sql.
     pub trusted_language: bool,
+    /// PostgreSQL made it itself for a user's range type over a type of its own, without functions of the user's.
+    pub range_constructor: bool,
     /// The extension it belongs to.
     pub extension: Option<Box<str>>,
 }
@@ -135,11 +137,12 @@ pub struct Rule {
     pub action: Box<str>,
 }
 
-/// `pg_trigger`, enabled ones whose function is not built in (foreign keys' triggers are, their clones on
-/// partitions are marked internal although they are a user's).
+/// `pg_trigger`, enabled ones whose function is not built in: those of foreign keys are; those of a user that were
+/// cloned to a partition are marked internal although they are not.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     pub relation: Oid,
+    pub function: Oid,
 }
 
 /// `pg_constraint`, contype f.

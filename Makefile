@@ -1,0 +1,36 @@
+# Every target runs from a clean clone. Packages unpacked by `make deps` without root are found by themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ENV := test ! -f target/deps/env || . target/deps/env;
+FUZZ_SECONDS ?= 60
+
+.PHONY: help deps build test lint doc demo bench fuzz
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what is missing (PostgreSQL, libclang, cmake, …), as root or not
+	@scripts/deps.sh
+
+build: ## target/release/larder
+	$(ENV) cargo build --locked --release
+
+test: ## format, lints, all tests, documentation
+	@scripts/test.sh
+
+lint: ## format and lints alone
+	$(ENV) cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## the code's documentation, in target/doc
+	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+demo: ## a throw-away PostgreSQL, Larder in front, and numbers (DEMO_ONCE=1: end after them)
+	@scripts/demo.sh
+
+bench: ## the table of docs/benchmarks.md (needs pgbouncer and pgpool2)
+	$(ENV) cargo build --locked --release && benches/run.sh
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60); needs cargo-fuzz and a nightly toolchain
+	$(ENV) for target in fuzz/fuzz_targets/*.rs; do \
+	    cargo +nightly fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done

@@ -1,0 +1,72 @@
+#!/bin/bash
+# Installs what the build, the tests and the demo need and what is missing, on Debian and its kin.
+# As root with apt-get; without root the packages are unpacked under target/deps.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null
+}
+
+missing=()
+have cc || missing+=(gcc libc6-dev)
+have c++ || missing+=(g++)
+have make || missing+=(make)
+have cmake || missing+=(cmake)
+has_libclang || missing+=(libclang-dev)
+[ -n "$(pg_bindir)" ] || missing+=(postgresql)
+have psql || missing+=(postgresql-client)
+have promtool || missing+=(prometheus)
+# For trying the other way: packages to treat as missing.
+read -ra forced <<<"${DEPS_FORCE:-}"
+missing+=("${forced[@]}")
+
+if ! have cargo; then
+    say "Rust is missing: see https://rustup.rs, or install rustup and run: rustup toolchain install 1.95"
+    [ ${#missing[@]} -gt 0 ] || exit 1
+fi
+if [ ${#missing[@]} -eq 0 ]; then
+    say "Nothing is missing."
+    exit 0
+fi
+if ! have apt-get; then
+    die "Missing, by Debian's names: ${missing[*]}. Install what your system calls them, then try again."
+fi
+
+# Starting a server at installation is not wanted: the tests and the demo start their own.
+if [ "$(id -u)" -eq 0 ] && [ -z "${DEPS_NO_ROOT:-}" ]; then
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+    apt-get update -q
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
+    exit 0
+fi
+
+by_hand="Run this as root: apt-get install --no-install-recommends ${missing[*]}"
+mkdir -p "$deps/archives" "$deps/root"
+wanted=$(apt-get -s -o Debug::NoLocking=1 --no-install-recommends install "${missing[@]}" 2>/dev/null | awk '/^Inst/ { print $2 }') || die "$by_hand"
+if [ ${#forced[@]} -gt 0 ]; then
+    wanted="$wanted ${forced[*]}"
+fi
+[ -n "${wanted// /}" ] || die "$by_hand"
+# shellcheck disable=SC2086
+(cd "$deps/archives" && apt-get download -q $wanted) || die "$by_hand"
+for archive in "$deps"/archives/*.deb; do
+    dpkg -x "$archive" "$deps/root"
+done
+
+# What the shell and make need to find it all.
+usr=$deps/root/usr
+places() { find "$usr" "$deps/root/lib" "$@" -printf '%h\n' 2>/dev/null | sort -u || true; }
+libraries=$(places -name '*.so*' -not -path '*/postgresql/*' | paste -sd:)
+clang=$(places -name 'libclang*.so*' | head -n 1)
+builtin=$(places -path '*clang*/include/stddef.h' | head -n 1)
+postgres=$(compgen -G "$usr/lib/postgresql/*/bin" | sort -rV | head -n 1 || true)
+{
+    printf 'export PATH="%s%s:$PATH"\n' "$usr/bin" "${postgres:+:$postgres}"
+    [ -z "$libraries" ] || printf 'export LD_LIBRARY_PATH="%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n' "$libraries"
+    [ -z "$clang" ] || printf 'export LIBCLANG_PATH="%s"\n' "$clang"
+    [ -z "$builtin" ] || printf 'export BINDGEN_EXTRA_CLANG_ARGS="-isystem %s"\n' "$builtin"
+} >"$deps/env"
+say "Unpacked under target/deps: ${wanted//$'\n'/ }"

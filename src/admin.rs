@@ -1,0 +1,3 @@
+//! What operators reach: the HTTP listener.
+
+pub mod http;

@@ -1,0 +1,195 @@
+//! The wiring: every part, and how they start and end.
+//!
+//! The only file that knows them all. What can fail at start fails before the first client is let in.
+
+mod host;
+mod workers;
+
+pub use workers::{Handler, MakeHandler, Seat, Session};
+
+use crate::cache::rules::Rules;
+use crate::cache::store::{Cause, Store};
+use crate::cache::version::Ledger;
+use crate::config::{Config, Mode as Configured, Ttl};
+use crate::metrics::{CacheNumbers, Eviction, Metrics};
+use crate::net::{Bound, Drain, Stream, bind};
+use crate::proxy::{Door, serve};
+use crate::session::{Mode, Shared, Thread};
+use crate::watch::control::Control;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+/// `cache.ttl = "auto"` while nothing watches writes made past Larder.
+const UNWATCHED: Duration = Duration::from_secs(10);
+/// How often what went from the store is told to the metrics.
+const TELL: Duration = Duration::from_secs(1);
+/// How many of those pass between two sweeps of the store.
+const SWEEP: u32 = 30;
+
+/// Why the process could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address could not be listened on.
+    #[error("{0}")]
+    Listen(io::Error),
+    /// The threads could not be started.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    /// The metrics contradict each other.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs until a signal ends the process.
+pub fn run(config: Config) -> Result<(), Error> {
+    let config = Arc::new(config);
+    let count = config.server.workers.count();
+    let metrics = Arc::new(Metrics::new(count)?);
+    let drain = Drain::default();
+    let clients = bind(&config.listen).map_err(Error::Listen)?;
+    let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
+    announce(&config, &clients, &admin, count);
+    let epoch = Instant::now();
+    let (new_database, databases) = mpsc::unbounded_channel();
+    let (doubts, doubted) = mpsc::unbounded_channel();
+    let shared = Arc::new(share(
+        &config,
+        count,
+        metrics.clone(),
+        Ledger::telling(new_database),
+    ));
+    watch_store(&shared);
+    let control = Control {
+        upstream: config.upstream.clone(),
+        refresh: config.catalog.refresh,
+        metrics: metrics.clone(),
+    };
+    let keep = shared.clone();
+    beside("larder-control", async move {
+        tokio::join!(control.run(databases, doubted), tend(&keep, epoch));
+    })
+    .map_err(Error::Start)?;
+    let make = make_handler(config.clone(), shared, doubts, epoch);
+    let workers =
+        workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
+    let parts = host::Parts {
+        clients,
+        admin,
+        pages: crate::admin::http::Pages::new(metrics, drain.clone()),
+        places: workers.places(),
+        drain_for: config.server.drain,
+    };
+    host::run(parts, &drain);
+    workers.join();
+    Ok(())
+}
+
+/// What all threads share.
+fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
+    let ttl = match config.cache.ttl {
+        Ttl::Auto => UNWATCHED,
+        Ttl::Fixed(ttl) => ttl,
+    };
+    let tables = config.rules.iter().filter_map(|rule| {
+        let (schema, table) = rule.table.split_once('.')?;
+        Some(((schema.into(), table.into()), rule.ttl))
+    });
+    let max_answer = usize::try_from(config.cache.max_answer).unwrap_or(usize::MAX);
+    Shared {
+        mode: match config.cache.mode {
+            Configured::On => Mode::On,
+            Configured::Observe => Mode::Observe,
+            Configured::Off => Mode::Off,
+        },
+        ledger,
+        store: Store::new(config.cache.memory, max_answer, threads),
+        contexts: Default::default(),
+        rules: Rules::new(ttl, tables),
+        metrics,
+    }
+}
+
+/// Lets a scrape ask the store.
+fn watch_store(shared: &Arc<Shared>) {
+    let asked = Arc::downgrade(shared);
+    let numbers = move || match asked.upgrade() {
+        Some(shared) => CacheNumbers {
+            entries: shared.store.entries() as u64,
+            bytes: shared.store.bytes(),
+            limit: shared.store.capacity(),
+        },
+        None => CacheNumbers::default(),
+    };
+    shared.metrics.watch_cache(Box::new(numbers));
+}
+
+/// Sweeps the store now and then, and tells the metrics what went from it.
+async fn tend(shared: &Shared, epoch: Instant) {
+    let causes = [
+        (Cause::Size, Eviction::Size),
+        (Cause::Ttl, Eviction::Ttl),
+        (Cause::Stale, Eviction::Invalid),
+    ];
+    let mut told = [0; 3];
+    for turn in 1u32.. {
+        tokio::time::sleep(TELL).await;
+        if turn.is_multiple_of(SWEEP) {
+            shared
+                .store
+                .sweep(u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX));
+        }
+        for ((cause, eviction), told) in causes.into_iter().zip(&mut told) {
+            let gone = shared.store.gone(cause);
+            shared
+                .metrics
+                .evicted(eviction, gone - std::mem::replace(told, gone));
+        }
+    }
+}
+
+/// Runs something on a thread of its own for as long as the process lives.
+fn beside(name: &str, body: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || runtime.block_on(body))?;
+    Ok(())
+}
+
+fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize) {
+    for bound in clients {
+        tracing::info!(address = %bound.address(), "listening for clients");
+    }
+    for bound in admin {
+        tracing::info!(address = %bound.address(), "listening for operators");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let (upstream, mode) = (&config.upstream.address, config.cache.mode);
+    tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
+}
+
+/// The handler of each thread: a session for each client.
+fn make_handler(
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    doubts: UnboundedSender<crate::session::Doubt>,
+    epoch: Instant,
+) -> MakeHandler {
+    Arc::new(move |seat: Seat| {
+        let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
+        let door = Rc::new(Door::new(
+            thread,
+            config.upstream.clone(),
+            shared.metrics.clone(),
+            seat.drain,
+            doubts.clone(),
+            epoch,
+        ));
+        Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
+    })
+}

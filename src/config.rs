@@ -1,0 +1,544 @@
+//! The configuration: what an operator can say, read and judged before anything starts.
+//!
+//! * Unknown keys and values are errors with the nearest known name: a typing mistake in `ttl` must not silently give
+//!   the default.
+//! * Everything is checked here, at start: a configuration that loads does not fail later.
+//! * `Debug` shows no password.
+//!
+//! Reloading while running is not here.
+
+mod address;
+mod cgroup;
+mod complaint;
+mod layers;
+mod units;
+mod url;
+
+pub use address::Address;
+pub use complaint::ConfigError;
+pub use layers::{Flags, KEYS};
+pub use url::{Secret, Upstream, UpstreamUrl};
+
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Everything an operator can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[listen]`: where clients connect, TCP first.
+    pub listen: Vec<Address>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[catalog]`
+    pub catalog: Catalog,
+    /// `[[rule]]`
+    pub rules: Vec<Rule>,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[server]`: the process.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// How long SIGTERM waits for clients to finish.
+    #[serde(deserialize_with = "a_duration")]
+    pub drain: Duration,
+    /// Threads that serve clients.
+    pub workers: Workers,
+}
+
+/// `server.workers`: `auto` is one per core this process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One per core.
+    Auto,
+    /// So many.
+    Fixed(usize),
+}
+
+impl Workers {
+    /// The number.
+    pub fn count(self) -> usize {
+        match self {
+            Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+            Workers::Fixed(n) => n,
+        }
+    }
+}
+
+/// `[admin]`: the HTTP listener of operators.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where it listens.
+    #[serde(deserialize_with = "parsed")]
+    pub address: Address,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Whether answers come from memory.
+    pub mode: Mode,
+    /// How long an answer is served at most.
+    pub ttl: Ttl,
+    /// Bytes that answers may take together.
+    #[serde(deserialize_with = "a_size")]
+    pub memory: u64,
+    /// Bytes of the largest answer kept.
+    #[serde(deserialize_with = "a_size")]
+    pub max_answer: u64,
+}
+
+/// `cache.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Answer from memory.
+    On,
+    /// Decide and count, serve nothing.
+    Observe,
+    /// Pass everything through.
+    Off,
+}
+
+/// `cache.ttl`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// 10 s while nothing watches outside writes, 1 h while something does.
+    Auto,
+    /// Always this long.
+    Fixed(Duration),
+}
+
+/// `[catalog]`: what Larder knows of the upstream's tables and functions.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Catalog {
+    /// How often it is compared with the upstream's.
+    #[serde(deserialize_with = "a_duration")]
+    pub refresh: Duration,
+}
+
+/// `[[rule]]`: what holds for one table.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// `schema.table`, as PostgreSQL stores the names.
+    #[serde(deserialize_with = "a_table")]
+    pub table: String,
+    /// How long an answer that reads the table is served at most; 0s: never.
+    #[serde(deserialize_with = "a_duration")]
+    pub ttl: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The least level that is written, unless RUST_LOG says otherwise.
+    pub level: LogLevel,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `log.level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The tables as they are written.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tables {
+    server: Server,
+    upstream: UpstreamTable,
+    listen: ListenTable,
+    admin: Admin,
+    cache: Cache,
+    catalog: Catalog,
+    rule: Vec<Rule>,
+    log: Log,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct UpstreamTable {
+    #[serde(deserialize_with = "maybe_parsed")]
+    url: Option<UpstreamUrl>,
+    #[serde(deserialize_with = "maybe_duration")]
+    connect_timeout: Option<Duration>,
+    #[serde(deserialize_with = "parsed")]
+    pooler: bool,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ListenTable {
+    address: Option<Words>,
+    unix: Option<Words>,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_MEMORY: u64 = 256 << 20;
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            drain: Duration::from_secs(30),
+            workers: Workers::Auto,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Admin {
+        Admin {
+            address: Address::Tcp("127.0.0.1".into(), 9432),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        let memory = cgroup::memory_limit().map_or(DEFAULT_MEMORY, |limit| limit / 4);
+        Cache {
+            mode: Mode::On,
+            ttl: Ttl::Auto,
+            memory,
+            max_answer: 1 << 20,
+        }
+    }
+}
+
+impl Default for Catalog {
+    fn default() -> Catalog {
+        Catalog {
+            refresh: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            format: LogFormat::Auto,
+            level: LogLevel::Info,
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of this process: defaults < file < environment < flags.
+    pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        Config::load_with(flags, environment())
+    }
+
+    /// The same with the environment given.
+    pub fn load_with(
+        flags: &Flags,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        layers::figment(flags, environment)?
+            .extract::<Tables>()?
+            .judge()
+    }
+
+    /// The admin address alone, for a probe that need not know the upstream.
+    pub fn load_admin(flags: &Flags) -> Result<Address, ConfigError> {
+        Ok(layers::figment(flags, environment())?
+            .extract::<Tables>()?
+            .admin
+            .address)
+    }
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+}
+
+impl Tables {
+    fn judge(self) -> Result<Config, ConfigError> {
+        let Some(url) = self.upstream.url else {
+            return Err(ConfigError::new(
+                "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
+                 LARDER_UPSTREAM__URL or upstream.url in the file",
+            ));
+        };
+        let mut wrong = Vec::new();
+        for (key, value) in [
+            ("server.workers", self.server.workers == Workers::Fixed(0)),
+            ("catalog.refresh", self.catalog.refresh.is_zero()),
+        ] {
+            if value {
+                wrong.push(format!("{key}: must be more than zero"));
+            }
+        }
+        if self.cache.max_answer > self.cache.memory {
+            let (answer, memory) = (self.cache.max_answer, self.cache.memory);
+            wrong.push(format!("cache.max_answer ({answer} bytes) is more than cache.memory ({memory} bytes): raise the one or lower the other"));
+        }
+        for (i, rule) in self.rule.iter().enumerate() {
+            if self.rule[..i].iter().any(|other| other.table == rule.table) {
+                wrong.push(format!(
+                    "rule.{i}: the table `{}` has a rule already",
+                    rule.table
+                ));
+            }
+        }
+        if matches!(self.admin.address, Address::Unix(_)) {
+            wrong.push("admin.address: must be host:port".into());
+        }
+        let listen = self.listen.addresses().unwrap_or_else(|text| {
+            wrong.push(text);
+            Vec::new()
+        });
+        let connect_timeout = self
+            .upstream
+            .connect_timeout
+            .or(url.connect_timeout)
+            .unwrap_or(CONNECT_TIMEOUT);
+        if connect_timeout.is_zero() {
+            wrong.push("upstream.connect_timeout: must be more than zero".into());
+        }
+        if listen
+            .iter()
+            .any(|a| *a == url.address && url.address.port() != Some(0))
+        {
+            wrong.push(format!(
+                "upstream.url names {}, which is where Larder itself listens",
+                url.address
+            ));
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigError::several(wrong));
+        }
+        let UpstreamUrl {
+            address,
+            user,
+            password,
+            database,
+            ..
+        } = url;
+        let upstream = Upstream {
+            address,
+            user,
+            password,
+            database,
+            connect_timeout,
+            pooler: self.upstream.pooler,
+        };
+        let Tables {
+            server,
+            admin,
+            cache,
+            catalog,
+            rule: rules,
+            log,
+            ..
+        } = self;
+        Ok(Config {
+            server,
+            upstream,
+            listen,
+            admin,
+            cache,
+            catalog,
+            rules,
+            log,
+        })
+    }
+}
+
+impl ListenTable {
+    /// TCP addresses, then Unix sockets; a directory's socket takes the first TCP port.
+    fn addresses(&self) -> Result<Vec<Address>, String> {
+        let mut addresses = Vec::new();
+        let default = Words(vec![format!("127.0.0.1:{}", address::DEFAULT_PORT)]);
+        // A Unix socket alone is a listener; only where nothing is said does the default hold.
+        let nothing = Words(Vec::new());
+        let tcp = match (&self.address, &self.unix) {
+            (Some(tcp), _) => tcp,
+            (None, Some(unix)) if !unix.0.is_empty() => &nothing,
+            (None, _) => &default,
+        };
+        for text in &tcp.0 {
+            match text.parse().map_err(|e| format!("listen.address: {e}"))? {
+                Address::Unix(_) => {
+                    return Err(format!(
+                        "listen.address: `{text}` is a path; Unix sockets are listen.unix"
+                    ));
+                }
+                tcp => addresses.push(tcp),
+            }
+        }
+        let port = addresses
+            .first()
+            .and_then(Address::port)
+            .filter(|p| *p != 0)
+            .unwrap_or(address::DEFAULT_PORT);
+        for text in self.unix.iter().flat_map(|w| &w.0) {
+            if !text.starts_with('/') {
+                return Err(format!("listen.unix: `{text}` is not an absolute path"));
+            }
+            let is_socket = Address::Unix(text.into()).port().is_some();
+            addresses.push(if is_socket {
+                Address::Unix(text.into())
+            } else {
+                Address::unix(Path::new(text), port)
+            });
+        }
+        if addresses.is_empty() {
+            return Err("listen: nothing to listen on: give listen.address or listen.unix".into());
+        }
+        Ok(addresses)
+    }
+}
+
+/// One text, a comma-separated text, or a list of texts.
+struct Words(Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Words, D::Error> {
+        struct WordsVisitor;
+        impl<'de> Visitor<'de> for WordsVisitor {
+            type Value = Words;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Words, E> {
+                Ok(Words(
+                    text.split(',')
+                        .map(str::trim)
+                        .filter(|w| !w.is_empty())
+                        .map(str::to_owned)
+                        .collect(),
+                ))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element::<String>()? {
+                    words.push(word);
+                }
+                Ok(Words(words))
+            }
+        }
+        deserializer.deserialize_any(WordsVisitor)
+    }
+}
+
+/// Any scalar as text, so that the file's types and the environment's text read alike.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct TextVisitor;
+    impl Visitor<'_> for TextVisitor {
+        type Value = String;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+        fn visit_bool<E>(self, value: bool) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+        fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+        fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+        fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+    }
+    deserializer.deserialize_any(TextVisitor)
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(d: D) -> Result<T, D::Error> {
+    text(d)?.parse().map_err(D::Error::custom)
+}
+
+fn maybe_parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    parsed(d).map(Some)
+}
+
+fn a_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    units::duration(&text(d)?).map_err(D::Error::custom)
+}
+
+fn maybe_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    a_duration(d).map(Some)
+}
+
+fn a_size<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    units::size(&text(d)?).map_err(D::Error::custom)
+}
+
+fn a_table<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let table = text(d)?;
+    match table.split_once('.') {
+        Some((schema, name)) if !schema.is_empty() && !name.is_empty() => Ok(table),
+        _ => Err(D::Error::custom(format!(
+            "`{table}` does not name a schema: write \"schema.table\", such as \"public.{table}\""
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for Ttl {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Ttl, D::Error> {
+        match text(d)?.as_str() {
+            "auto" => Ok(Ttl::Auto),
+            other => units::duration(other)
+                .map(Ttl::Fixed)
+                .map_err(|e| D::Error::custom(format!("{e}, or \"auto\""))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Workers, D::Error> {
+        match text(d)?.as_str() {
+            "auto" => Ok(Workers::Auto),
+            other => {
+                let number = other.parse().ok().filter(|n| *n <= 1024);
+                number.map(Workers::Fixed).ok_or_else(|| {
+                    D::Error::custom(format!(
+                        "`{other}` is neither \"auto\" nor a number up to 1024"
+                    ))
+                })
+            }
+        }
+    }
+}

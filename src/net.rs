@@ -1,0 +1,14 @@
+//! Sockets: listening, dialing, streams. Nothing about SQL.
+//!
+//! TCP and Unix sockets are one type from here on, so that nothing above tells them apart.
+
+mod dial;
+mod drain;
+mod listen;
+mod stream;
+
+pub use crate::config::Address;
+pub use dial::dial;
+pub use drain::{Drain, Guard, Phase};
+pub use listen::{Accepted, Bound, Listener, bind};
+pub use stream::Stream;

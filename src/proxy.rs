@@ -1,0 +1,66 @@
+//! One client and its upstream connection, from the first packet to the last.
+
+mod cancel;
+mod drive;
+mod handshake;
+mod line;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::config::Upstream;
+use crate::metrics::Metrics;
+use crate::net::{Drain, Stream};
+use crate::session::{Doubt, Thread};
+use drive::Scratch;
+
+/// What the sessions of one thread need beside the cache.
+pub struct Door {
+    /// The thread's share of the cache.
+    pub thread: Rc<Thread>,
+    /// Where the upstream is.
+    pub upstream: Upstream,
+    /// Gauges of connections.
+    pub metrics: Arc<Metrics>,
+    /// When to end.
+    pub drain: Drain,
+    /// Where writes go whose outcome nobody knows.
+    pub doubts: UnboundedSender<Doubt>,
+    /// The process's clock starts here.
+    pub epoch: Instant,
+    scratch: RefCell<Scratch>,
+}
+
+impl Door {
+    /// The door of one thread.
+    pub fn new(
+        thread: Rc<Thread>,
+        upstream: Upstream,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+        doubts: UnboundedSender<Doubt>,
+        epoch: Instant,
+    ) -> Door {
+        Door {
+            thread,
+            upstream,
+            metrics,
+            drain,
+            doubts,
+            epoch,
+            scratch: RefCell::default(),
+        }
+    }
+}
+
+/// Serves a client until it or the upstream leaves.
+pub async fn serve(client: Stream, door: Rc<Door>) {
+    let Some(arrived) = handshake::run(client, &door).await else {
+        return;
+    };
+    drive::run(arrived, &door).await;
+}

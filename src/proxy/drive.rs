@@ -1,0 +1,318 @@
+//! THE loop: bytes between a client, its session and its upstream.
+//!
+//! * The only place that waits for two sockets. Nothing waits between a client's bytes and a hit's answer: one receive,
+//!   one send, no other thread.
+//! * Back-pressure both ways: a side whose answers are not read is not read from (hazard 65).
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use super::Door;
+use super::handshake::Arrived;
+use super::line::Line;
+use crate::cache::Micros;
+use crate::net::Phase;
+use crate::session::{Io, Next, Session};
+use crate::wire::message::{self, Severity};
+
+/// What may wait for a slow reader before the other side is not read any more.
+const WAITING: usize = 256 << 10;
+/// What a client may have sent that the session does not take yet; more than its longest whole message.
+const UNREAD: usize = (1 << 20) + (128 << 10);
+/// How long an upstream may go on with what a vanished client had asked for.
+const AFTER_CLIENT: Duration = Duration::from_secs(5);
+/// How long a client may take to read the last bytes.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Buffers of a thread, used between two waits only.
+pub struct Scratch {
+    received: Box<[u8]>,
+    client: Vec<u8>,
+    upstream: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch {
+            received: vec![0; 64 << 10].into(),
+            client: Vec::new(),
+            upstream: Vec::new(),
+        }
+    }
+}
+
+/// Which side bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Upstream,
+}
+
+/// How a session ends.
+enum End {
+    /// Nothing more to say.
+    Quiet,
+    /// The upstream has left, and the client has not been told why.
+    UpstreamLost,
+    /// The process stops.
+    Stopping,
+}
+
+struct Drive<'a> {
+    session: Session,
+    client: Line,
+    upstream: Line,
+    door: &'a Door,
+    draining: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    stopping: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    subscribed: bool,
+    after_client: Option<Pin<Box<Sleep>>>,
+}
+
+/// Serves until one side leaves.
+pub async fn run(arrived: Arrived, door: &Rc<Door>) {
+    let Arrived {
+        client,
+        upstream,
+        session,
+        unread,
+        counted,
+    } = arrived;
+    let mut drive = Drive {
+        session,
+        client: Line::new(client, unread),
+        upstream: Line::new(upstream, Vec::new()),
+        door,
+        draining: Box::pin(door.drain.reached(Phase::Draining)),
+        stopping: Box::pin(door.drain.reached(Phase::Stopping)),
+        subscribed: false,
+        after_client: None,
+    };
+    let end = poll_fn(|cx| drive.poll(cx)).await;
+    if let Err(error) = &end {
+        tracing::debug!(%error, peer = drive.client.peer(), "a connection broke");
+    }
+    let farewell = drive.farewell(&end);
+    let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
+    drop(counted);
+    if let Some(doubt) = drive.session.end() {
+        // Closed by the other connection, once the backend is gone; shut until then.
+        let _ = door.doubts.send(doubt);
+    }
+}
+
+impl Drive<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
+        if !self.subscribed {
+            // Registers this task with both; after that the phase alone is looked at.
+            self.subscribed = self.draining.as_mut().poll(cx).is_pending()
+                && self.stopping.as_mut().poll(cx).is_pending();
+        }
+        loop {
+            match self.turn(cx) {
+                Ok(None) => {}
+                Ok(Some(Next::Continue)) => continue,
+                Ok(Some(Next::Close)) => return Poll::Ready(Ok(End::Quiet)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            if let Some(end) = self.is_over(cx) {
+                return Poll::Ready(Ok(end));
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// Reads and writes what can be; `Some(Continue)` if anything moved.
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Next>> {
+        self.client.flush(cx)?;
+        self.upstream.flush(cx)?;
+        let mut moved = None;
+        for side in [Side::Client, Side::Upstream] {
+            if self.may_read(side)
+                && let Some(next) = self.read(side, cx)?
+            {
+                moved = Some(next);
+                if next == Next::Close {
+                    break;
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn may_read(&self, side: Side) -> bool {
+        match side {
+            Side::Client => {
+                !self.client.ended
+                    && self.client.waiting() < WAITING
+                    && self.upstream.waiting() < WAITING
+                    && self.client.unread.len() < UNREAD
+            }
+            Side::Upstream => {
+                !self.upstream.ended && (self.client.waiting() < WAITING || self.client.ended)
+            }
+        }
+    }
+
+    fn read(&mut self, side: Side, cx: &mut Context<'_>) -> io::Result<Option<Next>> {
+        let mut scratch = self.door.scratch.borrow_mut();
+        let Scratch {
+            received,
+            client,
+            upstream,
+        } = &mut *scratch;
+        let line = match side {
+            Side::Client => &mut self.client,
+            Side::Upstream => &mut self.upstream,
+        };
+        let count = match line.receive(cx, received) {
+            Poll::Ready(Ok(count)) => count,
+            // A client that is gone is not an end of its own: what it asked for may still be under way.
+            Poll::Ready(Err(_)) => {
+                line.ended = true;
+                0
+            }
+            Poll::Pending => return Ok(None),
+        };
+        let began = Instant::now();
+        let now = Micros::try_from((began - self.door.epoch).as_micros()).unwrap_or(Micros::MAX);
+        let mut io = Io {
+            client,
+            upstream,
+            now,
+        };
+        let mut next = feed(&mut self.session, line, side, &received[..count], &mut io);
+        if side == Side::Upstream && !self.client.unread.is_empty() && next == Next::Continue {
+            next = feed(
+                &mut self.session,
+                &mut self.client,
+                Side::Client,
+                &[],
+                &mut io,
+            );
+        }
+        if !self.client.ended {
+            let sent = self.client.send(cx, client);
+            if sent.is_err() {
+                self.client.ended = true;
+            }
+        }
+        client.clear();
+        self.upstream.send(cx, upstream).or_else(|error| {
+            upstream.clear();
+            // Its last words may still be there to be read.
+            if side == Side::Client && !self.upstream.ended {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
+        if client.capacity() > 4 * WAITING {
+            *client = Vec::new();
+        }
+        let thread = &self.door.thread;
+        if thread.has_hits() {
+            thread.end_turn(began.elapsed());
+        }
+        Ok(Some(next))
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.upstream.ended {
+            return Some(End::UpstreamLost);
+        }
+        let phase = self.door.drain.phase();
+        if phase >= Phase::Stopping {
+            return Some(End::Stopping);
+        }
+        if phase >= Phase::Draining {
+            if self.session.is_idle() && self.client.waiting() == 0 {
+                return Some(End::Stopping);
+            }
+            let _ = self.stopping.as_mut().poll(cx);
+        }
+        if self.client.ended {
+            if self.session.may_leave() {
+                return Some(End::Quiet);
+            }
+            let sleep = self.after_client.get_or_insert_with(|| {
+                self.upstream.close_write(cx);
+                Box::pin(tokio::time::sleep(AFTER_CLIENT))
+            });
+            if sleep.as_mut().poll(cx).is_ready() {
+                return Some(End::Quiet);
+            }
+        }
+        None
+    }
+
+    /// The last words to the client.
+    fn farewell(&self, end: &io::Result<End>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.client.ended || !self.session.at_message_boundary() {
+            return out;
+        }
+        match end {
+            Ok(End::Stopping) => {
+                let text = "terminating connection due to administrator command";
+                message::put_error(
+                    &mut out,
+                    Severity::Fatal,
+                    "57P01",
+                    text,
+                    "Larder is stopping.",
+                );
+            }
+            Ok(End::UpstreamLost) | Err(_) if !self.session.was_told() => {
+                let text = "the connection to the database behind Larder was lost";
+                let hint = "Whether a statement under way took effect is not known.";
+                message::put_error(&mut out, Severity::Fatal, "08006", text, hint);
+            }
+            _ => {}
+        }
+        out
+    }
+
+    fn say(&mut self, cx: &mut Context<'_>, words: &[u8]) -> Poll<()> {
+        if self.client.ended {
+            return Poll::Ready(());
+        }
+        if self.subscribed {
+            self.subscribed = false; // once
+            if self.client.send(cx, &mut words.to_vec()).is_err() {
+                return Poll::Ready(());
+            }
+        } else if self.client.flush(cx).is_err() {
+            return Poll::Ready(());
+        }
+        if self.client.waiting() > 0 {
+            return Poll::Pending;
+        }
+        self.client.close_write(cx);
+        self.upstream.close_write(cx);
+        Poll::Ready(())
+    }
+}
+
+/// Gives bytes to the session; what it does not use is kept.
+fn feed(session: &mut Session, line: &mut Line, side: Side, bytes: &[u8], io: &mut Io<'_>) -> Next {
+    let mut give = |bytes: &[u8]| match side {
+        Side::Client => session.client(bytes, io),
+        Side::Upstream => session.upstream(bytes, io),
+    };
+    if line.unread.is_empty() {
+        let (used, next) = give(bytes);
+        line.keep(bytes, used);
+        return next;
+    }
+    line.unread.extend_from_slice(bytes);
+    let (used, next) = give(&line.unread);
+    line.used(used);
+    next
+}

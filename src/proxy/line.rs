@@ -1,0 +1,123 @@
+//! One of a session's two connections: a socket with what was received but not used, and what is not sent yet.
+//!
+//! An idle connection owns no buffer: bytes are received into and sent from the thread's scratch, and only what is
+//! left over is kept here.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::Stream;
+
+/// A buffer that was larger than this is given back when it is empty.
+const KEPT: usize = 4 << 10;
+
+/// A connection.
+pub struct Line {
+    stream: Stream,
+    /// Received, not used.
+    pub unread: Vec<u8>,
+    unsent: Vec<u8>,
+    sent: usize,
+    /// The other side sends no more.
+    pub ended: bool,
+}
+
+impl Line {
+    pub fn new(stream: Stream, unread: Vec<u8>) -> Line {
+        Line {
+            stream,
+            unread,
+            unsent: Vec::new(),
+            sent: 0,
+            ended: false,
+        }
+    }
+
+    /// The other end, for a log line.
+    pub fn peer(&self) -> String {
+        self.stream.peer()
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Receives once into `scratch`; 0 bytes: the other side has ended.
+    ///
+    /// A read that does not fill the buffer tells tokio that nothing more is there: the next poll costs no system call.
+    pub fn receive(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                let received = buffer.filled().len();
+                self.ended = received == 0;
+                Poll::Ready(Ok(received))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Sends `bytes` behind what waits; what the kernel does not take is kept. `bytes` is empty afterwards.
+    pub fn send(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.flush(cx)?;
+        let mut from = 0;
+        if self.waiting() == 0 {
+            while from < bytes.len() {
+                match Pin::new(&mut self.stream).poll_write(cx, &bytes[from..]) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(sent)) => from += sent,
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.unsent.extend_from_slice(&bytes[from..]);
+        bytes.clear();
+        Ok(())
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    pub fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.sent < self.unsent.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unsent[self.sent..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(sent)) => self.sent += sent,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        self.sent = 0;
+        give_back(&mut self.unsent);
+        Ok(())
+    }
+
+    /// Keeps the part of `bytes` behind the first `used`.
+    pub fn keep(&mut self, bytes: &[u8], used: usize) {
+        self.unread.extend_from_slice(&bytes[used..]);
+    }
+
+    /// Forgets the first `used` bytes that were kept.
+    pub fn used(&mut self, used: usize) {
+        self.unread.drain(..used);
+        if self.unread.is_empty() {
+            give_back(&mut self.unread);
+        }
+    }
+
+    /// Says that no more will be sent.
+    pub fn close_write(&mut self, cx: &mut Context<'_>) {
+        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+    }
+}
+
+fn give_back(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+}

@@ -1,0 +1,246 @@
+//! The decision: hit, miss or bypass.
+//!
+//! * Served and filled are only single SELECTs that are proven cacheable, in a session whose settings are known, outside
+//!   a transaction or in a clean READ COMMITTED one (DESIGN: hazards 33 to 37).
+//! * A look-up comes before analysis against the catalog: an entry is found only under the exact key that a proven
+//!   statement was filled under, and its stamp carries the catalog's version.
+
+use std::rc::Rc;
+
+use super::text::Text;
+use super::{Mode, Phase, Session};
+use crate::cache::Micros;
+use crate::cache::fill::Fill;
+use crate::cache::key::Asked;
+use crate::cache::reply::Reply;
+use crate::cache::version::Fresh;
+use crate::metrics::Outcome;
+use crate::sql::statement::{Isolation, Statement};
+use crate::sql::{Effect, reads_the_clock};
+use crate::why::Why;
+use crate::wire::message;
+
+/// How a statement is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// Declared parameter types, as in Parse.
+    pub types: &'a [u8],
+    /// Bind behind its names; `None` in simple protocol.
+    pub tail: Option<&'a [u8]>,
+    /// The RowDescription is asked for, too.
+    pub describe: bool,
+    /// Row limit; 0 or less: none.
+    pub limit: i32,
+}
+
+/// A statement that goes upstream.
+#[derive(Debug)]
+pub struct Pass {
+    pub effects: Rc<[Effect]>,
+    /// The catalog version the effects were resolved with.
+    pub version: Option<u64>,
+    pub outcome: Outcome,
+    pub why: Option<Why>,
+    pub fill: Option<Fill>,
+}
+
+impl Session {
+    /// Whether a read may be served and kept at this point of the session.
+    pub(super) fn gate(&self) -> Result<(), Why> {
+        match self.thread.mode {
+            Mode::Off => return Err(Why::Off),
+            Mode::On | Mode::Observe => {}
+        }
+        if self.flow.phase != Phase::Running || self.flow.replication {
+            return Err(Why::Protocol);
+        }
+        self.settings.gate()?;
+        if self.pending.impure() {
+            return Err(Why::Pipeline);
+        }
+        match self.transaction.status() {
+            b'I' => Ok(()),
+            b'T' if self.transaction.dirty => Err(Why::Dirty),
+            b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => {
+                Err(Why::Isolation)
+            }
+            // An earlier read may yet fail the transaction.
+            b'T' if self.pending.has_closed() => Err(Why::Pipeline),
+            b'T' => Ok(()),
+            _ => Err(Why::FailedTransaction),
+        }
+    }
+
+    /// Whether the session should ask the backend about itself before this text is decided.
+    pub(super) fn wants_probe(&self, text: &Text) -> bool {
+        self.settings.unknown()
+            && self.thread.mode != Mode::Off
+            && self.flow.phase == Phase::Running
+            && !self.flow.replication
+            && self.transaction.status() == b'I'
+            && self.pending.is_empty()
+            && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+    }
+
+    /// Decides about a text.
+    pub(super) fn plan(
+        &mut self,
+        text: &Rc<Text>,
+        how: How<'_>,
+        now: Micros,
+    ) -> Result<Fresh, Box<Pass>> {
+        let gate = self.gate();
+        let context = self.settings.context(&self.thread.contexts);
+        let asked = Asked {
+            context,
+            text: text.analysis.canonical.as_bytes(),
+            types: how.types,
+            tail: how.tail,
+        };
+        let mut limited = false;
+        if gate.is_ok()
+            && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+        {
+            if let Some(entry) = self.thread.store.lookup(&asked, how.describe, now) {
+                limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
+                if !limited && self.thread.mode == Mode::On {
+                    return Ok(entry);
+                }
+                if !limited {
+                    let mut pass = self.pass(text, context);
+                    (pass.outcome, pass.why) = (Outcome::Hit, None);
+                    return Err(pass);
+                }
+            }
+        }
+        let mut pass = self.pass(text, context);
+        let gate = if limited { Err(Why::RowLimit) } else { gate };
+        self.judge(text, &asked, gate, &mut pass, now);
+        Err(pass)
+    }
+
+    /// Decides about a portal that the upstream has; `bound`: the fill begun when it was bound.
+    pub(super) fn plan_portal(
+        &mut self,
+        text: &Rc<Text>,
+        bound: Option<Fill>,
+        now: Micros,
+    ) -> Pass {
+        let context = self.settings.context(&self.thread.contexts);
+        let gate = match bound {
+            Some(_) => self.gate(),
+            None => self.gate().and(Err(Why::Portal)),
+        };
+        let mut pass = *self.pass(text, context);
+        let asked = Asked {
+            context,
+            text: b"",
+            types: b"",
+            tail: None,
+        };
+        self.judge(text, &asked, gate, &mut pass, now);
+        pass.fill = if pass.outcome == Outcome::Miss {
+            bound
+        } else {
+            None
+        };
+        pass
+    }
+
+    /// What a text does, for its way upstream.
+    fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
+        let catalog = self.database.catalog();
+        let effects = match self.thread.mode {
+            Mode::Off => Rc::from([]),
+            _ => text.effects(catalog.as_ref(), context, &self.settings.path()),
+        };
+        let version = catalog.map(|catalog| catalog.version);
+        Box::new(Pass {
+            effects,
+            version,
+            outcome: Outcome::Other,
+            why: None,
+            fill: None,
+        })
+    }
+
+    /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
+    fn judge(
+        &self,
+        text: &Text,
+        asked: &Asked<'_>,
+        gate: Result<(), Why>,
+        pass: &mut Pass,
+        now: Micros,
+    ) {
+        if self.thread.mode == Mode::Off {
+            (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Off));
+            return;
+        }
+        if let Some(why) = text.analysis.refused {
+            (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
+            return;
+        }
+        let writes = pass
+            .effects
+            .iter()
+            .any(|effect| effect.catalog || effect.writes != Default::default());
+        let Some(Statement::Query(_)) = text.single() else {
+            let queries = text
+                .analysis
+                .statements
+                .iter()
+                .any(|s| matches!(s, Statement::Query(_)));
+            (pass.outcome, pass.why) = match (writes, queries) {
+                (true, _) => (Outcome::Write, None),
+                (false, true) => (Outcome::Bypass, Some(Why::Batch)),
+                (false, false) => (Outcome::Other, None),
+            };
+            return;
+        };
+        let verdict = match &pass.effects[0].reads {
+            Err(Why::NotSelect | Why::DataModifyingCte | Why::SelectInto) if writes => {
+                pass.outcome = Outcome::Write;
+                return;
+            }
+            Err(why) => gate.and(Err(*why)),
+            Ok(reads) => gate
+                .and_then(|()| parameters_allow(asked.tail))
+                .map(|()| reads),
+        };
+        match verdict {
+            Err(why) => (pass.outcome, pass.why) = (Outcome::Bypass, Some(why)),
+            Ok(reads) => {
+                pass.outcome = Outcome::Miss;
+                let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
+                    return;
+                };
+                let ttl = self.thread.rules.ttl(reads, &catalog);
+                if ttl == 0 {
+                    (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
+                    return;
+                }
+                let Some(stamp) = self.database.stamp(reads, version) else {
+                    return;
+                };
+                let limit = self.thread.store.max_answer();
+                pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
+            }
+        }
+    }
+}
+
+/// A text parameter such as 'today' is read as the clock by the types that know the word (hazard 3).
+fn parameters_allow(tail: Option<&[u8]>) -> Result<(), Why> {
+    let Some(tail) = tail else { return Ok(()) };
+    let Some(parameters) = message::parameters(tail) else {
+        return Err(Why::Protocol);
+    };
+    let clock =
+        |(format, value): &(u16, Option<&[u8]>)| *format == 0 && value.is_some_and(reads_the_clock);
+    if parameters.iter().any(clock) {
+        Err(Why::ClockText)
+    } else {
+        Ok(())
+    }
+}

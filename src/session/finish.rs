@@ -1,0 +1,211 @@
+//! The end of a segment: what its ReadyForQuery makes true.
+//!
+//! Order matters: intents close and raise, fills are kept, settings and transaction change, and only then does the
+//! client see the ReadyForQuery (P1).
+
+use std::rc::Rc;
+
+use super::Session;
+use super::pending::{Segment, Tag};
+use super::statements::Known;
+use super::text::Text;
+use crate::cache::Micros;
+use crate::cache::version::Outcome;
+use crate::sql::statement::{Discard, Statement, TransactionModes};
+
+impl Session {
+    /// Ends the oldest segment with that transaction status.
+    pub(super) fn finish(&mut self, status: u8, now: Micros) {
+        let Some(mut segment) = self.pending.finish() else {
+            return;
+        };
+        let before = self.transaction.status();
+        let outcome = intent_outcome(&segment, status);
+        for intent in std::mem::take(&mut segment.intents) {
+            self.close_intent(intent, outcome);
+        }
+        if !segment.marks.failed && !segment.marks.noisy {
+            for fill in segment.fills.drain(..) {
+                self.thread.store.keep(fill, now);
+            }
+        }
+        if segment.marks.own {
+            self.settings.asked();
+        } else {
+            self.thread
+                .took(segment.outcome, now.saturating_sub(segment.started));
+        }
+        self.settle_settings(&segment, before, status);
+        self.settle_statements(&segment);
+        self.settle_transaction(segment, before, status);
+    }
+
+    fn settle_transaction(&mut self, segment: Segment, before: u8, status: u8) {
+        self.transaction.ready(status);
+        if status == b'I' {
+            self.statements.portals.clear();
+            self.statements.bound_fill = None;
+            // Segments already sent may belong to a transaction of their own.
+            return;
+        }
+        if before == b'I' {
+            self.transaction.isolation =
+                modes(&segment.ran).and_then(|modes| match modes.isolation {
+                    Some(isolation) => Some(isolation),
+                    None => self.settings.isolation(),
+                });
+        }
+        for text in &segment.ran {
+            if text
+                .analysis
+                .statements
+                .iter()
+                .any(|s| matches!(s, Statement::SetTransaction(_)))
+            {
+                self.transaction.isolation = None;
+            }
+        }
+        self.transaction.dirty |= segment.marks.dirty || status == b'E';
+        self.transaction.writes.add(&segment.writes);
+    }
+
+    fn settle_settings(&mut self, segment: &Segment, before: u8, status: u8) {
+        let marks = segment.marks;
+        let statements = || {
+            segment
+                .ran
+                .iter()
+                .flat_map(|text| text.analysis.statements.iter())
+        };
+        let count = statements().count();
+        let sets = statements().any(|s| changes_settings(s));
+        let controls = statements().any(|s| controls_transaction(s));
+        let ended = status == b'I' && before != b'I';
+        let tangled = (count > 1 && controls && (sets || self.settings.journaled()))
+            || (marks.failed && sets && count > 1);
+        if marks.opaque || tangled {
+            self.settings.forget();
+        }
+        let chained = statements().any(|s| {
+            matches!(
+                s,
+                Statement::Commit { chain: true } | Statement::Rollback { chain: true }
+            )
+        });
+        if ended || chained {
+            self.settings
+                .end(segment.tag != Tag::Rollback && !marks.failed);
+        }
+        if (before == b'I' && status != b'I') || chained {
+            self.settings.begin();
+        }
+        if marks.failed {
+            return;
+        }
+        for statement in statements() {
+            self.apply(statement, status != b'I');
+        }
+    }
+
+    fn apply(&mut self, statement: &Statement, in_transaction: bool) {
+        match statement {
+            Statement::Set(settings) => {
+                for setting in settings {
+                    self.settings.set(setting, in_transaction);
+                }
+            }
+            Statement::ResetAll => self.settings.reset_all(false),
+            Statement::Discard(Discard::All) => self.settings.reset_all(true),
+            Statement::Savepoint(name) => self.settings.savepoint(name),
+            Statement::Release(name) => self.settings.release(name),
+            Statement::RollbackTo(name) => self.settings.rollback_to(name),
+            _ => {}
+        }
+    }
+
+    fn settle_statements(&mut self, segment: &Segment) {
+        for statement in segment
+            .ran
+            .iter()
+            .flat_map(|text| text.analysis.statements.iter())
+        {
+            match statement {
+                // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
+                Statement::Prepare(name) => {
+                    self.statements.put(name.as_bytes(), Some(Known::Foreign));
+                }
+                Statement::Deallocate(Some(name)) => {
+                    let after = if segment.marks.failed {
+                        Some(Known::Foreign)
+                    } else {
+                        None
+                    };
+                    self.statements.put(name.as_bytes(), after);
+                }
+                Statement::Deallocate(None) | Statement::Discard(Discard::All)
+                    if !segment.marks.failed =>
+                {
+                    self.statements.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether what the segment's intents cover may have become visible.
+fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
+    let single = match &*segment.ran {
+        [one] => one.single(),
+        _ => None,
+    };
+    let nothing = match single {
+        // COMMIT of a failed transaction is answered with ROLLBACK.
+        Some(Statement::Commit { .. }) => segment.tag == Tag::Rollback,
+        // One statement that failed outside a transaction block was rolled back whole.
+        Some(Statement::Query(_) | Statement::CopyFrom(_) | Statement::Truncate { .. }) => {
+            segment.marks.failed && status == b'I'
+        }
+        _ => false,
+    };
+    if nothing && !segment.marks.opaque {
+        Outcome::Nothing
+    } else {
+        Outcome::Visible
+    }
+}
+
+/// The modes of the BEGIN that a segment begins with, if it is the only transaction control in it.
+fn modes(ran: &[Rc<Text>]) -> Option<TransactionModes> {
+    let mut statements = ran.iter().flat_map(|text| text.analysis.statements.iter());
+    let Some(Statement::Begin(modes)) = statements.next() else {
+        return None;
+    };
+    statements
+        .all(|s| !controls_transaction(s))
+        .then_some(*modes)
+}
+
+fn changes_settings(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Set(_)
+            | Statement::ResetAll
+            | Statement::Discard(Discard::All)
+            | Statement::RollbackTo(_)
+    )
+}
+
+fn controls_transaction(statement: &Statement) -> bool {
+    use Statement::{Begin, Commit, PrepareTransaction, Release, Rollback, RollbackTo, Savepoint};
+    matches!(
+        statement,
+        Begin(_)
+            | Commit { .. }
+            | Rollback { .. }
+            | Savepoint(_)
+            | Release(_)
+            | RollbackTo(_)
+            | PrepareTransaction
+    )
+}

@@ -1,0 +1,260 @@
+//! What is under way: answers the upstream owes, local answers that wait behind them, and the segments they belong to.
+//!
+//! * A segment is all that one ReadyForQuery ends. Its effects (settings, transaction, fills, intents) are applied
+//!   when that message comes, and before the client sees it.
+//! * After an error the upstream answers nothing until Sync; local answers of that segment that still wait are
+//!   dropped with what it owes (hazard 51).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::statements::Known;
+use super::text::Text;
+use crate::cache::Micros;
+use crate::cache::fill::Fill;
+use crate::cache::version::{Intent, WriteSet};
+use crate::metrics::Outcome;
+
+/// An answer the upstream owes.
+#[derive(Debug)]
+pub enum Owed {
+    /// ParseComplete, or CloseComplete of a statement: with the name and what it stood for before.
+    Statement(Box<[u8]>, Option<Known>),
+    /// BindComplete, or CloseComplete of a portal.
+    Simple,
+    /// RowDescription or NoData, after ParameterDescription for a statement.
+    Describe {
+        fill: bool,
+    },
+    Execute {
+        fill: bool,
+    },
+    /// ReadyForQuery.
+    Sync,
+    /// Everything up to ReadyForQuery.
+    Query {
+        fill: bool,
+    },
+    /// The same for a FunctionCall.
+    Function,
+}
+
+/// One place in the order of answers.
+#[derive(Debug)]
+pub enum Item {
+    Owed {
+        owed: Owed,
+        hidden: bool,
+    },
+    /// Bytes of ours.
+    Local(Vec<u8>),
+    /// ReadyForQuery of ours, with the status of the moment it is sent.
+    Ready,
+    /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
+    Last {
+        simple: bool,
+    },
+}
+
+/// What is known of the answers so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tag {
+    #[default]
+    Other,
+    Rollback,
+}
+
+/// Marks of a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks {
+    /// Holds something else than cacheable reads.
+    pub impure: bool,
+    /// Ends the cleanness of a transaction.
+    pub dirty: bool,
+    /// May have changed the session unseen.
+    pub opaque: bool,
+    /// The upstream reported an error.
+    pub failed: bool,
+    /// An asynchronous message came: nothing of it is kept.
+    pub noisy: bool,
+    /// Larder's own question about the session's settings.
+    pub own: bool,
+    /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
+    pub commits: bool,
+    /// Its intents were closed for the length of a COPY and open again at CopyDone.
+    pub copying: bool,
+}
+
+/// All that one ReadyForQuery ends.
+#[derive(Debug)]
+pub struct Segment {
+    pub started: Micros,
+    pub marks: Marks,
+    /// Texts that ran and are not reads, in order.
+    pub ran: Vec<Rc<Text>>,
+    pub writes: WriteSet,
+    pub intents: Vec<Intent>,
+    /// In order of their statements; the first `filled` are complete.
+    pub fills: Vec<Fill>,
+    pub filled: usize,
+    pub tag: Tag,
+    /// What is counted with its duration when it ends.
+    pub outcome: Outcome,
+}
+
+impl Segment {
+    fn new(started: Micros) -> Segment {
+        Segment {
+            started,
+            marks: Marks::default(),
+            ran: Vec::new(),
+            writes: WriteSet::default(),
+            intents: Vec::new(),
+            fills: Vec::new(),
+            filled: 0,
+            tag: Tag::Other,
+            outcome: Outcome::Other,
+        }
+    }
+
+    /// The fill that answers arriving now belong to.
+    pub fn filling(&mut self) -> Option<&mut Fill> {
+        self.fills.get_mut(self.filled)
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Pending {
+    queue: VecDeque<Item>,
+    /// Closed by the client, oldest first; the upstream answers the first.
+    closed: VecDeque<Segment>,
+    /// Not closed yet; something of it was forwarded.
+    open: Option<Segment>,
+    /// Something was answered locally in the segment that the client has not closed yet.
+    pub local: bool,
+    /// The open segment has failed: the upstream ignores everything until Sync.
+    pub skipping: bool,
+}
+
+impl Pending {
+    /// Nothing is owed and no segment is open.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.closed.is_empty() && self.open.is_none()
+    }
+
+    /// Nothing is owed.
+    #[inline]
+    pub fn nothing_owed(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// How many places the queue has: bounds how far ahead a client may run.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Larder's own question is not answered yet.
+    pub fn asked_itself(&self) -> bool {
+        self.closed.back().is_some_and(|segment| segment.marks.own)
+    }
+
+    /// Whether a closed segment is under way.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Whether anything under way is more than cacheable reads.
+    pub fn impure(&self) -> bool {
+        self.closed
+            .iter()
+            .chain(&self.open)
+            .any(|segment| segment.marks.impure)
+    }
+
+    /// Whether something of the open segment was forwarded.
+    pub fn forwarded(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The open segment, opened now if need be.
+    pub fn open(&mut self, now: Micros) -> &mut Segment {
+        self.open.get_or_insert_with(|| Segment::new(now))
+    }
+
+    /// The segment that the upstream answers now.
+    pub fn front(&mut self) -> Option<&mut Segment> {
+        self.closed.front_mut().or(self.open.as_mut())
+    }
+
+    /// Every segment under way.
+    pub fn segments(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.closed.iter_mut().chain(&mut self.open)
+    }
+
+    /// The client has closed the open segment.
+    pub fn close(&mut self) {
+        self.closed.extend(self.open.take());
+        self.local = false;
+        self.skipping = false;
+    }
+
+    /// The oldest segment has ended.
+    pub fn finish(&mut self) -> Option<Segment> {
+        self.closed.pop_front()
+    }
+
+    /// COPY has begun behind an Execute: a Sync sent before its end is ignored by the upstream. `false`: more than a
+    /// Sync was sent behind it.
+    pub fn copy_began(&mut self) -> bool {
+        match self.queue.len() {
+            1 => true,
+            2 if matches!(
+                self.queue[1],
+                Item::Owed {
+                    owed: Owed::Sync,
+                    ..
+                }
+            ) && self.open.is_none() =>
+            {
+                self.queue.truncate(1);
+                self.open = self.closed.pop_back();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds a place.
+    pub fn push(&mut self, item: Item) {
+        self.queue.push_back(item);
+    }
+
+    /// Adds bytes of ours behind what is owed.
+    pub fn push_local(&mut self, bytes: &[u8]) {
+        match self.queue.back_mut() {
+            Some(Item::Local(waiting)) => waiting.extend_from_slice(bytes),
+            _ => self.queue.push_back(Item::Local(bytes.to_vec())),
+        }
+    }
+
+    /// The first place.
+    pub fn first(&self) -> Option<&Item> {
+        self.queue.front()
+    }
+
+    /// Takes the first place.
+    pub fn pop(&mut self) -> Option<Item> {
+        self.queue.pop_front()
+    }
+
+    /// Everything that is still in flight.
+    pub fn into_intents(self) -> Vec<Intent> {
+        self.closed
+            .into_iter()
+            .chain(self.open)
+            .flat_map(|segment| segment.intents)
+            .collect()
+    }
+}

@@ -1,0 +1,644 @@
+//! The settings of a session as far as an answer's bytes may depend on them.
+//!
+//! * Known: what the backend says of itself ([`PROBE`], once at login and again after every opaque statement), what it
+//!   reports (ParameterStatus), the startup message, and what the client sets. Anything else makes the settings
+//!   unknown, and nothing hits until they were read again (hazards 13, 19).
+//! * Changes are the transaction's: ROLLBACK and ROLLBACK TO undo them, COMMIT ends SET LOCAL. RESET ALL leaves the
+//!   role alone.
+//! * Everything not on the reviewed list of harmless settings is in the key, known or not.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::cache::key::{Context, Contexts};
+use crate::sql::statement::{Isolation, Setting};
+use crate::why::Why;
+use crate::wire::startup::Startup;
+
+/// Settings read on the backend. Of those that no client can see reported, a role's or a database's default may differ.
+const TRACKED: [&str; 26] = [
+    "search_path",
+    "timezone",
+    "datestyle",
+    "intervalstyle",
+    "extra_float_digits",
+    "bytea_output",
+    "lc_messages",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "xmlbinary",
+    "xmloption",
+    "default_text_search_config",
+    "backslash_quote",
+    "transform_null_equals",
+    "array_nulls",
+    "quote_all_identifiers",
+    "row_security",
+    "session_replication_role",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+    "client_min_messages",
+    "gin_fuzzy_search_limit",
+    "timezone_abbreviations",
+    "standard_conforming_strings",
+];
+
+/// Settings that change no answer: times, logging, memory, names.
+const HARMLESS: [&str; 20] = [
+    "application_name",
+    "statement_timeout",
+    "lock_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "client_connection_check_interval",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "tcp_keepalives_count",
+    "tcp_user_timeout",
+    "synchronous_commit",
+    "work_mem",
+    "maintenance_work_mem",
+    "temp_buffers",
+    "log_statement",
+    "log_min_duration_statement",
+    "log_duration",
+    "jit",
+    "client_encoding", // anything but UTF8 is a bypass
+];
+
+/// Columns of the probe before the tracked settings.
+const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', \
+     a.backend_start), 'YYYY-MM-DD HH24:MI:SS.US') FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
+     session_user, current_user, pg_catalog.pg_my_temp_schema()";
+
+/// The question to the backend about itself: one row, all text.
+pub fn probe() -> String {
+    let settings = TRACKED
+        .iter()
+        .map(|name| format!(", pg_catalog.current_setting('{name}', true)"));
+    std::iter::once(PROBE_HEAD.to_owned())
+        .chain(settings)
+        .collect()
+}
+
+/// What the backend said of itself.
+#[derive(Debug)]
+struct Probed {
+    session_user: Box<str>,
+    current_user: Box<str>,
+    temporary: bool,
+    values: Box<[Box<str>]>,
+}
+
+/// What the client has set: for the session, and for the transaction only.
+#[derive(Clone, Debug, Default)]
+struct Layer {
+    session: Rc<BTreeMap<Box<str>, Box<str>>>,
+    local: Rc<BTreeMap<Box<str>, Box<str>>>,
+}
+
+/// The settings of a session.
+#[derive(Debug)]
+pub struct Settings {
+    database: Box<str>,
+    startup: Vec<(Box<str>, Box<str>)>,
+    reported: BTreeMap<Box<str>, Box<str>>,
+    /// BackendKeyData's process id.
+    announced: Option<i32>,
+    probed: Option<Probed>,
+    backend: Option<(i32, Option<Box<str>>)>,
+    /// The backend did not answer the probe.
+    refused: bool,
+    /// The probe was made before the client could set anything.
+    pristine: bool,
+    layer: Layer,
+    /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
+    journal: Vec<(Option<Box<str>>, Layer)>,
+    context: Option<Arc<Context>>,
+    path: Option<Rc<[Box<str>]>>,
+}
+
+/// Stands for `SET LOCAL … TO DEFAULT` in a key: no setting's value has a NUL.
+const DEFAULT: &str = "\0default";
+
+impl Settings {
+    /// Before login.
+    pub fn new(database: &str, startup: &Startup<'_>) -> Settings {
+        let kept = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            !matches!(&*name, "user" | "database" | "replication")
+                && !TRACKED.contains(&&*name)
+                && !HARMLESS.contains(&&*name)
+        };
+        let startup = startup.parameters.iter().filter(|(name, _)| kept(name));
+        Settings {
+            database: database.into(),
+            startup: startup
+                .map(|(name, value)| (Box::from(*name), Box::from(*value)))
+                .collect(),
+            reported: BTreeMap::new(),
+            announced: None,
+            probed: None,
+            backend: None,
+            refused: false,
+            pristine: true,
+            layer: Layer::default(),
+            journal: Vec::new(),
+            context: None,
+            path: None,
+        }
+    }
+
+    fn changed(&mut self) {
+        self.context = None;
+        self.path = None;
+    }
+
+    /// BackendKeyData.
+    pub fn announce(&mut self, pid: i32) {
+        self.announced = Some(pid);
+    }
+
+    /// ParameterStatus.
+    pub fn report(&mut self, name: &str, value: &str) {
+        let name = name.to_ascii_lowercase();
+        if HARMLESS.contains(&&*name) && name != "client_encoding" {
+            return;
+        }
+        self.reported.insert(name.into(), value.into());
+        self.changed();
+    }
+
+    /// The answer to [`probe`]; `false` if it is not one.
+    pub fn read(&mut self, fields: &[Option<&[u8]>]) -> bool {
+        let text =
+            |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
+        let [pid, start, session, current, temporary, values @ ..] = fields else {
+            return false;
+        };
+        let (Some(pid), Some(session_user), Some(current_user), Some(temporary)) = (
+            text(pid).and_then(|p| p.parse().ok()),
+            text(session),
+            text(current),
+            text(temporary),
+        ) else {
+            return false;
+        };
+        if values.len() != TRACKED.len() {
+            return false;
+        }
+        let values = values.iter().map(|v| text(v).unwrap_or_default()).collect();
+        let temporary = &*temporary != "0";
+        self.backend = Some((pid, text(start)));
+        self.probed = Some(Probed {
+            session_user,
+            current_user,
+            temporary,
+            values,
+        });
+        let tracked = |name: &str| {
+            TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
+        };
+        Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
+        self.changed();
+        true
+    }
+
+    /// Whether the backend must be asked.
+    pub fn unknown(&self) -> bool {
+        self.probed.is_none() && !self.refused
+    }
+
+    /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
+    pub fn asked(&mut self) {
+        self.refused = self.probed.is_none();
+    }
+
+    /// Something may have changed unseen.
+    pub fn forget(&mut self) {
+        self.probed = None;
+        self.refused = false;
+        self.pristine = false;
+        self.changed();
+    }
+
+    /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
+    pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
+        self.backend
+            .clone()
+            .filter(|(pid, _)| self.announced == Some(*pid))
+    }
+
+    /// Whether answers may be served and kept under these settings.
+    pub fn gate(&self) -> Result<(), Why> {
+        let Some(probed) = &self.probed else {
+            return Err(Why::Settings);
+        };
+        let is = |name: &str, value: &str| {
+            self.reported
+                .get(name)
+                .is_some_and(|v| v.eq_ignore_ascii_case(value))
+        };
+        if !is("client_encoding", "UTF8") || !is("server_encoding", "UTF8") {
+            return Err(Why::Encoding);
+        }
+        if !is("standard_conforming_strings", "on") {
+            return Err(Why::StringSyntax);
+        }
+        if probed.temporary {
+            return Err(Why::TempSchema);
+        }
+        if self.backend().is_none() {
+            return Err(Why::Pooler);
+        }
+        Ok(())
+    }
+
+    /// A SET that has taken effect.
+    pub fn set(&mut self, setting: &Setting, in_transaction: bool) {
+        if HARMLESS.contains(&&*setting.name) || (setting.local && !in_transaction) {
+            return;
+        }
+        if &*setting.name == "session_authorization" {
+            return self.forget(); // resets the role, too
+        }
+        self.changed();
+        let name = setting.name.clone();
+        if setting.local {
+            let value = setting.value.clone().unwrap_or_else(|| DEFAULT.into());
+            if setting.value.is_none() && !self.pristine {
+                return self.forget();
+            }
+            Rc::make_mut(&mut self.layer.local).insert(name, value);
+            return;
+        }
+        Rc::make_mut(&mut self.layer.local).remove(&name);
+        let session = Rc::make_mut(&mut self.layer.session);
+        match &setting.value {
+            Some(value) => {
+                session.insert(name, value.clone());
+            }
+            None if self.pristine => {
+                session.remove(&name);
+            }
+            None => self.forget(),
+        }
+    }
+
+    /// RESET ALL, or with `role` DISCARD ALL.
+    pub fn reset_all(&mut self, role: bool) {
+        if !self.pristine {
+            return self.forget();
+        }
+        let keep = |name: &str| !role && name == "role";
+        Rc::make_mut(&mut self.layer.session).retain(|name, _| keep(name));
+        Rc::make_mut(&mut self.layer.local).retain(|name, _| keep(name));
+        self.changed();
+    }
+
+    /// A transaction block has begun.
+    pub fn begin(&mut self) {
+        self.journal = vec![(None, self.layer.clone())];
+    }
+
+    /// SAVEPOINT.
+    pub fn savepoint(&mut self, name: &str) {
+        self.journal.push((Some(name.into()), self.layer.clone()));
+    }
+
+    /// RELEASE SAVEPOINT.
+    pub fn release(&mut self, name: &str) {
+        if let Some(at) = self.find(name) {
+            self.journal.truncate(at);
+        }
+    }
+
+    /// ROLLBACK TO SAVEPOINT.
+    pub fn rollback_to(&mut self, name: &str) {
+        match self.find(name) {
+            Some(at) => {
+                self.layer = self.journal[at].1.clone();
+                self.journal.truncate(at + 1);
+                self.changed();
+            }
+            None => self.forget(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.journal
+            .iter()
+            .rposition(|(found, _)| found.as_deref() == Some(name))
+    }
+
+    /// Whether the end of the transaction changes anything.
+    pub fn journaled(&self) -> bool {
+        !self.layer.local.is_empty()
+            || self
+                .journal
+                .first()
+                .is_some_and(|(_, before)| before.session != self.layer.session)
+    }
+
+    /// The transaction has ended.
+    pub fn end(&mut self, committed: bool) {
+        let journal = std::mem::take(&mut self.journal);
+        if let (false, Some((_, before))) = (committed, journal.into_iter().next()) {
+            self.layer = before;
+            self.changed();
+        }
+        if !self.layer.local.is_empty() {
+            self.layer.local = Rc::default();
+            self.changed();
+        }
+    }
+
+    fn now(&self, name: &str) -> Option<&str> {
+        let set = self
+            .layer
+            .local
+            .get(name)
+            .or_else(|| self.layer.session.get(name));
+        match set {
+            Some(value) if &**value != DEFAULT => Some(value),
+            _ => {
+                let at = TRACKED.iter().position(|tracked| *tracked == name)?;
+                self.probed.as_ref().map(|probed| &*probed.values[at])
+            }
+        }
+    }
+
+    /// The isolation of a transaction that names none.
+    pub fn isolation(&self) -> Option<Isolation> {
+        match self.now("default_transaction_isolation")? {
+            "read committed" | "read uncommitted" => Some(Isolation::ReadCommitted),
+            "repeatable read" => Some(Isolation::RepeatableRead),
+            "serializable" => Some(Isolation::Serializable),
+            _ => None,
+        }
+    }
+
+    fn role(&self) -> Option<&str> {
+        let probed = self.probed.as_ref()?;
+        match self
+            .layer
+            .local
+            .get("role")
+            .or_else(|| self.layer.session.get("role"))
+        {
+            Some(role) if &**role == "none" => Some(&probed.session_user),
+            Some(role) if &**role != DEFAULT => Some(role),
+            _ => Some(&probed.current_user),
+        }
+    }
+
+    /// The schemas in which unqualified names are looked up.
+    pub fn path(&mut self) -> Rc<[Box<str>]> {
+        if let Some(path) = &self.path {
+            return path.clone();
+        }
+        let role = self.role().unwrap_or_default();
+        let path: Rc<[Box<str>]> = identifiers(self.now("search_path").unwrap_or_default())
+            .into_iter()
+            .map(|name| {
+                if name == "$user" {
+                    role.into()
+                } else {
+                    name.into()
+                }
+            })
+            .collect();
+        self.path = Some(path.clone());
+        path
+    }
+
+    /// The context of the key.
+    pub fn context(&mut self, contexts: &Contexts) -> u64 {
+        if let Some(context) = &self.context {
+            return context.id();
+        }
+        let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
+        if let Some(probed) = &self.probed {
+            parts.extend([
+                probed.session_user.as_bytes(),
+                probed.current_user.as_bytes(),
+            ]);
+            parts.extend(probed.values.iter().map(|value| value.as_bytes()));
+        }
+        let pairs = |map: &BTreeMap<Box<str>, Box<str>>| map.len().to_string();
+        let counts = [
+            pairs(&self.reported),
+            pairs(&self.layer.session),
+            pairs(&self.layer.local),
+        ];
+        for (count, map) in
+            counts
+                .iter()
+                .zip([&self.reported, &*self.layer.session, &*self.layer.local])
+        {
+            parts.push(count.as_bytes());
+            parts.extend(
+                map.iter()
+                    .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
+            );
+        }
+        parts.extend(
+            self.startup
+                .iter()
+                .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
+        );
+        let context = contexts.intern(parts);
+        let id = context.id();
+        self.context = Some(context);
+        id
+    }
+}
+
+/// The identifiers of a list such as search_path's, folded as PostgreSQL folds them (`SplitIdentifierString`).
+fn identifiers(list: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = list.trim_start();
+    while !rest.is_empty() {
+        let name = if let Some(quoted) = rest.strip_prefix('"') {
+            let mut name = String::new();
+            let mut chars = quoted.char_indices().peekable();
+            let mut end = quoted.len();
+            while let Some((at, c)) = chars.next() {
+                match c {
+                    '"' if chars.peek().is_some_and(|(_, next)| *next == '"') => {
+                        chars.next();
+                        name.push('"');
+                    }
+                    '"' => {
+                        end = at + 1;
+                        break;
+                    }
+                    _ => name.push(c),
+                }
+            }
+            rest = &quoted[end..];
+            name
+        } else {
+            let end = rest.find([',', ' ', '\t', '\n']).unwrap_or(rest.len());
+            let name = rest[..end].to_lowercase();
+            rest = &rest[end..];
+            name
+        };
+        found.push(name);
+        rest = rest.trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Settings {
+        let startup = Startup {
+            packet: b"",
+            major: 3,
+            minor: 0,
+            parameters: vec![("user", "ann")],
+        };
+        let mut settings = Settings::new("shop", &startup);
+        for (name, value) in [
+            ("client_encoding", "UTF8"),
+            ("server_encoding", "UTF8"),
+            ("standard_conforming_strings", "on"),
+        ] {
+            settings.report(name, value);
+        }
+        settings.announce(7);
+        assert!(settings.read(&row("0", "\"$user\", public")));
+        settings
+    }
+
+    fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
+        let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
+        row.push(Some(temporary.as_bytes()));
+        row.push(Some(path.as_bytes()));
+        row.extend(std::iter::repeat_n(
+            Some(b"x".as_slice()),
+            TRACKED.len() - 1,
+        ));
+        row
+    }
+
+    fn set(name: &str, value: Option<&str>, local: bool) -> Setting {
+        Setting {
+            name: name.into(),
+            value: value.map(Into::into),
+            local,
+        }
+    }
+
+    #[test]
+    fn a_setting_changes_the_context_and_rollback_restores_it() {
+        let contexts = Contexts::default();
+        let mut s = known();
+        let before = s.context(&contexts);
+        s.begin();
+        s.set(&set("bytea_output", Some("escape"), false), true);
+        assert_ne!(s.context(&contexts), before);
+        s.end(false);
+        assert_eq!(s.context(&contexts), before);
+    }
+
+    #[test]
+    fn set_local_ends_with_the_transaction_and_means_nothing_outside() {
+        let contexts = Contexts::default();
+        let mut s = known();
+        let before = s.context(&contexts);
+        s.set(&set("bytea_output", Some("escape"), true), false);
+        assert_eq!(s.context(&contexts), before);
+        s.begin();
+        s.set(&set("bytea_output", Some("escape"), true), true);
+        assert_ne!(s.context(&contexts), before);
+        s.end(true);
+        assert_eq!(s.context(&contexts), before);
+    }
+
+    #[test]
+    fn savepoints_are_gone_back_to() {
+        let contexts = Contexts::default();
+        let mut s = known();
+        s.begin();
+        s.set(&set("a.b", Some("1"), false), true);
+        let at_savepoint = s.context(&contexts);
+        s.savepoint("x");
+        s.set(&set("a.b", Some("2"), false), true);
+        s.savepoint("y");
+        s.rollback_to("x");
+        assert_eq!(s.context(&contexts), at_savepoint);
+        s.set(&set("a.b", Some("3"), false), true);
+        s.release("x");
+        s.end(true);
+        assert_ne!(s.context(&contexts), at_savepoint);
+    }
+
+    #[test]
+    fn reset_all_keeps_the_role_and_discard_all_does_not() {
+        let contexts = Contexts::default();
+        let mut s = known();
+        let before = s.context(&contexts);
+        s.set(&set("role", Some("bob"), false), false);
+        let as_bob = s.context(&contexts);
+        s.set(&set("datestyle", Some("german"), false), false);
+        s.reset_all(false);
+        assert_eq!(s.context(&contexts), as_bob);
+        assert_eq!(&*s.path()[0], "bob");
+        s.reset_all(true);
+        assert_eq!(s.context(&contexts), before);
+    }
+
+    #[test]
+    fn harmless_settings_are_not_in_the_key() {
+        let contexts = Contexts::default();
+        let mut s = known();
+        let before = s.context(&contexts);
+        s.set(&set("application_name", Some("x"), false), false);
+        s.set(&set("statement_timeout", Some("5"), false), false);
+        assert_eq!(s.context(&contexts), before);
+    }
+
+    #[test]
+    fn what_is_not_known_shuts() {
+        let mut s = known();
+        assert_eq!(s.gate(), Ok(()));
+        s.forget();
+        assert_eq!(s.gate(), Err(Why::Settings));
+        assert!(s.read(&row("16400", "public")));
+        assert_eq!(s.gate(), Err(Why::TempSchema));
+        assert!(s.read(&row("0", "public")));
+        s.set(&set("bytea_output", None, false), false);
+        assert_eq!(
+            s.gate(),
+            Err(Why::Settings),
+            "the default is not known after an opaque statement"
+        );
+        let mut s = known();
+        s.report("client_encoding", "LATIN1");
+        assert_eq!(s.gate(), Err(Why::Encoding));
+        let mut s = known();
+        s.announce(8);
+        assert_eq!(s.gate(), Err(Why::Pooler));
+    }
+
+    #[test]
+    fn the_path_is_read_as_postgresql_reads_it() {
+        assert_eq!(identifiers(r#""$user", public"#), ["$user", "public"]);
+        assert_eq!(
+            identifiers(r#"Foo,"Bar, ""x""" , b"#),
+            ["foo", "Bar, \"x\"", "b"]
+        );
+        assert_eq!(identifiers(r#""""#), Vec::<String>::new());
+        assert_eq!(identifiers(""), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,132 @@
+//! Prepared statements and the unnamed portal, as the client sees them.
+//!
+//! * A statement that was only ever needed for hits is not known upstream; it is parsed there before the first
+//!   message that needs it, and that answer is hidden from the client.
+//! * Names share one space with SQL's PREPARE (hazard 56): what was made there is `Foreign`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::text::Text;
+use crate::cache::fill::Fill;
+use crate::cache::version::Fresh;
+
+/// A prepared statement made by Parse.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub text: Rc<Text>,
+    /// Declared parameter types as in Parse.
+    pub types: Rc<[u8]>,
+    /// Whether the upstream has it.
+    pub upstream: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Known {
+    Named(Named),
+    /// Something the upstream may have and that is not followed: by SQL's PREPARE, or too long.
+    Foreign,
+}
+
+/// The unnamed portal, as long as it lives here.
+#[derive(Debug)]
+pub enum Portal {
+    /// `SHOW larder.last`, result in that format.
+    Last(u8),
+    /// Bound to an answer; `bind` is the message, should the upstream need it.
+    Bound {
+        entry: Fresh,
+        named: Named,
+        bind: Box<[u8]>,
+    },
+    /// Has given its whole answer.
+    Done,
+    /// Closed here; the upstream may still have an older one.
+    Closed,
+}
+
+/// Statements by name; the unnamed one has the empty name.
+#[derive(Debug, Default)]
+pub struct Statements {
+    known: HashMap<Box<[u8]>, Known>,
+    unnamed: Option<Known>,
+    /// The upstream has an unnamed statement that the client has none of any more.
+    pub unnamed_left: bool,
+    /// The unnamed portal; `None`: what the upstream has.
+    pub portal: Option<Portal>,
+    /// What the upstream's portals run, as far as followed.
+    pub portals: HashMap<Box<[u8]>, Option<Rc<Text>>>,
+    /// The fill of the unnamed portal, begun at its Bind.
+    pub bound_fill: Option<Fill>,
+}
+
+impl Statements {
+    /// What that name stands for.
+    pub fn get(&self, name: &[u8]) -> Option<&Known> {
+        if name.is_empty() {
+            self.unnamed.as_ref()
+        } else {
+            self.known.get(name)
+        }
+    }
+
+    /// The statement of that name, if it is one that is followed.
+    pub fn named(&self, name: &[u8]) -> Option<&Named> {
+        match self.get(name) {
+            Some(Known::Named(named)) => Some(named),
+            _ => None,
+        }
+    }
+
+    /// Makes a name stand for something; gives what it stood for before.
+    pub fn put(&mut self, name: &[u8], known: Option<Known>) -> Option<Known> {
+        if name.is_empty() {
+            return std::mem::replace(&mut self.unnamed, known);
+        }
+        match known {
+            Some(known) => self.known.insert(name.into(), known),
+            None => self.known.remove(name),
+        }
+    }
+
+    /// The upstream has it now.
+    pub fn is_upstream(&mut self, name: &[u8]) {
+        let known = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.known.get_mut(name)
+        };
+        if let Some(Known::Named(named)) = known {
+            named.upstream = true;
+        }
+        if name.is_empty() {
+            self.unnamed_left = false;
+        }
+    }
+
+    /// A simple Query ends the unnamed statement. `forwarded`: the upstream's too.
+    pub fn query(&mut self, forwarded: bool) {
+        let had = matches!(
+            self.unnamed.take(),
+            Some(Known::Named(Named { upstream: true, .. }) | Known::Foreign)
+        );
+        self.unnamed_left = !forwarded && (had || self.unnamed_left);
+        self.portal = None;
+    }
+
+    /// A query of Larder's own has ended the upstream's unnamed statement, not the client's.
+    pub fn own_query(&mut self) {
+        self.unnamed_left = false;
+        match &mut self.unnamed {
+            Some(Known::Named(named)) => named.upstream = false,
+            unnamed => *unnamed = None,
+        }
+    }
+
+    /// DEALLOCATE ALL.
+    pub fn clear(&mut self) {
+        self.known.clear();
+        self.unnamed = None;
+    }
+}

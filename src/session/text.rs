@@ -1,0 +1,102 @@
+//! A statement's text, analysed, with its last verdict.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::sql::catalog::SearchPath;
+use crate::sql::statement::{Analysis, Statement};
+use crate::sql::{Catalog, Effect, analyse, resolve};
+
+/// One message's text.
+#[derive(Debug)]
+pub struct Text {
+    /// As it came.
+    pub sql: Rc<[u8]>,
+    pub analysis: Analysis,
+    /// `SHOW larder.last` and nothing else.
+    pub is_last: bool,
+    /// Contains COMMIT, PREPARE TRANSACTION and their kin: makes visible what the transaction wrote.
+    pub commits: bool,
+    /// Effects of the statements, with the catalog version and context they were resolved with.
+    verdict: RefCell<Option<Verdict>>,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    version: u64,
+    context: u64,
+    effects: Rc<[Effect]>,
+}
+
+impl Text {
+    /// Analyses a text; `deep`: by the grammar, else only enough to know Larder's own statements.
+    pub fn new(sql: &[u8], deep: bool) -> Text {
+        let own = sql.len() <= 64
+            && sql
+                .to_ascii_lowercase()
+                .windows(11)
+                .any(|w| w == b"larder.last");
+        let analysis = match std::str::from_utf8(sql) {
+            Ok(text) if deep || own => analyse(text),
+            _ => Analysis::unseen(),
+        };
+        let is_last =
+            matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
+        let several = analysis.statements.len() > 1;
+        let commits = analysis.statements.iter().any(|statement| match statement {
+            Statement::Commit { .. }
+            | Statement::PrepareTransaction
+            | Statement::CommitPrepared => true,
+            // What follows in the same message runs outside the transaction.
+            Statement::Rollback { .. } => several,
+            _ => false,
+        });
+        Text {
+            sql: sql.into(),
+            analysis,
+            is_last,
+            commits,
+            verdict: RefCell::default(),
+        }
+    }
+
+    /// The statement, if there is exactly one.
+    pub fn single(&self) -> Option<&Statement> {
+        match &*self.analysis.statements {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// What its statements do; resolved anew when catalog or context is another.
+    pub fn effects(
+        &self,
+        catalog: Option<&Arc<Catalog>>,
+        context: u64,
+        path: &SearchPath,
+    ) -> Rc<[Effect]> {
+        let resolve_all = || {
+            self.analysis
+                .statements
+                .iter()
+                .map(|s| resolve(s, catalog.map(|c| &**c), path))
+                .collect()
+        };
+        let Some(version) = catalog.map(|c| c.version) else {
+            return resolve_all();
+        };
+        if let Some(known) = &*self.verdict.borrow()
+            && (known.version, known.context) == (version, context)
+        {
+            return known.effects.clone();
+        }
+        let effects: Rc<[Effect]> = resolve_all();
+        *self.verdict.borrow_mut() = Some(Verdict {
+            version,
+            context,
+            effects: effects.clone(),
+        });
+        effects
+    }
+}

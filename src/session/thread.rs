@@ -1,0 +1,144 @@
+//! What the sessions of one thread share.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::text::Text;
+use crate::cache::Micros;
+use crate::cache::key::Contexts;
+use crate::cache::rules::Rules;
+use crate::cache::store::Store;
+use crate::cache::version::Ledger;
+use crate::cache::version::Raised;
+use crate::metrics::{Metrics, Outcome, Recorder, Scope, Source};
+use crate::why::Why;
+
+/// Analysed texts kept per thread.
+const TEXTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// Longer texts are analysed each time: few are, and they would fill the memory.
+const LONGEST_KEPT: usize = 16 << 10;
+
+/// Whether the cache is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Decide, fill, serve.
+    On,
+    /// Decide and count; serve nothing.
+    Observe,
+    /// Pass everything on.
+    Off,
+}
+
+/// What all threads share.
+pub struct Shared {
+    pub mode: Mode,
+    pub ledger: Ledger,
+    pub store: Store,
+    pub contexts: Contexts,
+    pub rules: Rules,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What the sessions of one thread share.
+pub struct Thread {
+    shared: Arc<Shared>,
+    recorder: Recorder,
+    /// Hits of this turn, whose time is taken when their answers are sent.
+    hits: Cell<u32>,
+    texts: RefCell<LruCache<Rc<[u8]>, Rc<Text>, foldhash::fast::RandomState>>,
+}
+
+impl Thread {
+    /// A thread's share of the process.
+    pub fn new(shared: Arc<Shared>, recorder: Recorder) -> Thread {
+        let texts = RefCell::new(LruCache::with_hasher(
+            TEXTS,
+            foldhash::fast::RandomState::default(),
+        ));
+        Thread {
+            shared,
+            recorder,
+            hits: Cell::new(0),
+            texts,
+        }
+    }
+
+    /// Counts a statement.
+    pub(super) fn count(&self, outcome: Outcome, why: Option<Why>) {
+        self.recorder.outcome(outcome);
+        if let Some(why) = why {
+            self.recorder.bypass(why);
+        }
+    }
+
+    /// Counts a hit on an entry of that age, which spares the upstream so much.
+    pub(super) fn hit(&self, age: Micros, spared: Micros) {
+        self.recorder.outcome(Outcome::Hit);
+        self.recorder.entry_age(Duration::from_micros(age));
+        self.recorder.time_saved(Duration::from_micros(spared));
+        self.hits.set(self.hits.get() + 1);
+    }
+
+    /// Records what a statement took that went upstream.
+    pub(super) fn took(&self, outcome: Outcome, took: Micros) {
+        self.recorder.duration(outcome, Duration::from_micros(took));
+    }
+
+    /// Counts a statement that goes upstream.
+    pub(super) fn upstream_query(&self) {
+        self.recorder.upstream_query();
+    }
+
+    /// Counts what a write has raised.
+    pub(super) fn raised(&self, raised: Raised) {
+        for _ in 0..raised.tables {
+            self.shared.metrics.invalidated(Scope::Table, Source::Own);
+        }
+        for _ in 0..raised.databases {
+            self.shared
+                .metrics
+                .invalidated(Scope::Database, Source::Own);
+        }
+        if raised.catalog {
+            self.shared
+                .metrics
+                .invalidated(Scope::Database, Source::Catalog);
+        }
+    }
+
+    /// Whether hits were given in this turn.
+    pub fn has_hits(&self) -> bool {
+        self.hits.get() > 0
+    }
+
+    /// Records what the hits of this turn took.
+    pub fn end_turn(&self, took: Duration) {
+        for _ in 0..self.hits.take() {
+            self.recorder.duration(Outcome::Hit, took);
+        }
+    }
+
+    /// A text, analysed now or before.
+    pub(super) fn text(&self, sql: &[u8]) -> Rc<Text> {
+        if let Some(found) = self.texts.borrow_mut().get(sql) {
+            return found.clone();
+        }
+        let text = Rc::new(Text::new(sql, self.shared.mode != Mode::Off));
+        if sql.len() <= LONGEST_KEPT {
+            self.texts.borrow_mut().put(text.sql.clone(), text.clone());
+        }
+        text
+    }
+}
+
+impl std::ops::Deref for Thread {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}

@@ -1,0 +1,100 @@
+//! The unit: Parse, Bind, Describe and Execute of one statement, as far as they stand in the buffer.
+//!
+//! A unit is decided as a whole at its Execute (or at a Flush before it), so that a hit costs one look-up and the
+//! upstream hears nothing. A client cannot tell: PostgreSQL itself sends nothing before Flush or Sync.
+
+use crate::wire::frame::{self, Frame};
+use crate::wire::message::{self, Bind, Parse, Target};
+
+/// Longest unit that waits for its end.
+const LONGEST: usize = frame::LONGEST_SEEN;
+
+/// Messages of one statement that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit<'a> {
+    pub parse: Option<Parse<'a>>,
+    pub bind: Bind<'a>,
+    /// Describe of the portal.
+    pub describe: bool,
+    /// Row limit; `None`: a Flush stands where the Execute will come.
+    pub execute: Option<i32>,
+    /// The messages as they came, Flush not included.
+    pub bytes: &'a [u8],
+    /// Where Bind starts in them.
+    pub bind_at: usize,
+}
+
+/// What stands at the start of the buffer.
+#[derive(Debug)]
+pub enum Ahead<'a> {
+    Unit(Unit<'a>),
+    /// The beginning of a unit; more bytes will tell.
+    Open,
+    /// No unit: take the messages one by one.
+    Not,
+}
+
+/// Looks ahead from a Parse or Bind.
+pub fn ahead(buf: &[u8]) -> Ahead<'_> {
+    let mut at = 0;
+    let mut parse = None;
+    let mut bind: Option<(Bind<'_>, usize)> = None;
+    let mut describe = false;
+    loop {
+        let (tag, body) = match frame::peek(&buf[at..]) {
+            Frame::Whole { tag, body } => (tag, body),
+            Frame::Part { tag, len } if b"PBDEHS".contains(&tag) && at + len <= LONGEST => {
+                return Ahead::Open;
+            }
+            Frame::Short if at < LONGEST => return Ahead::Open,
+            _ => return Ahead::Not,
+        };
+        let end = at + frame::HEAD + body.len();
+        match (tag, &bind) {
+            (b'P', None) if parse.is_none() => match message::parse(body) {
+                Some(found) => parse = Some(found),
+                None => return Ahead::Not,
+            },
+            (b'B', None) => match message::bind(body) {
+                Some(found)
+                    if found.portal.is_empty()
+                        && parse.is_none_or(|p: Parse<'_>| p.name == found.statement) =>
+                {
+                    bind = Some((found, at));
+                }
+                _ => return Ahead::Not,
+            },
+            (b'D', Some(_)) if !describe => match message::target(body) {
+                Some(Target::Portal(b"")) => describe = true,
+                _ => return Ahead::Not,
+            },
+            (b'E', Some((bind, bind_at))) => match message::execute(body) {
+                Some((b"", limit)) => {
+                    let unit = Unit {
+                        parse,
+                        bind: *bind,
+                        describe,
+                        execute: Some(limit),
+                        bytes: &buf[..end],
+                        bind_at: *bind_at,
+                    };
+                    return Ahead::Unit(unit);
+                }
+                _ => return Ahead::Not,
+            },
+            (b'H', Some((bind, bind_at))) => {
+                let unit = Unit {
+                    parse,
+                    bind: *bind,
+                    describe,
+                    execute: None,
+                    bytes: &buf[..at],
+                    bind_at: *bind_at,
+                };
+                return Ahead::Unit(unit);
+            }
+            _ => return Ahead::Not,
+        }
+        at = end;
+    }
+}

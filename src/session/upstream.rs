@@ -1,0 +1,328 @@
+//! What the upstream sends.
+//!
+//! * Everything is relayed, in order, but what answers a message of Larder's own.
+//! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
+
+use super::pending::{Item, Owed, Tag};
+use super::statements::Known;
+use super::{Copy, Io, Next, Phase, Session};
+use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
+use crate::wire::message;
+
+impl Session {
+    /// Takes bytes from the upstream. Gives how many it used; the caller keeps the rest.
+    pub fn upstream(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
+        let mut at = 0;
+        while at < buf.len() {
+            let rest = &buf[at..];
+            if self.flow.upstream_left > 0 {
+                let part = self.flow.upstream_left.min(rest.len());
+                io.client.extend_from_slice(&rest[..part]);
+                self.flow.upstream_left -= part;
+                at += part;
+                continue;
+            }
+            if self.flow.phase == Phase::Lost {
+                io.client.extend_from_slice(rest);
+                return (buf.len(), Next::Continue);
+            }
+            match frame::peek(rest) {
+                Frame::Short => break,
+                Frame::Malformed => return (buf.len(), Next::Close),
+                Frame::Part { len, .. } if len <= LONGEST_SEEN => break,
+                Frame::Part { tag, len } => {
+                    if self.hides() || !matches!(tag, b'D' | b'd' | b'V' | b'T') {
+                        self.lose_track();
+                    } else if let Some(fill) =
+                        self.pending.front().and_then(|segment| segment.filling())
+                    {
+                        fill.give_up();
+                    }
+                    self.flow.upstream_left = len;
+                }
+                Frame::Whole { tag: b'D', .. } => at += self.rows(rest, io),
+                Frame::Whole { tag, body } => {
+                    let raw = &rest[..HEAD + body.len()];
+                    self.upstream_message(tag, body, raw, io);
+                    at += raw.len();
+                }
+            }
+        }
+        (at, Next::Continue)
+    }
+
+    /// Whether what comes now answers a message of Larder's own.
+    fn hides(&self) -> bool {
+        matches!(self.pending.first(), Some(Item::Owed { hidden: true, .. }))
+    }
+
+    /// Relays whole DataRows with one copy.
+    fn rows(&mut self, rest: &[u8], io: &mut Io<'_>) -> usize {
+        let (len, count) = frame::run(rest, b'D');
+        match self.pending.first() {
+            Some(Item::Owed {
+                owed: Owed::Query { .. },
+                hidden: true,
+            }) => {
+                if let Frame::Whole { body, .. } = frame::peek(rest) {
+                    self.read_itself(body);
+                }
+                return len;
+            }
+            Some(Item::Owed {
+                owed: Owed::Execute { fill } | Owed::Query { fill },
+                ..
+            }) => {
+                if *fill
+                    && let Some(fill) = self.pending.front().and_then(|segment| segment.filling())
+                {
+                    fill.rows(&rest[..len], count);
+                }
+            }
+            _ => self.lose_track(),
+        }
+        io.client.extend_from_slice(&rest[..len]);
+        len
+    }
+
+    fn read_itself(&mut self, body: &[u8]) {
+        let own = self
+            .pending
+            .front()
+            .is_some_and(|segment| segment.marks.own);
+        if own && let Some(fields) = message::data_row(body) {
+            self.settings.read(&fields);
+        }
+    }
+
+    fn upstream_message(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+        match tag {
+            b'N' | b'A' | b'S' => return self.asynchronous(tag, body, raw, io),
+            b'E' => return self.error(raw, io),
+            _ => {}
+        }
+        if self.flow.phase == Phase::Login {
+            io.client.extend_from_slice(raw);
+            match (tag, body.first_chunk::<4>()) {
+                (b'K', Some(pid)) => self.settings.announce(i32::from_be_bytes(*pid)),
+                (b'Z', _) => {
+                    self.flow.phase = Phase::Running;
+                    self.transaction.ready(b'I');
+                    if self.thread.mode != super::Mode::Off {
+                        self.database = self.thread.ledger.database(self.database.name());
+                        if !self.flow.replication {
+                            self.ask_itself(io);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            return;
+        }
+        if tag == b'Z' {
+            return self.ready(body, raw, io);
+        }
+        let hidden = self.hides();
+        if !self.explained(tag, body, raw) {
+            self.lose_track();
+        }
+        if !hidden || self.flow.phase == Phase::Lost {
+            io.client.extend_from_slice(raw);
+        }
+        self.release(io);
+    }
+
+    /// Notice, Notification, ParameterStatus: at any time, at once (hazard 58), and nothing they come with is kept.
+    fn asynchronous(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+        if tag == b'S'
+            && let Some((name, value)) = message::parameter_status(body)
+        {
+            self.settings.report(name, value);
+        }
+        let own = self.pending.front().is_some_and(|segment| {
+            segment.marks.noisy = true;
+            segment.marks.own
+        });
+        if !(own && tag == b'N') {
+            io.client.extend_from_slice(raw);
+        }
+    }
+
+    /// Whether the first owed answer explains this message; takes it off if it is its last.
+    fn explained(&mut self, tag: u8, body: &[u8], raw: &[u8]) -> bool {
+        let Some(Item::Owed { owed, .. }) = self.pending.first() else {
+            return false;
+        };
+        let (last, filled) = match (owed, tag) {
+            (Owed::Statement(..), b'1' | b'3') | (Owed::Simple, b'2' | b'3') => (true, false),
+            (Owed::Describe { .. }, b't') => (false, false),
+            (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
+            (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
+            (Owed::Query { fill }, b'T' | b'C') => (false, *fill),
+            (Owed::Query { .. } | Owed::Execute { .. }, b'G' | b'H' | b'W' | b'd' | b'c')
+            | (Owed::Query { .. }, b'I')
+            | (Owed::Function, b'V') => (false, false),
+            _ => return false,
+        };
+        let execute = matches!(owed, Owed::Execute { .. });
+        if let Some(segment) = self.pending.front() {
+            if filled {
+                Session::fill(segment, tag, raw);
+            }
+            if tag == b'C' {
+                segment.tag = if body.starts_with(b"ROLLBACK") {
+                    Tag::Rollback
+                } else {
+                    Tag::Other
+                };
+            }
+        }
+        if last {
+            self.pending.pop();
+        }
+        match tag {
+            b'G' => {
+                if execute && !self.pending.copy_began() {
+                    return false;
+                }
+                self.flow.copy = Copy::In;
+                self.copy_begins();
+            }
+            b'W' => self.flow.copy = Copy::Both,
+            b'C' => self.flow.copy = Copy::None,
+            _ => {}
+        }
+        true
+    }
+
+    fn fill(segment: &mut super::pending::Segment, tag: u8, raw: &[u8]) {
+        let Some(fill) = segment.filling() else {
+            return;
+        };
+        match tag {
+            b'T' => fill.description(raw),
+            b'C' => {
+                fill.complete(raw);
+                segment.filled += 1;
+            }
+            b's' | b'I' => {
+                fill.give_up();
+                segment.filled += 1;
+            }
+            _ => fill.give_up(),
+        }
+    }
+
+    fn error(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        let leaves = |field: &[u8]| matches!(field, b"SFATAL" | b"VFATAL" | b"SPANIC" | b"VPANIC");
+        self.flow.parting |= raw[HEAD..].split(|byte| *byte == 0).any(leaves);
+        let hidden = match self.pending.first() {
+            Some(Item::Owed {
+                owed: Owed::Query { .. },
+                hidden,
+            }) => *hidden,
+            _ => false,
+        };
+        if !hidden {
+            io.client.extend_from_slice(raw);
+        }
+        if self.flow.copy == Copy::In {
+            self.flow.copy = Copy::None;
+        }
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
+        segment.marks.failed = true;
+        if !matches!(
+            self.pending.first(),
+            Some(Item::Owed {
+                owed: Owed::Query { .. } | Owed::Function | Owed::Sync,
+                ..
+            }) | None
+        ) {
+            self.skip_to_sync();
+        }
+    }
+
+    /// Takes off what the upstream will not answer, and takes back what was assumed of it.
+    fn skip_to_sync(&mut self) {
+        let mut undo = Vec::new();
+        let mut first = true;
+        loop {
+            match self.pending.first() {
+                None => {
+                    self.pending.skipping = true;
+                    break;
+                }
+                Some(Item::Owed {
+                    owed: Owed::Sync, ..
+                }) => break,
+                // A Query behind a failed pipeline is ignored, too; nobody does that.
+                Some(Item::Owed {
+                    owed: Owed::Query { .. } | Owed::Function,
+                    ..
+                }) => return self.lose_track(),
+                Some(_) => {}
+            }
+            if let Some(Item::Owed {
+                owed: Owed::Statement(name, before),
+                ..
+            }) = self.pending.pop()
+            {
+                // A Parse of the unnamed statement that fails has ended the one before.
+                let before = if first && name.is_empty() {
+                    None
+                } else {
+                    before
+                };
+                undo.push((name, before));
+            }
+            first = false;
+        }
+        for (name, before) in undo.into_iter().rev() {
+            let before = match before {
+                // What was parsed here only is still only here.
+                Some(Known::Named(named)) => Some(Known::Named(named)),
+                other => other,
+            };
+            self.statements.put(&name, before);
+        }
+    }
+
+    fn ready(&mut self, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+        let status = body.first().copied().unwrap_or(b'I');
+        match self.pending.first() {
+            Some(Item::Owed {
+                owed: Owed::Sync | Owed::Query { .. } | Owed::Function,
+                hidden,
+            }) => {
+                let hidden = *hidden;
+                self.pending.pop();
+                self.flow.copy = Copy::None;
+                self.finish(status, io.now);
+                if !hidden {
+                    io.client.extend_from_slice(raw);
+                }
+                self.release(io);
+            }
+            _ => {
+                self.lose_track();
+                io.client.extend_from_slice(raw);
+            }
+        }
+    }
+
+    /// Sends the local answers that nothing stands before any more.
+    pub(super) fn release(&mut self, io: &mut Io<'_>) {
+        while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
+            match self.pending.pop() {
+                Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
+                Some(Item::Ready) => io
+                    .client
+                    .extend_from_slice(&message::ready(self.transaction.status())),
+                Some(Item::Last { simple }) => self.put_last(io, simple),
+                Some(Item::Owed { .. }) | None => return,
+            }
+        }
+    }
+}

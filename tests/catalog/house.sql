@@ -1,0 +1,163 @@
+CREATE ROLE plain LOGIN;
+CREATE SCHEMA other;
+CREATE EXTENSION citext;
+CREATE EXTENSION pg_trgm;
+CREATE EXTENSION hstore;
+CREATE EXTENSION moddatetime;
+CREATE EXTENSION postgres_fdw;
+
+-- Functions, operators, types.
+CREATE FUNCTION user_volatile(int) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION user_immutable(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION upper(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION with_defaults(int, int DEFAULT 1, int DEFAULT 2) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION variadic_one(VARIADIC int[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION two_arguments(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION other.far_away(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE AGGREGATE user_aggregate(int) (SFUNC = int4pl, STYPE = int);
+CREATE FUNCTION int_never(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR <+> (FUNCTION = int_never, LEFTARG = int, RIGHTARG = int);
+CREATE TYPE mood AS ENUM ('bad', 'good');
+CREATE TYPE cast_enum AS ENUM ('a');
+CREATE FUNCTION enum_text(cast_enum) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN ''x''; END';
+CREATE CAST (cast_enum AS text) WITH FUNCTION enum_text(cast_enum) AS IMPLICIT;
+CREATE CAST (mood AS varchar) WITH INOUT AS IMPLICIT;
+CREATE FUNCTION to_polygon(text) RETURNS polygon LANGUAGE sql AS 'SELECT NULL::polygon';
+CREATE CAST (text AS polygon) WITH FUNCTION to_polygon(text);
+CREATE TYPE pair AS (a int, b text);
+CREATE TYPE bad_pair AS (a int, b regclass);
+CREATE TYPE text_range AS RANGE (SUBTYPE = text);
+CREATE DOMAIN plain_domain AS text CHECK (VALUE ~ '^[a-z]+$');
+CREATE DOMAIN checked_domain AS int CHECK (user_immutable(VALUE) > 0);
+CREATE DOMAIN clock_domain AS timestamptz CHECK (VALUE < now());
+CREATE DOMAIN lying_domain AS checked_domain;
+
+-- Tables.
+CREATE TABLE plain_table (id serial PRIMARY KEY, name text, moment timestamptz DEFAULT now());
+CREATE UNLOGGED TABLE logged_not (a int);
+CREATE TABLE typed (id int, m mood, ms mood[], p pair, r text_range, d plain_domain, ds plain_domain[]);
+CREATE TABLE many_types (a bool, b bytea, c "char", d name, e bigint, f smallint, g int, h text, i oid, j json, k xml,
+    l point, m cidr, n real, o double precision, p money, q macaddr, r inet, s bpchar, t varchar(9), u date, v time,
+    w timestamp, x timestamptz, y interval, z bit(3), aa varbit, ab numeric(9, 2), ac uuid, ad tsvector, ae tsquery,
+    af jsonb, ag int4range, ah tstzrange, ai int[], aj citext, ak hstore, al regconfig, am pg_lsn, an jsonpath);
+CREATE TABLE with_timetz (a timetz);
+CREATE TABLE with_regclass (a regclass);
+CREATE TABLE with_regclass_array (a regclass[]);
+CREATE TABLE with_regclass_row (a bad_pair);
+CREATE TABLE with_checked_domain (a checked_domain);
+CREATE TABLE with_lying_domain (a lying_domain[]);
+CREATE TABLE with_cast_enum (a cast_enum);
+CREATE TABLE shadowed (a int);
+CREATE TABLE other.shadowed (a int);
+CREATE TABLE public.pg_class (a int);
+
+CREATE TABLE measures (id int, day date) PARTITION BY RANGE (id);
+CREATE TABLE measures_1 PARTITION OF measures FOR VALUES FROM (0) TO (10);
+CREATE TABLE measures_2 PARTITION OF measures FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
+CREATE TABLE measures_2a PARTITION OF measures_2 FOR VALUES FROM (10) TO (20);
+CREATE TABLE parent (id int);
+CREATE TABLE child (more text) INHERITS (parent);
+CREATE TABLE grandchild () INHERITS (child);
+CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw;
+CREATE FOREIGN TABLE foreign_one (a int) SERVER nowhere;
+CREATE TABLE with_foreign (a int);
+ALTER FOREIGN TABLE foreign_one INHERIT with_foreign;
+CREATE TABLE with_temporary (a int);
+CREATE TABLE secured (id int);
+ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY by_function ON secured USING (user_immutable(id) = 1);
+CREATE TABLE secured_child_parent (id int);
+CREATE TABLE secured_child () INHERITS (secured_child_parent);
+ALTER TABLE secured_child ENABLE ROW LEVEL SECURITY;
+
+-- Foreign keys.
+CREATE TABLE referenced (id int PRIMARY KEY);
+CREATE TABLE by_cascade (id int PRIMARY KEY REFERENCES referenced ON DELETE CASCADE);
+CREATE TABLE by_cascade_2 (id int REFERENCES by_cascade ON DELETE CASCADE);
+CREATE TABLE by_null (id int REFERENCES referenced ON DELETE SET NULL);
+CREATE TABLE by_default (id int DEFAULT 0 REFERENCES referenced ON DELETE SET DEFAULT);
+CREATE TABLE by_nothing (id int REFERENCES referenced);
+CREATE TABLE by_update (id int REFERENCES referenced ON UPDATE CASCADE);
+CREATE TABLE self_referencing (id int PRIMARY KEY, up int REFERENCES self_referencing ON DELETE CASCADE);
+CREATE TABLE ref_part (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE ref_part_1 PARTITION OF ref_part FOR VALUES FROM (0) TO (10);
+CREATE TABLE by_part (id int REFERENCES ref_part ON DELETE CASCADE) PARTITION BY RANGE (id);
+CREATE TABLE by_part_1 PARTITION OF by_part FOR VALUES FROM (0) TO (10);
+
+-- Code that runs on writes.
+CREATE FUNCTION on_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TABLE triggered (id int PRIMARY KEY);
+CREATE TRIGGER t BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION on_row();
+CREATE TABLE to_triggered (id int PRIMARY KEY);
+ALTER TABLE triggered ADD FOREIGN KEY (id) REFERENCES to_triggered ON DELETE CASCADE;
+CREATE TABLE triggered_part (id int) PARTITION BY RANGE (id);
+CREATE TABLE triggered_part_1 PARTITION OF triggered_part FOR VALUES FROM (0) TO (10);
+CREATE TRIGGER t AFTER INSERT ON triggered_part FOR EACH ROW EXECUTE FUNCTION on_row();
+CREATE TABLE trigger_off (id int);
+CREATE TRIGGER t BEFORE INSERT ON trigger_off FOR EACH ROW EXECUTE FUNCTION on_row();
+ALTER TABLE trigger_off DISABLE TRIGGER t;
+CREATE TABLE trigger_harmless (id int, changed timestamp);
+CREATE TRIGGER t BEFORE UPDATE ON trigger_harmless FOR EACH ROW EXECUTE FUNCTION moddatetime(changed);
+CREATE TABLE ruled (id int);
+CREATE RULE r AS ON INSERT TO ruled DO ALSO INSERT INTO plain_table (name) VALUES ('x');
+CREATE TABLE with_default (a int DEFAULT user_volatile(1));
+CREATE TABLE with_default_now (a timestamptz DEFAULT now(), b uuid DEFAULT gen_random_uuid(), c bigserial);
+CREATE TABLE with_generated (a int, b int GENERATED ALWAYS AS (user_immutable(a)) STORED);
+CREATE TABLE with_check (a int CHECK (user_immutable(a) > 0));
+CREATE TABLE with_index (a int);
+CREATE INDEX ON with_index (user_immutable(a));
+
+-- Views.
+CREATE VIEW v_plain AS SELECT id, name, moment FROM plain_table;
+CREATE VIEW v_over AS SELECT v.id FROM v_plain v JOIN referenced USING (id);
+CREATE VIEW v_rich AS
+    SELECT id, count(*) FILTER (WHERE name LIKE 'x%')
+            OVER (ORDER BY moment RANGE BETWEEN interval '1 day' PRECEDING AND CURRENT ROW) AS c,
+        CASE WHEN name IS NULL THEN ARRAY[1, 2] ELSE ARRAY[id] END AS e, row(id, name) < row(1, 'a') AS f,
+        coalesce(name, '{SQLVALUEFUNCTION (x') AS g, id::text::int AS h, nullif(name, 'x') AS n,
+        (SELECT max(moment) FROM plain_table t WHERE t.id = plain_table.id) AS i, greatest(id, 3) AS gr,
+        to_char(moment, 'YYYY') AS y, (ARRAY[1, 2])[id] AS el, name COLLATE "C" AS co, moment::date AS da,
+        'good'::mood AS mo, jsonb_build_object('a', id, 'b', name) AS js, id IS DISTINCT FROM 1 AS di,
+        format('%s', name) AS fo, row(id, name)::pair AS pa, name::plain_domain AS pd, tableoid
+    FROM plain_table WHERE moment > '2020-01-01' AND name IN ('a', 'b') AND (id = 1) IS TRUE
+    UNION ALL SELECT 1, 2, NULL, true, '', 1, NULL, now_less, 1, '', 1, '', '2020-01-01', 'bad', NULL, true, '',
+        NULL, NULL, 0
+    FROM (VALUES ('2020-01-01'::timestamptz)) x (now_less);
+CREATE VIEW v_recursive AS WITH RECURSIVE r AS (
+        SELECT id, 1 AS depth FROM plain_table UNION ALL SELECT r.id, depth + 1 FROM r WHERE depth < 3)
+    SELECT DISTINCT ON (depth) r.id, depth, grouping(depth), percentile_cont(0.5) WITHIN GROUP (ORDER BY r.id)
+    FROM r, LATERAL generate_series(1, depth) g GROUP BY ROLLUP (r.id, depth) HAVING count(*) > 0
+    ORDER BY depth LIMIT 10;
+CREATE VIEW v_constant_clock AS SELECT id, 'now'::timestamptz AS made FROM plain_table;
+CREATE VIEW v_search AS SELECT to_tsvector('english', name) @@ to_tsquery('english', 'x') AS hit FROM plain_table;
+CREATE VIEW v_part AS SELECT * FROM measures;
+CREATE VIEW v_now AS SELECT id FROM plain_table WHERE moment > now();
+CREATE VIEW v_current_timestamp AS SELECT id, CURRENT_TIMESTAMP AS c FROM plain_table;
+CREATE VIEW v_current_user AS SELECT id FROM plain_table WHERE name = CURRENT_USER;
+CREATE VIEW v_random AS SELECT id FROM plain_table ORDER BY random();
+CREATE VIEW v_over_random AS SELECT * FROM v_random;
+CREATE VIEW v_volatile AS SELECT user_volatile(id) FROM plain_table;
+CREATE VIEW v_immutable_lie AS SELECT user_immutable(id) FROM plain_table;
+CREATE VIEW v_operator AS SELECT id <+> 1 AS x FROM plain_table;
+CREATE VIEW v_sample AS SELECT * FROM plain_table TABLESAMPLE BERNOULLI (10);
+CREATE VIEW v_locking AS SELECT * FROM plain_table FOR UPDATE;
+CREATE VIEW v_ctid AS SELECT ctid::text AS c FROM plain_table;
+CREATE VIEW v_text_to_date AS SELECT name::date AS d FROM plain_table;
+CREATE VIEW v_setting AS SELECT current_setting('x.y', true) AS s FROM plain_table;
+CREATE VIEW v_xml AS SELECT xmlelement(NAME a, name) AS x FROM plain_table;
+CREATE VIEW v_aggregate AS SELECT user_aggregate(id) FROM plain_table;
+CREATE VIEW v_window AS SELECT user_aggregate(id) OVER () FROM plain_table;
+CREATE VIEW v_range_function AS SELECT t.id FROM plain_table t, user_volatile(1) f;
+CREATE VIEW v_nextval AS SELECT nextval('plain_table_id_seq') AS n FROM plain_table;
+CREATE VIEW v_populate AS SELECT (json_populate_record(NULL::plain_table, '{}')).moment FROM plain_table;
+CREATE VIEW v_regclass AS SELECT tableoid::regclass AS r FROM plain_table;
+CREATE VIEW v_regclass_hidden AS SELECT tableoid::regclass::text AS r FROM plain_table;
+CREATE VIEW v_catalog AS SELECT relname FROM pg_catalog.pg_class;
+CREATE VIEW secured_view AS SELECT * FROM secured;
+CREATE MATERIALIZED VIEW mat AS SELECT id, now() AS made FROM plain_table;
+CREATE MATERIALIZED VIEW mat_volatile AS SELECT user_volatile(id) FROM plain_table;
+CREATE VIEW v_mat AS SELECT * FROM mat;
+CREATE VIEW v_instead AS SELECT id FROM plain_table;
+CREATE TRIGGER t INSTEAD OF UPDATE ON v_instead FOR EACH ROW EXECUTE FUNCTION on_row();
+CREATE VIEW v_ruled AS SELECT id FROM plain_table;
+CREATE RULE r AS ON INSERT TO v_ruled DO INSTEAD NOTHING;

@@ -1,0 +1,28 @@
+//! The integration tests: one binary, one PostgreSQL, a Larder for each test.
+//!
+//! Every module compares what a client sees through Larder with what PostgreSQL itself says. Named after the
+//! promise they hold Larder to (`p1_…`, `p6_…`) where there is one.
+
+#[path = "../support/faults.rs"]
+mod faults;
+#[path = "../support/larder.rs"]
+mod larder;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/wireclient.rs"]
+mod wireclient;
+
+mod ground;
+
+mod badinput;
+mod configuration;
+mod consistency;
+mod demo;
+mod hits;
+mod metrics;
+mod passthrough;
+mod privileges;
+mod settings;
+mod show;
+mod transactions;
+mod writes;
