@@ -100,8 +100,7 @@ impl Session {
         let mut limited = false;
         if gate.is_ok()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
-        {
-            if let Some(entry) = self.thread.store.lookup(&asked, how.describe, now) {
+            && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now) {
                 limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
                 if !limited && self.thread.mode == Mode::On {
                     return Ok(entry);
@@ -112,7 +111,6 @@ impl Session {
                     return Err(pass);
                 }
             }
-        }
         let mut pass = self.pass(text, context);
         let gate = if limited { Err(Why::RowLimit) } else { gate };
         self.judge(text, &asked, gate, &mut pass, now);

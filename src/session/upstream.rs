@@ -4,7 +4,6 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Owed, Tag};
-use super::statements::Known;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message;
@@ -280,11 +279,7 @@ impl Session {
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            let before = match before {
-                // What was parsed here only is still only here.
-                Some(Known::Named(named)) => Some(Known::Named(named)),
-                other => other,
-            };
+            let before = before;
             self.statements.put(&name, before);
         }
     }
