@@ -701,7 +701,8 @@ async fn a_backend_is_in_doubt_until_it_is_gone() {
     server.sql("postgres", "CREATE ROLE plain LOGIN").await;
     let client = server.connect("postgres", "postgres").await;
     let lost = server.connect("postgres", "postgres").await;
-    let own = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    let own = "SELECT pid, to_char(timezone('UTC', backend_start), 'YYYY-MM-DD HH24:MI:SS.US') \
+         FROM pg_stat_activity WHERE pid = pg_backend_pid()";
     let row = lost.query_one(own, &[]).await.expect("itself");
     let (pid, start): (i32, String) = (row.get(0), row.get(1));
     assert!(
@@ -711,19 +712,19 @@ async fn a_backend_is_in_doubt_until_it_is_gone() {
     );
     assert!(!doubt::gone(&client, pid, None).await.expect("asked"));
     assert!(
-        doubt::gone(&client, pid, Some("2001-01-01 00:00:00+00"))
+        doubt::gone(&client, pid, Some("2001-01-01 00:00:00.000000"))
             .await
             .expect("asked")
     );
     // Another role does not see the start: the pid alone decides.
     let stranger = server.connect("plain", "postgres").await;
     assert!(
-        !doubt::gone(&stranger, pid, Some("2001-01-01 00:00:00+00"))
+        !doubt::gone(&stranger, pid, Some("2001-01-01 00:00:00.000000"))
             .await
             .expect("asked")
     );
     assert!(
-        !doubt::terminate(&client, pid, "2001-01-01 00:00:00+00")
+        !doubt::terminate(&client, pid, "2001-01-01 00:00:00.000000")
             .await
             .expect("asked")
     );
