@@ -449,6 +449,19 @@ fn misuse_ends_with_2_and_the_way_out() {
 }
 
 #[test]
+fn started_it_takes_at_most_20_mb() {
+    let running = Running::start(&Directory::new("memory"), &[]);
+    running.get("/metrics").unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    let resident = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))
+        .unwrap();
+    let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes <= 20 << 10, "{status}");
+}
+
+#[test]
 fn version_and_help() {
     let (code, text) = said(larder().arg("--version"));
     assert_eq!(
