@@ -23,7 +23,7 @@ impl Session {
                 }
                 Named {
                     text: self.thread.text(parse.text),
-                    types: parse.types.into(),
+                    types: self.thread.types(parse.types),
                     upstream: false,
                 }
             }
@@ -68,6 +68,9 @@ impl Session {
                 self.pending.local = true;
             }
             Err(mut pass) => {
+                if unit.execute.is_some() {
+                    self.prepare_upstream(&named.text, io);
+                }
                 match &unit.parse {
                     Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
                     None => self.ensure_upstream(unit.bind.statement, io),
@@ -79,7 +82,6 @@ impl Session {
                     self.owe(Owed::Describe { fill });
                 }
                 if unit.execute.is_some() {
-                    self.prepare_upstream(&named.text, io);
                     self.account(&named.text, *pass, io);
                     self.owe(Owed::Execute { fill });
                 } else if !unit.describe {
@@ -115,7 +117,7 @@ impl Session {
         {
             let named = Named {
                 text,
-                types: parse.types.into(),
+                types: self.thread.types(parse.types),
                 upstream: false,
             };
             self.statements.put(parse.name, Some(Known::Named(named)));

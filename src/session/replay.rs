@@ -28,7 +28,7 @@ impl Session {
             let text = self.thread.text(parse.text);
             let named = Named {
                 text,
-                types: parse.types.into(),
+                types: self.thread.types(parse.types),
                 upstream: true,
             };
             self.statements.put(parse.name, Some(Known::Named(named)))

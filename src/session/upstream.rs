@@ -279,7 +279,6 @@ impl Session {
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            let before = before;
             self.statements.put(&name, before);
         }
     }
