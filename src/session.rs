@@ -179,9 +179,11 @@ impl Session {
         self.flow.parting
     }
 
-    /// Whether the session may end without leaving the outcome of a write open.
-    pub fn may_leave(&mut self) -> bool {
+    /// Whether the session may end without leaving the outcome of a write open, or something the client has sent
+    /// (`unread` bytes of it) unheard.
+    pub fn may_leave(&mut self, unread: usize) -> bool {
         self.flow.lost.is_none()
+            && (unread == 0 || self.pending.nothing_owed())
             && self
                 .pending
                 .segments()

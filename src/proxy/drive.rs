@@ -234,7 +234,7 @@ impl Drive<'_> {
             return Some(End::Stopping);
         }
         if self.client.ended {
-            if self.session.may_leave() {
+            if self.session.may_leave(self.client.unread.len()) {
                 return Some(End::Quiet);
             }
             let sleep = self.after_client.get_or_insert_with(|| {

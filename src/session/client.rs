@@ -170,8 +170,11 @@ impl Session {
                 self.flow.parting = true;
                 io.upstream.extend_from_slice(raw);
             }
-            // Left over from a COPY that has failed: PostgreSQL ignores them, too.
-            b'd' | b'c' | b'f' => io.upstream.extend_from_slice(raw),
+            // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
+            b'd' | b'c' | b'f' => {
+                self.pending.copy_over |= tag != b'd' && !self.pending.is_empty();
+                io.upstream.extend_from_slice(raw);
+            }
             _ => self.pass_unknown(raw, io),
         }
         Ok(raw.len())

@@ -11,7 +11,9 @@ use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::version::Outcome;
+use crate::metrics::Outcome as Statistic;
 use crate::sql::statement::{Discard, Statement, TransactionModes};
+use crate::why::Why;
 
 impl Session {
     /// Ends the oldest segment with that transaction status.
@@ -24,8 +26,18 @@ impl Session {
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
-        if !segment.marks.failed && !segment.marks.noisy {
-            for fill in segment.fills.drain(..) {
+        let kept = !segment.marks.failed && !segment.marks.noisy;
+        for fill in segment.fills.drain(..) {
+            // Whether a read could have been answered from memory is known only now.
+            let (outcome, why) = match fill.is_too_large() {
+                true => (Statistic::Bypass, Some(Why::TooLarge)),
+                false => (Statistic::Miss, None),
+            };
+            self.thread.count(outcome, why);
+            if why.is_some() && self.last == (Statistic::Miss, None) {
+                self.last = (outcome, why);
+            }
+            if kept {
                 self.thread.store.keep(fill, now);
             }
         }

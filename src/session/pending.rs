@@ -135,6 +135,8 @@ pub struct Pending {
     pub local: bool,
     /// The open segment has failed: the upstream ignores everything until Sync.
     pub skipping: bool,
+    /// CopyDone or CopyFail was sent before the upstream has asked for data.
+    pub copy_over: bool,
 }
 
 impl Pending {

@@ -35,7 +35,7 @@ impl Session {
                     } else if let Some(fill) =
                         self.pending.front().and_then(|segment| segment.filling())
                     {
-                        fill.give_up();
+                        fill.too_large();
                     }
                     self.flow.upstream_left = len;
                 }
@@ -184,8 +184,11 @@ impl Session {
                 if execute && !self.pending.copy_began() {
                     return false;
                 }
-                self.flow.copy = Copy::In;
-                self.copy_begins();
+                // With its end already sent, the rows may become visible at any moment: the intents stay open.
+                if !std::mem::take(&mut self.pending.copy_over) {
+                    self.flow.copy = Copy::In;
+                    self.copy_begins();
+                }
             }
             b'W' => self.flow.copy = Copy::Both,
             b'C' => self.flow.copy = Copy::None,
@@ -293,6 +296,7 @@ impl Session {
                 let hidden = *hidden;
                 self.pending.pop();
                 self.flow.copy = Copy::None;
+                self.pending.copy_over = false;
                 self.finish(status, io.now);
                 if !hidden {
                     io.client.extend_from_slice(raw);
