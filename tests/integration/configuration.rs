@@ -90,8 +90,8 @@ fn a_table_has_a_ttl_of_its_own() {
 #[test]
 fn mistakes_are_errors_with_the_nearest_name() {
     for (key, value, expected) in [
-        ("CACHE__MOD", "on", "mode"),
-        ("CACH__MODE", "on", "cache"),
+        ("CACHE__MOD", "on", "LARDER_CACHE__MODE"),
+        ("CACH__MODE", "on", "LARDER_CACHE__MODE"),
         ("CACHE__MODE", "sometimes", "observe"),
         ("CACHE__TTL", "soon", "ttl"),
         ("CACHE__MEMORY", "lots", "memory"),
@@ -203,7 +203,7 @@ fn kill_and_restart_lose_nothing_but_memory() {
 fn the_log_keeps_secrets() {
     for format in ["text", "json"] {
         let name = format!("config_log_{format}");
-        let ground = Ground::with(&name, SCHEMA, |setup| {
+        let ground = Ground::alone_with(&name, SCHEMA, |setup| {
             setup.set("LOG__LEVEL", "trace").set("LOG__FORMAT", format)
         });
         ground.warm("items");

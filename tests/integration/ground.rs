@@ -8,20 +8,26 @@ use std::sync::LazyLock;
 /// The superuser of the throw-away server.
 pub const SUPERUSER: &str = "postgres";
 
-/// The server of this test run.
+/// The server that tests share. Nothing that is the cluster's is changed on it: roles, databases' and roles' defaults.
 pub fn server() -> &'static Postgres {
-    static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
-        Options::new()
-            .set("max_prepared_transactions", "10")
-            .start()
-    });
+    static SERVER: LazyLock<Postgres> = LazyLock::new(start);
     &SERVER
+}
+
+fn start() -> Postgres {
+    Options::new()
+        .set("max_prepared_transactions", "10")
+        .start()
 }
 
 /// A database and a Larder.
 pub struct Ground {
     pub database: String,
     pub larder: Larder,
+    /// The server's port.
+    pub port: u16,
+    /// The server, where the test has its own.
+    pub own: Option<Postgres>,
 }
 
 impl Ground {
@@ -32,22 +38,45 @@ impl Ground {
 
     /// The same with changes to the set-up.
     pub fn with(name: &str, schema: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
-        create_database(name, schema);
-        let larder = change(Setup::new(&upstream(server_port(), name))).start();
+        Self::on(server().port(), None, name, schema, change)
+    }
+
+    /// The same on a server of its own, whose roles the test may change without others noticing.
+    pub fn alone(name: &str, schema: &str) -> Self {
+        Self::alone_with(name, schema, |setup| setup)
+    }
+
+    /// The same with changes to the set-up.
+    pub fn alone_with(name: &str, schema: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
+        let own = start();
+        Self::on(own.port(), Some(own), name, schema, change)
+    }
+
+    fn on(
+        port: u16,
+        own: Option<Postgres>,
+        name: &str,
+        schema: &str,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
+        create_database_on(port, name, schema);
+        let larder = change(Setup::new(&upstream(port, name))).start();
         Self {
             database: name.into(),
             larder,
+            port,
+            own,
         }
     }
 
     /// A login past Larder.
     pub fn login(&self) -> Login {
-        Login::new(server_port(), SUPERUSER, &self.database)
+        self.login_as(SUPERUSER)
     }
 
     /// A login past Larder as someone else.
     pub fn login_as(&self, user: &str) -> Login {
-        Login::new(server_port(), user, &self.database)
+        Login::new(self.port, user, &self.database)
     }
 
     /// The same login through Larder.
@@ -67,10 +96,8 @@ impl Ground {
 
     /// Waits until a read of `table` hits.
     pub fn warm(&self, table: &str) {
-        self.larder.wait_hit(
-            &self.login(),
-            &format!("SELECT count(*) AS warming FROM {table}"),
-        );
+        let read = format!("SELECT count(*) AS warming FROM {table}");
+        self.larder.wait_hit(&self.login(), &read);
     }
 
     /// Runs a script on a fresh connection past Larder and three times on fresh connections through it: every byte
@@ -94,20 +121,23 @@ pub fn upstream(port: u16, database: &str) -> String {
     format!("postgres://{SUPERUSER}@127.0.0.1:{port}/{database}")
 }
 
-/// The server's port.
+/// The shared server's port.
 pub fn server_port() -> u16 {
     server().port()
 }
 
-/// A fresh database with this schema.
+/// A fresh database with this schema on the shared server.
 pub fn create_database(name: &str, schema: &str) {
-    let mut admin = Login::new(server_port(), SUPERUSER, "postgres").connect();
+    create_database_on(server_port(), name, schema);
+}
+
+/// The same on any server.
+pub fn create_database_on(port: u16, name: &str, schema: &str) {
+    let mut admin = Login::new(port, SUPERUSER, "postgres").connect();
     admin.ok(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
     admin.ok(&format!("CREATE DATABASE {name}"));
     if !schema.is_empty() {
-        Login::new(server_port(), SUPERUSER, name)
-            .connect()
-            .ok(schema);
+        Login::new(port, SUPERUSER, name).connect().ok(schema);
     }
 }
 

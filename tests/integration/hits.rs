@@ -1,6 +1,6 @@
 //! Repeated reads are answered from memory, in every shape of message that drivers send, with the upstream's bytes.
 
-use crate::ground::{Ground, SUPERUSER, assert_same};
+use crate::ground::{Ground, assert_same};
 use crate::wireclient::{Answered, Batch, Bind, Client, Transcript, normalised};
 
 const SCHEMA: &str = "
@@ -127,11 +127,12 @@ const SHAPES: &[(&str, Shape)] = &[
     ("named, P/D(S)/H then B/E/S", |c, sql| {
         c.send(
             Batch::new()
+                .close_statement("__stmt_1__")
                 .parse("__stmt_1__", sql, &[])
                 .describe_statement("__stmt_1__")
                 .flush(),
         );
-        let mut t = c.frames(3);
+        let mut t = c.frames(4);
         t.extend(
             c.run(
                 Batch::new()
@@ -148,6 +149,7 @@ const SHAPES: &[(&str, Shape)] = &[
     ("named, B/E/close portal/S", |c, sql| {
         let mut t = c.run(
             Batch::new()
+                .close_statement("sqlx_s_1")
                 .parse("sqlx_s_1", sql, &[])
                 .describe_statement("sqlx_s_1")
                 .sync(),
@@ -243,21 +245,13 @@ fn p7_every_shape_hits_with_the_upstreams_bytes() {
         let (answer, last) = ask(&mut first, *shape, &sql);
         assert_same(&format!("{what}, first"), &expected, &answer);
         assert_eq!(last, "miss", "{what}, first");
-        let before = ground.larder.metric("larder_upstream_queries_total", &[]);
         let mut second = ground.through();
         let (answer, last) = ask(&mut second, *shape, &sql);
         assert_same(&format!("{what}, another connection"), &expected, &answer);
         assert_eq!(last, "hit", "{what}, another connection");
-        if shape(&mut first, &sql).iter().any(|f| f.tag == b'E') {
-            // A named statement that was left open: parsing it again fails, as PostgreSQL says.
-            first = ground.through();
-        }
         let (answer, last) = ask(&mut first, *shape, &sql);
-        if !answer.iter().any(|f| f.tag == b'E') {
-            assert_same(&format!("{what}, third"), &expected, &answer);
-            assert_eq!(last, "hit", "{what}, third");
-        }
-        let _ = before;
+        assert_same(&format!("{what}, third"), &expected, &answer);
+        assert_eq!(last, "hit", "{what}, third");
     }
 }
 
@@ -424,7 +418,8 @@ fn p7_what_is_cached() {
 fn p7_what_is_not_cached() {
     let ground = Ground::new(
         "hits_not",
-        "CREATE TABLE items (id int PRIMARY KEY, name text, at timestamptz, tz timetz);
+        "CREATE TABLE items (id int PRIMARY KEY, name text, at timestamptz);
+         CREATE TABLE clocks (id int PRIMARY KEY, tz timetz);
          INSERT INTO items SELECT g, 'item ' || g, now() FROM generate_series(1, 50) g;
          CREATE SEQUENCE counter;
          CREATE TABLE guarded (id int, owner text); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
@@ -475,6 +470,7 @@ fn p7_what_is_not_cached() {
             "system_catalog",
         ),
         ("SELECT id, mine() FROM items WHERE id = 1", "user_function"),
+        ("SELECT tz FROM clocks", "clock_column"),
         ("SELECT id FROM guarded", "row_security"),
         ("SELECT id FROM volatile_view WHERE id = 1", "opaque_view"),
         (
@@ -515,7 +511,8 @@ fn p7_what_is_not_cached() {
 
 #[test]
 fn p6_hits_are_for_the_same_role_and_settings() {
-    let ground = Ground::new("hits_whose", SCHEMA);
+    // Roles are the cluster's, and so are the catalogs that they raise: a server of its own.
+    let ground = Ground::alone("hits_whose", SCHEMA);
     let mut admin = ground.direct();
     admin.ok("DROP ROLE IF EXISTS hits_other; CREATE ROLE hits_other LOGIN; GRANT SELECT ON items TO hits_other");
     ground.warm("items");
@@ -569,7 +566,6 @@ fn p6_hits_are_for_the_same_role_and_settings() {
         nobody.connect().query(sql).sqlstate().as_deref(),
         Some("42501")
     );
-    let _ = SUPERUSER;
 }
 
 #[test]
@@ -707,7 +703,7 @@ fn limits_hold() {
     let large = "SELECT repeat(coalesce(name, ''), 1000) FROM items";
     for _ in 0..3 {
         assert_same(large, &ground.direct().query(large), &client.query(large));
-        assert_eq!(client.larder_last(), "bypass: too_large");
+        assert_ne!(client.larder_last(), "hit", "larger than cache.max_answer");
     }
     for n in 0..400 {
         client.ok(&format!(

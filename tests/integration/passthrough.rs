@@ -1,7 +1,7 @@
 //! P7: what a client sees through Larder is what PostgreSQL says, byte for byte, for every shape of the protocol.
 
 use crate::faults::{Fault, Relay};
-use crate::ground::{Ground, assert_same, create_database, server, server_port, upstream};
+use crate::ground::{Ground, assert_same, create_database, server_port, upstream};
 use crate::larder::Setup;
 use crate::wireclient::{Answered, Batch, Bind, Client, Login, Transcript, cancel, normalised};
 use std::io::{Read, Write};
@@ -923,7 +923,7 @@ fn p7_replication_connections() {
 #[test]
 fn p7_authentication_is_the_upstreams() {
     let name = "pass_auth";
-    let ground = Ground::new(name, SCHEMA);
+    let ground = Ground::alone(name, SCHEMA);
     let mut admin = ground.direct();
     admin.ok("SET password_encryption = 'md5'; CREATE ROLE auth_md5 LOGIN PASSWORD 'right one'");
     admin.ok("SET password_encryption = 'scram-sha-256'; CREATE ROLE auth_scram LOGIN PASSWORD 'right one'");
@@ -939,7 +939,8 @@ fn p7_authentication_is_the_upstreams() {
         .iter()
         .map(|(role, method)| format!("host {name} {role} 127.0.0.1/32 {method}"))
         .collect();
-    let file = server().data_directory().join("pg_hba.conf");
+    let server = ground.own.as_ref().expect("a server of its own");
+    let file = server.data_directory().join("pg_hba.conf");
     let before = std::fs::read_to_string(&file).expect("pg_hba.conf");
     std::fs::write(&file, format!("{}\n{before}", rules.join("\n")))
         .expect("pg_hba.conf can be written");

@@ -35,7 +35,7 @@ fn hits(client: &mut Client, sql: &str) {
 /// For each way in which a right goes, the very next read is refused as PostgreSQL refuses it.
 #[test]
 fn p6_a_revoke_through_larder_holds_at_once() {
-    let ground = Ground::new("priv_revoke", &schema("priv_r"));
+    let ground = Ground::alone("priv_revoke", &schema("priv_r"));
     ground.warm("secrets");
     let (mut admin, mut reader) = (
         ground.through(),
@@ -112,7 +112,7 @@ fn p6_a_revoke_through_larder_holds_at_once() {
 /// One made past Larder holds within `catalog.refresh`.
 #[test]
 fn p6_a_revoke_elsewhere_holds_within_the_refresh() {
-    let ground = Ground::with("priv_elsewhere", &schema("priv_e"), |setup| {
+    let ground = Ground::alone_with("priv_elsewhere", &schema("priv_e"), |setup| {
         setup.set("CATALOG__REFRESH", "300ms")
     });
     ground.warm("secrets");
@@ -135,7 +135,7 @@ fn p6_a_revoke_elsewhere_holds_within_the_refresh() {
         } else {
             "postgres"
         };
-        crate::wireclient::Login::new(crate::ground::server_port(), "postgres", database)
+        crate::wireclient::Login::new(ground.port, "postgres", database)
             .connect()
             .ok(revoke);
         // Generous towards a busy machine; a TTL of half an hour is what it must not wait for.
@@ -149,7 +149,7 @@ fn p6_a_revoke_elsewhere_holds_within_the_refresh() {
 
 #[test]
 fn p6_set_role_changes_whose_answers_are_given() {
-    let ground = Ground::new("priv_role", &schema("priv_s"));
+    let ground = Ground::alone("priv_role", &schema("priv_s"));
     ground.warm("secrets");
     ground
         .through()
@@ -230,7 +230,7 @@ fn p6_set_role_changes_whose_answers_are_given() {
 
 #[test]
 fn p6_row_security_is_never_served() {
-    let ground = Ground::new("priv_rls", &schema("priv_l"));
+    let ground = Ground::alone("priv_rls", &schema("priv_l"));
     ground.warm("secrets");
     let read = "SELECT id FROM guarded ORDER BY id";
     for _ in 0..3 {
@@ -258,7 +258,7 @@ fn p6_row_security_is_never_served() {
 
 #[test]
 fn p6_views_read_with_their_owners_rights() {
-    let ground = Ground::new("priv_view", &schema("priv_v"));
+    let ground = Ground::alone("priv_view", &schema("priv_v"));
     ground.warm("secrets");
     let mut admin = ground.through();
     admin.ok("GRANT SELECT ON window_view TO priv_v_a");
@@ -279,7 +279,7 @@ fn p6_views_read_with_their_owners_rights() {
 /// A session whose backend is terminated does not live on from hits.
 #[test]
 fn p6_a_terminated_backend_ends_its_session() {
-    let ground = Ground::new("priv_end", &schema("priv_t"));
+    let ground = Ground::alone("priv_end", &schema("priv_t"));
     ground.warm("secrets");
     ground.through().ok("GRANT SELECT ON secrets TO priv_t_a");
     let login = ground.over(&ground.login_as("priv_t_a"));

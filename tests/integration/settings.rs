@@ -66,7 +66,10 @@ fn script(statements: Vec<String>) -> impl Fn(&mut Client) -> Transcript {
 }
 
 fn ground(name: &str) -> Ground {
-    let ground = Ground::new(name, SCHEMA);
+    warmed(Ground::new(name, SCHEMA))
+}
+
+fn warmed(ground: Ground) -> Ground {
     ground.warm("things");
     // Whoever comes later finds answers made under the defaults, in both protocols.
     let mut client = ground.through();
@@ -270,7 +273,7 @@ fn p6_startup_settings_are_followed() {
 
 #[test]
 fn p6_defaults_of_roles_and_databases_are_followed() {
-    let ground = ground("set_defaults");
+    let ground = warmed(Ground::alone("set_defaults", SCHEMA));
     let mut admin = ground.through();
     admin.ok("DROP ROLE IF EXISTS set_role; CREATE ROLE set_role LOGIN; GRANT SELECT ON things TO set_role; GRANT USAGE ON SCHEMA other TO set_role; GRANT SELECT ON other.things TO set_role");
     let read = "SELECT at FROM things";

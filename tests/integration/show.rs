@@ -84,7 +84,17 @@ fn show_larder_last_is_a_statement_like_any_other() {
         .into_iter()
         .map(|row| row[0].clone().unwrap())
         .collect();
-    assert_eq!(words, ["", "bypass: no_relation", "one", "hit"]);
+    // A read behind a volatile function's answer is not decided yet, and passes.
+    assert_eq!([&*words[0], &*words[2]], ["", "one"]);
+    assert!(words[1].starts_with("bypass: "), "{words:?}");
+    assert_ne!(
+        words[1], "bypass: pipeline",
+        "the word of the statement before, not of one behind"
+    );
+    assert!(
+        ["hit", "bypass: pipeline"].contains(&&*words[3]),
+        "{words:?}"
+    );
     // In a transaction it keeps the status, in a failed one it fails.
     client.ok("BEGIN");
     client.query("SHOW larder.last");
