@@ -111,7 +111,11 @@ impl Driven {
 
     fn turn(&mut self, client: &[u8]) -> usize {
         let now = self.started.elapsed().as_micros() as u64;
-        let mut io = Io { client: &mut self.to_client, upstream: &mut self.to_upstream, now };
+        let mut io = Io {
+            client: &mut self.to_client,
+            upstream: &mut self.to_upstream,
+            now,
+        };
         let (used, next) = self.session.client(client, &mut io);
         assert_eq!(next, Next::Continue);
         used
@@ -130,7 +134,11 @@ impl Driven {
             assert_ne!(n, 0, "the upstream closed");
             self.from_upstream.extend_from_slice(&buffer[..n]);
             let now = self.started.elapsed().as_micros() as u64;
-            let mut io = Io { client: &mut self.to_client, upstream: &mut self.to_upstream, now };
+            let mut io = Io {
+                client: &mut self.to_client,
+                upstream: &mut self.to_upstream,
+                now,
+            };
             let (used, next) = self.session.upstream(&self.from_upstream, &mut io);
             assert_eq!(next, Next::Continue);
             self.from_upstream.drain(..used);
@@ -158,7 +166,11 @@ fn message(out: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
 }
 
 /// A statement in the three protocols of pgbench: what is sent once, and what is sent for each read.
-fn protocols(simple: &str, text: &str, parameters: &[&str]) -> [(&'static str, Vec<u8>, Vec<u8>); 3] {
+fn protocols(
+    simple: &str,
+    text: &str,
+    parameters: &[&str],
+) -> [(&'static str, Vec<u8>, Vec<u8>); 3] {
     let mut values = (parameters.len() as u16).to_be_bytes().to_vec();
     for value in parameters {
         values.extend_from_slice(&(value.len() as i32).to_be_bytes());
@@ -196,14 +208,20 @@ fn measure(driven: &mut Driven, name: &str, once: &[u8], each: &[u8], hits: u32)
     let (first, _) = driven.ask(each);
     let (second, hit) = driven.ask(each);
     assert!(hit, "{name}: the second read did not come from memory");
-    assert_eq!(first, second, "{name}: a hit differs from the upstream's answer");
+    assert_eq!(
+        first, second,
+        "{name}: a hit differs from the upstream's answer"
+    );
     driven.to_client.reserve(first.len());
     let before = ALLOCATIONS.get();
     let started = Instant::now();
     for _ in 0..hits {
         driven.to_client.clear();
         let used = driven.turn(each);
-        assert!(used == each.len() && driven.to_upstream.is_empty() && driven.to_client == first, "{name}: not a hit");
+        assert!(
+            used == each.len() && driven.to_upstream.is_empty() && driven.to_client == first,
+            "{name}: not a hit"
+        );
     }
     let took = started.elapsed();
     let after = ALLOCATIONS.get();
@@ -220,9 +238,15 @@ fn measure(driven: &mut Driven, name: &str, once: &[u8], each: &[u8], hits: u32)
 
 fn main() -> ExitCode {
     // cargo passes --bench
-    let hits = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(20_000);
+    let hits = std::env::args()
+        .filter_map(|a| a.parse().ok())
+        .next()
+        .unwrap_or(20_000);
     let server = Postgres::start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
     let shared = Arc::new(Shared {
         mode: Mode::On,
         ledger: Ledger::default(),
@@ -244,9 +268,15 @@ fn main() -> ExitCode {
     let recorder = shared.metrics.recorder(0).expect("the only thread");
     let thread = Rc::new(Thread::new(shared, recorder));
     let mut driven = Driven::log_in(thread, server.port());
-    println!("| hit | answer, bytes | allocations | bytes allocated | ns |\n|---|---:|---:|---:|---:|");
+    println!(
+        "| hit | answer, bytes | allocations | bytes allocated | ns |\n|---|---:|---:|---:|---:|"
+    );
     let mut most = 0.0f64;
-    let point = protocols("SELECT id FROM bench WHERE id = 7", "SELECT id FROM bench WHERE id = $1", &["7"]);
+    let point = protocols(
+        "SELECT id FROM bench WHERE id = 7",
+        "SELECT id FROM bench WHERE id = $1",
+        &["7"],
+    );
     let rows = protocols(
         "SELECT id, body FROM bench WHERE id BETWEEN 1 AND 100",
         "SELECT id, body FROM bench WHERE id BETWEEN $1 AND $2",
@@ -255,8 +285,18 @@ fn main() -> ExitCode {
     for (what, kinds) in [("point", point), ("100 rows", rows)] {
         for (protocol, once, each) in kinds {
             // a name of its own for each: a session may not prepare one twice
-            let (once, each) = if what == "point" { (once, each) } else { (rename(&once), rename(&each)) };
-            most = most.max(measure(&mut driven, &format!("{what}, {protocol}"), &once, &each, hits));
+            let (once, each) = if what == "point" {
+                (once, each)
+            } else {
+                (rename(&once), rename(&each))
+            };
+            most = most.max(measure(
+                &mut driven,
+                &format!("{what}, {protocol}"),
+                &once,
+                &each,
+                hits,
+            ));
         }
     }
     if most > MOST_ALLOCATIONS {
@@ -268,5 +308,7 @@ fn main() -> ExitCode {
 
 /// The same messages for statement `s2`.
 fn rename(messages: &[u8]) -> Vec<u8> {
-    String::from_utf8_lossy(messages).replace("s1\0", "s2\0").into_bytes()
+    String::from_utf8_lossy(messages)
+        .replace("s1\0", "s2\0")
+        .into_bytes()
 }

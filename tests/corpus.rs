@@ -14,10 +14,22 @@ fn every_kept_input_of_every_fuzz_target() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let kept: BTreeSet<String> = fs::read_dir(&corpus)
         .expect("fuzz/corpus")
-        .map(|entry| entry.expect("entry").file_name().into_string().expect("a name"))
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("a name")
+        })
         .collect();
-    let known: BTreeSet<String> = targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(kept, known, "a directory of fuzz/corpus for every target, and no other");
+    let known: BTreeSet<String> = targets::TARGETS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(
+        kept, known,
+        "a directory of fuzz/corpus for every target, and no other"
+    );
     for (name, target) in targets::TARGETS {
         let mut inputs = 0;
         for entry in fs::read_dir(corpus.join(name)).expect("corpus") {
@@ -38,7 +50,13 @@ fn every_target_has_a_program() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("fuzz/Cargo.toml");
     for (name, _) in targets::TARGETS {
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is missing in fuzz/Cargo.toml");
-        assert!(root.join(format!("fuzz_targets/{name}.rs")).exists(), "{name} has no program");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "{name} is missing in fuzz/Cargo.toml"
+        );
+        assert!(
+            root.join(format!("fuzz_targets/{name}.rs")).exists(),
+            "{name} has no program"
+        );
     }
 }

@@ -78,11 +78,19 @@ impl Conversation {
     fn work(&mut self) {
         loop {
             self.now += 1;
-            let mut io = Io { client: &mut self.to_client, upstream: &mut self.to_upstream, now: self.now };
+            let mut io = Io {
+                client: &mut self.to_client,
+                upstream: &mut self.to_upstream,
+                now: self.now,
+            };
             let (up, first) = self.session.upstream(&self.from_upstream, &mut io);
             assert!(up <= self.from_upstream.len());
             self.used_upstream.extend(self.from_upstream.drain(..up));
-            let mut io = Io { client: &mut self.to_client, upstream: &mut self.to_upstream, now: self.now };
+            let mut io = Io {
+                client: &mut self.to_client,
+                upstream: &mut self.to_upstream,
+                now: self.now,
+            };
             let (down, second) = match first {
                 Next::Continue => self.session.client(&self.from_client, &mut io),
                 Next::Close => (0, Next::Close),
@@ -141,7 +149,10 @@ fn rows(out: &mut Vec<u8>, text: &[u8], describe: bool) {
     let mut fields = vec!["1"];
     if text.contains("pg_my_temp_schema()") {
         fields = vec!["42", "2024-01-01 00:00:00.000000", "app", "app", "0"];
-        fields.extend(text.matches(", pg_catalog.current_setting(").map(|_| "public"));
+        fields.extend(
+            text.matches(", pg_catalog.current_setting(")
+                .map(|_| "public"),
+        );
     }
     if describe {
         description(out, fields.len());
@@ -158,7 +169,11 @@ fn rows(out: &mut Vec<u8>, text: &[u8], describe: bool) {
 fn log_in(talk: &mut Conversation) {
     let out = &mut talk.from_upstream;
     frame::put(out, b'R', b"\0\0\0\0");
-    for status in ["client_encoding\0UTF8\0", "server_encoding\0UTF8\0", "standard_conforming_strings\0on\0"] {
+    for status in [
+        "client_encoding\0UTF8\0",
+        "server_encoding\0UTF8\0",
+        "standard_conforming_strings\0on\0",
+    ] {
         frame::put(out, b'S', status.as_bytes());
     }
     frame::put(out, b'K', b"\0\0\0\x2a\0\0\0\x07");
@@ -184,8 +199,14 @@ fn judge(talk: &Conversation) {
     }
     let said = talk.used_client.to_ascii_lowercase();
     if talk.mode == Mode::Off && !said.windows(11).any(|w| w == b"larder.last") {
-        assert_eq!(talk.to_upstream, talk.used_client, "off changes what the client sends");
-        assert_eq!(talk.to_client, talk.used_upstream, "off changes what the upstream sends");
+        assert_eq!(
+            talk.to_upstream, talk.used_client,
+            "off changes what the client sends"
+        );
+        assert_eq!(
+            talk.to_client, talk.used_upstream,
+            "off changes what the upstream sends"
+        );
     }
     // As many ReadyForQuery as there were messages that ask for one, and the login's.
     let (asked, whole) = count(&talk.used_client, b"QSF");
@@ -193,13 +214,19 @@ fn judge(talk: &Conversation) {
     if whole && others == 0 && !talk.rude && talk.from_client.is_empty() {
         let (given, whole) = count(&talk.to_client, b"Z");
         assert!(whole, "the client is left inside a message");
-        assert_eq!(given, asked + 1, "an answer is missing, or there is one too many");
+        assert_eq!(
+            given,
+            asked + 1,
+            "an answer is missing, or there is one too many"
+        );
     }
 }
 
 /// Plays one input; with the cache on a second time without, and a client must not see a difference.
 pub fn play(data: &[u8]) {
-    let Some((mode, steps)) = data.split_first() else { return };
+    let Some((mode, steps)) = data.split_first() else {
+        return;
+    };
     let mode = match mode {
         b'0' => Mode::Off,
         b'1' => Mode::Observe,
@@ -207,11 +234,18 @@ pub fn play(data: &[u8]) {
     };
     let talk = converse(mode, steps);
     judge(&talk);
-    let asks_larder = talk.used_client.to_ascii_lowercase().windows(11).any(|w| w == b"larder.last");
+    let asks_larder = talk
+        .used_client
+        .to_ascii_lowercase()
+        .windows(11)
+        .any(|w| w == b"larder.last");
     if mode != Mode::Off && !talk.rude && !talk.closed && !asks_larder {
         let plain = converse(Mode::Off, steps);
         if talk.used_client == plain.used_client {
-            assert_eq!(talk.to_client, plain.to_client, "the client can tell a hit from the upstream's answer");
+            assert_eq!(
+                talk.to_client, plain.to_client,
+                "the client can tell a hit from the upstream's answer"
+            );
         }
     }
     let _ = talk.session.end();
@@ -224,9 +258,12 @@ fn converse(mode: Mode, mut rest: &[u8]) -> Conversation {
         rest = more;
         match kind {
             b'C' | b'U' => {
-                let Some(head) = rest.first_chunk::<2>() else { break };
+                let Some(head) = rest.first_chunk::<2>() else {
+                    break;
+                };
                 rest = &rest[2..];
-                let (bytes, more) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes(*head))));
+                let (bytes, more) =
+                    rest.split_at(rest.len().min(usize::from(u16::from_be_bytes(*head))));
                 rest = more;
                 if *kind == b'C' {
                     talk.from_client.extend_from_slice(bytes);

@@ -75,7 +75,9 @@ pub fn client_stream(data: &[u8]) {
         }
         b'B' => bind(body),
         b'D' | b'C' => {
-            if let Some(message::Target::Statement(name) | message::Target::Portal(name)) = message::target(body) {
+            if let Some(message::Target::Statement(name) | message::Target::Portal(name)) =
+                message::target(body)
+            {
                 assert_eq!(name.len() + 2, body.len());
             }
         }
@@ -108,21 +110,35 @@ pub fn upstream_stream(data: &[u8]) {
 
 /// The body of a Bind message.
 pub fn bind(data: &[u8]) {
-    let Some(bind) = message::bind(data) else { return };
-    assert_eq!(bind.portal.len() + bind.statement.len() + 2 + bind.tail.len(), data.len());
+    let Some(bind) = message::bind(data) else {
+        return;
+    };
+    assert_eq!(
+        bind.portal.len() + bind.statement.len() + 2 + bind.tail.len(),
+        data.len()
+    );
     if let Some(parameters) = message::parameters(bind.tail) {
         assert!(parameters.len() <= usize::from(u16::MAX));
-        let held: usize = parameters.iter().map(|(_, v)| 4 + v.map_or(0, <[u8]>::len)).sum();
+        let held: usize = parameters
+            .iter()
+            .map(|(_, v)| 4 + v.map_or(0, <[u8]>::len))
+            .sum();
         assert!(held + 6 <= bind.tail.len());
     }
 }
 
 /// A client's first packet.
 pub fn startup(data: &[u8]) {
-    let Ok(Some((first, used))) = startup::first(data) else { return };
+    let Ok(Some((first, used))) = startup::first(data) else {
+        return;
+    };
     assert!(used <= data.len() && used <= startup::LONGEST);
     for cut in [0, 3, 4, used / 2, used - 1] {
-        assert_eq!(startup::first(&data[..cut]), Ok(None), "a prefix reads as a whole packet");
+        assert_eq!(
+            startup::first(&data[..cut]),
+            Ok(None),
+            "a prefix reads as a whole packet"
+        );
     }
     if let startup::First::Startup(packet) = &first {
         for (name, _) in &packet.parameters {
@@ -151,7 +167,9 @@ fn rows() -> Rows {
 /// A statement's text.
 pub fn analyse(data: &[u8]) {
     let _ = sql::reads_the_clock(data);
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let analysis = sql::analyse(text);
     let catalog = Catalog::build(1, rows());
     for statement in &analysis.statements {
@@ -168,25 +186,43 @@ pub fn analyse(data: &[u8]) {
 
 /// A statement's text, for what the key makes of it.
 pub fn canonical(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let _ = sql::canonical::canonical(text);
     let first = sql::analyse(text);
     if first.refused.is_some() {
         return;
     }
     let second = sql::analyse(&first.canonical);
-    assert_eq!(second.refused, None, "the canonical text does not parse: {:?}", first.canonical);
-    assert_eq!(first.canonical, second.canonical, "the canonical text is not its own");
-    let (first, second) = (format!("{:?}", first.statements), format!("{:?}", second.statements));
+    assert_eq!(
+        second.refused, None,
+        "the canonical text does not parse: {:?}",
+        first.canonical
+    );
+    assert_eq!(
+        first.canonical, second.canonical,
+        "the canonical text is not its own"
+    );
+    let (first, second) = (
+        format!("{:?}", first.statements),
+        format!("{:?}", second.statements),
+    );
     assert_eq!(first, second, "the canonical text says something else");
 }
 
 /// A rule's `pg_node_tree`, as the upstream sends it.
 pub fn node_tree(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let mut rows = rows();
     let relation = rows.relation("public", "w", b'v');
-    rows.rules.push(Rule { relation, view: true, action: text.into() });
+    rows.rules.push(Rule {
+        relation,
+        view: true,
+        action: text.into(),
+    });
     let catalog = Catalog::build(1, rows);
     if let Ok(reads) = catalog.reads_of(relation) {
         assert!(!reads.is_empty());
@@ -195,7 +231,9 @@ pub fn node_tree(data: &[u8]) {
 
 /// Environment variables, one `NAME=value` a line.
 pub fn config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let lines = text.lines().filter_map(|line| line.split_once('='));
     let environment = lines.map(|(name, value)| (format!("LARDER_{name}"), value.to_owned()));
     match Config::load_with(&Flags::default(), environment) {
