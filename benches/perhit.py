@@ -317,7 +317,7 @@ def main():
     p.add_argument("--hits", type=int, default=20000)
     p.add_argument("--only", choices=("calls", "instructions"))
     p.add_argument("--top", type=int, default=12, help="functions shown (default: 12)")
-    p.add_argument("--base-port", type=int, default=55532)
+    p.add_argument("--base-port", type=int, default=25532)
     p.add_argument("--workdir", default=os.path.join(tempfile.gettempdir(), "larder-perhit"))
     p.add_argument("--pgbin", default=next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), "/usr/bin"))
     args = p.parse_args()
