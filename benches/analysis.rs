@@ -6,7 +6,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 const STATEMENTS: &[(&str, &str)] = &[
-    ("point read", "SELECT abalance FROM pgbench_accounts WHERE aid = 123456"),
+    (
+        "point read",
+        "SELECT abalance FROM pgbench_accounts WHERE aid = 123456",
+    ),
     (
         "Prisma find",
         r#"SELECT "public"."User"."id", "public"."User"."email", "public"."User"."name", "public"."User"."role"::text FROM "public"."User" WHERE ("public"."User"."email" = $1 AND 1=1) LIMIT $2 OFFSET $3"#,
@@ -23,21 +26,38 @@ const STATEMENTS: &[(&str, &str)] = &[
         "WITH and window",
         "WITH ranked AS (SELECT o.*, row_number() OVER (PARTITION BY o.customer_id ORDER BY o.created_at DESC) AS rn FROM orders o WHERE o.status <> 'cancelled'), totals AS (SELECT customer_id, sum(total) AS total FROM orders GROUP BY customer_id) SELECT r.id, r.total, t.total AS lifetime, rank() OVER (ORDER BY t.total DESC) FROM ranked r JOIN totals t USING (customer_id) WHERE r.rn = 1 AND t.total > 100 ORDER BY t.total DESC LIMIT 50",
     ),
-    ("UPDATE by key", "UPDATE pgbench_accounts SET abalance = abalance + $1 WHERE aid = $2"),
+    (
+        "UPDATE by key",
+        "UPDATE pgbench_accounts SET abalance = abalance + $1 WHERE aid = $2",
+    ),
 ];
 
 fn main() {
     let mut rows = Rows::empty_database();
-    for name in ["pgbench_accounts", "User", "orders", "customer", "order_line", "product", "shop_order"] {
+    for name in [
+        "pgbench_accounts",
+        "User",
+        "orders",
+        "customer",
+        "order_line",
+        "product",
+        "shop_order",
+    ] {
         rows.table("public", name);
     }
     let catalog = Catalog::build(1, rows);
     let path = ["public".into()];
     let in_list = format!(
         "SELECT id, name FROM users WHERE id IN ({})",
-        (0..100).map(|n| n.to_string()).collect::<Vec<_>>().join(", ")
+        (0..100)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
     );
-    println!("{:<24} {:>6} {:>12} {:>12}", "", "bytes", "analyse µs", "resolve µs");
+    println!(
+        "{:<24} {:>6} {:>12} {:>12}",
+        "", "bytes", "analyse µs", "resolve µs"
+    );
     for (name, text) in STATEMENTS.iter().copied().chain([("IN (100)", &*in_list)]) {
         let text = text.replace('?', "$1");
         let analysis = analyse(&text);

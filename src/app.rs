@@ -16,6 +16,7 @@ use crate::net::{Bound, Drain, Stream, bind};
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread};
 use crate::watch::control::Control;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub enum Error {
 /// Runs until a signal ends the process.
 pub fn run(config: Config) -> Result<(), Error> {
     let config = Arc::new(config);
+    raise_open_files();
     let count = config.server.workers.count();
     let metrics = Arc::new(Metrics::new(count)?);
     let drain = Drain::default();
@@ -161,6 +163,20 @@ fn beside(name: &str, body: impl Future<Output = ()> + Send + 'static) -> io::Re
     Ok(())
 }
 
+/// Takes what the system allows: a client costs two descriptors, and many systems start a process with 1024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
+        }
+    }
+}
+
 fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize) {
     for bound in clients {
         tracing::info!(address = %bound.address(), "listening for clients");
@@ -186,7 +202,7 @@ fn make_handler(
             thread,
             config.upstream.clone(),
             shared.metrics.clone(),
-            seat.drain,
+            seat.phase,
             doubts.clone(),
             epoch,
         ));

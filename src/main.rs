@@ -49,7 +49,10 @@ fn main() -> ExitCode {
 fn misread(error: &clap::Error) -> ExitCode {
     let mut text = error.render().to_string();
     for argument in std::env::args().skip(1) {
-        if let Some(at) = argument.find("postgres") {
+        if let Some(at) = argument
+            .find("postgres://")
+            .or(argument.find("postgresql://"))
+        {
             text = text.replace(&argument[at..], "postgres://***");
         }
     }

@@ -9,6 +9,6 @@ mod stream;
 
 pub use crate::config::Address;
 pub use dial::dial;
-pub use drain::{Drain, Guard, Phase};
+pub use drain::{Drain, Guard, Phase, PhaseWatch, ThreadPhase};
 pub use listen::{Accepted, Bound, Listener, bind};
 pub use stream::Stream;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Upstream;
 use crate::metrics::Metrics;
-use crate::net::{Drain, Stream};
+use crate::net::{Stream, ThreadPhase};
 use crate::session::{Doubt, Thread};
 use drive::Scratch;
 
@@ -27,7 +27,7 @@ pub struct Door {
     /// Gauges of connections.
     pub metrics: Arc<Metrics>,
     /// When to end.
-    pub drain: Drain,
+    pub phase: ThreadPhase,
     /// Where writes go whose outcome nobody knows.
     pub doubts: UnboundedSender<Doubt>,
     /// The process's clock starts here.
@@ -41,7 +41,7 @@ impl Door {
         thread: Rc<Thread>,
         upstream: Upstream,
         metrics: Arc<Metrics>,
-        drain: Drain,
+        phase: ThreadPhase,
         doubts: UnboundedSender<Doubt>,
         epoch: Instant,
     ) -> Door {
@@ -49,7 +49,7 @@ impl Door {
             thread,
             upstream,
             metrics,
-            drain,
+            phase,
             doubts,
             epoch,
             scratch: RefCell::default(),

@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone ([`Session::lose_track`]).
 //!
 //! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -24,9 +24,12 @@ use crate::wire::startup::Startup;
 
 mod client;
 mod decision;
+mod egress;
+mod extended;
 mod finish;
 mod last;
 mod pending;
+mod replay;
 mod settings;
 mod statements;
 mod text;

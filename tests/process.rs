@@ -52,14 +52,13 @@ impl Drop for Directory {
     }
 }
 
-/// A server that takes connections and never says a word.
+/// A server that takes connections, never says a word, and hangs up when the other side does.
 fn silent_upstream() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        while let Ok((stream, _)) = listener.accept() {
-            kept.push(stream);
+        while let Ok((mut stream, _)) = listener.accept() {
+            std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
         }
     });
     port
@@ -148,7 +147,9 @@ impl Running {
 
     fn request(&self, request: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.admin).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         write!(
             stream,
             "{request} HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"
@@ -338,6 +339,45 @@ fn sighup_does_not_end_it() {
 }
 
 #[test]
+fn out_of_descriptors_it_waits_for_some() {
+    let directory = Directory::new("descriptors");
+    let running = Running::start_with(&directory, &[], silent_upstream());
+    let own = std::fs::read_dir(format!("/proc/{}/fd", running.child.id()))
+        .unwrap()
+        .count();
+    let prlimit = [
+        "--pid",
+        &running.child.id().to_string(),
+        &format!("--nofile={}", own + 8),
+    ];
+    if !Command::new("prlimit")
+        .args(prlimit)
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        eprintln!("prlimit is not installed (Debian: util-linux); the test is left out");
+        return;
+    }
+    let clients: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(&running.clients).unwrap())
+        .collect();
+    running.until(|| {
+        running
+            .log
+            .lock()
+            .unwrap()
+            .contains("cannot accept a connection")
+    });
+    drop(clients);
+    running.until(|| {
+        running
+            .get("/ready")
+            .is_some_and(|a| a.starts_with("HTTP/1.1 200 "))
+    });
+    let _client = running.client();
+}
+
+#[test]
 fn a_killed_process_leaves_nothing_that_hinders_the_next() {
     let directory = Directory::new("killed");
     let running = Running::start(&directory, &[]);
@@ -406,6 +446,19 @@ fn misuse_ends_with_2_and_the_way_out() {
     for path in [unknown, broken] {
         std::fs::remove_file(Path::new(&path)).unwrap();
     }
+}
+
+#[test]
+fn started_it_takes_at_most_20_mb() {
+    let running = Running::start(&Directory::new("memory"), &[]);
+    running.get("/metrics").unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    let resident = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))
+        .unwrap();
+    let kilobytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes <= 20 << 10, "{status}");
 }
 
 #[test]

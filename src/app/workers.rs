@@ -7,7 +7,7 @@
 //! * Every connection is counted before it is handed over ([`Drain::enter`]), so the drain cannot end between.
 
 use crate::metrics::{Metrics, Recorder};
-use crate::net::{Accepted, Drain, Phase, Stream};
+use crate::net::{Accepted, Drain, Stream, ThreadPhase};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -30,8 +30,8 @@ pub struct Seat {
     pub thread: usize,
     /// The thread's counters.
     pub recorder: Recorder,
-    /// When to end.
-    pub drain: Drain,
+    /// When to end, as the thread sees it.
+    pub phase: ThreadPhase,
 }
 
 /// The life of one client.
@@ -96,18 +96,21 @@ impl Workers {
             let recorder = metrics
                 .recorder(thread)
                 .ok_or_else(|| io::Error::other("a thread's recorder is taken"))?;
-            let seat = Seat {
-                thread,
-                recorder,
-                drain: drain.clone(),
-            };
-            let (make, started) = (make.clone(), started.clone());
+            let (make, started, drain) = (make.clone(), started.clone(), drain.clone());
             let (door, arrivals) = mpsc::unbounded_channel();
             seats.push(Place {
                 live: Arc::default(),
                 door,
             });
-            let body = move || work(seat, arrivals, &make, &started);
+            let body = move || {
+                let phase = ThreadPhase::of(&drain);
+                let seat = Seat {
+                    thread,
+                    recorder,
+                    phase,
+                };
+                work(seat, &drain, arrivals, &make, &started);
+            };
             let builder = Builder::new().name(format!("larder-{thread}"));
             threads.push(builder.stack_size(STACK).spawn(body)?);
         }
@@ -131,7 +134,7 @@ impl Workers {
         self.places.clone()
     }
 
-    /// Waits until every thread has ended, which they do when the phase is [`Phase::Stopping`].
+    /// Waits until every thread has ended, which they do when the phase is [`crate::net::Phase::Stopping`].
     pub fn join(self) {
         for thread in self.threads {
             let _ = thread.join();
@@ -160,6 +163,7 @@ impl Places {
 
 fn work(
     seat: Seat,
+    drain: &Drain,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     make: &MakeHandler,
     started: &std::sync::mpsc::Sender<io::Result<()>>,
@@ -171,13 +175,14 @@ fn work(
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error))),
     };
-    let drain = seat.drain.clone();
+    let phase = seat.phase.clone();
     runtime.block_on(async move {
         let handler = make(seat);
         let _ = started.send(Ok(()));
         tokio::select! {
             () = serve(&mut arrivals, &handler) => {}
-            () = drain.reached(Phase::Stopping) => {
+            // Ends with the last phase.
+            () = phase.follow(drain) => {
                 let _ = tokio::time::timeout(FAREWELL, drain.emptied()).await;
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Equivalent;
 
@@ -15,7 +15,6 @@ use quick_cache::Equivalent;
 #[derive(Debug)]
 pub struct Context {
     id: u64,
-    bytes: Box<[u8]>,
 }
 
 impl Context {
@@ -26,10 +25,13 @@ impl Context {
     }
 }
 
-/// All contexts in use.
+/// How many contexts are kept that no session is in.
+const KEPT: usize = 4096;
+
+/// All contexts in use, and some that were: a session that comes back to a context finds its entries again.
 #[derive(Debug, Default)]
 pub struct Contexts {
-    known: Mutex<HashMap<Box<[u8]>, Weak<Context>>>,
+    known: Mutex<HashMap<Box<[u8]>, Arc<Context>>>,
     next: AtomicU64,
 }
 
@@ -42,18 +44,17 @@ impl Contexts {
             bytes.extend_from_slice(part);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(bytes.as_slice()).and_then(Weak::upgrade) {
-            return found;
+        if let Some(found) = known.get(bytes.as_slice()) {
+            return found.clone();
         }
-        if known.len() >= 64 && known.len().is_power_of_two() {
-            known.retain(|_, context| context.strong_count() > 0);
+        if known.len() >= KEPT && known.len().is_power_of_two() {
+            // Their entries are found no more, and evicted in time.
+            known.retain(|_, context| Arc::strong_count(context) > 1);
         }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
         let context = Arc::new(Context {
-            id,
-            bytes: bytes.into(),
+            id: self.next.fetch_add(1, Ordering::Relaxed),
         });
-        known.insert(context.bytes.clone(), Arc::downgrade(&context));
+        known.insert(bytes.into(), context.clone());
         context
     }
 }

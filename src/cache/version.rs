@@ -44,7 +44,7 @@ impl Slot {
     #[inline]
     fn settled(&self) -> Option<u64> {
         let word = self.word();
-        (word % STEP == 0).then_some(word)
+        word.is_multiple_of(STEP).then_some(word)
     }
 
     fn open(&self) {

@@ -13,13 +13,16 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 const BACKLOG: i32 = 4096;
 
 /// How long accept rests after an error that will not go away by itself.
 const REST: Duration = Duration::from_millis(50);
+
+/// How long the same complaint is not repeated.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// What PostgreSQL gives its own socket files (`unix_socket_permissions`): the directory decides who gets in.
 const SOCKET_MODE: u32 = 0o777;
@@ -190,6 +193,7 @@ pub enum Listener {
 impl Listener {
     /// The next connection, however long it takes.
     pub async fn accept(&self) -> Accepted {
+        let mut told: Option<Instant> = None;
         loop {
             let error = match self.accept_one().await {
                 Ok(accepted) => return accepted,
@@ -201,7 +205,10 @@ impl Listener {
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::Interrupted => {}
                 _ => {
-                    tracing::warn!(%error, "cannot accept a connection; trying again");
+                    if told.is_none_or(|t| t.elapsed() > SILENCE) {
+                        tracing::warn!(%error, "cannot accept a connection; trying again");
+                        told = Some(Instant::now());
+                    }
                     tokio::time::sleep(REST).await;
                 }
             }

@@ -17,7 +17,7 @@ use super::Door;
 use super::handshake::Arrived;
 use super::line::Line;
 use crate::cache::Micros;
-use crate::net::Phase;
+use crate::net::{Phase, PhaseWatch};
 use crate::session::{Io, Next, Session};
 use crate::wire::message::{self, Severity};
 
@@ -69,8 +69,8 @@ struct Drive<'a> {
     client: Line,
     upstream: Line,
     door: &'a Door,
-    draining: Pin<Box<dyn Future<Output = ()> + 'a>>,
-    stopping: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    phase: PhaseWatch,
+    /// This task is woken when the phase changes.
     subscribed: bool,
     after_client: Option<Pin<Box<Sleep>>>,
 }
@@ -89,8 +89,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         client: Line::new(client, unread),
         upstream: Line::new(upstream, Vec::new()),
         door,
-        draining: Box::pin(door.drain.reached(Phase::Draining)),
-        stopping: Box::pin(door.drain.reached(Phase::Stopping)),
+        phase: door.phase.watch(),
         subscribed: false,
         after_client: None,
     };
@@ -110,9 +109,9 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
 impl Drive<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         if !self.subscribed {
-            // Registers this task with both; after that the phase alone is looked at.
-            self.subscribed = self.draining.as_mut().poll(cx).is_pending()
-                && self.stopping.as_mut().poll(cx).is_pending();
+            // Once: the task stays the same, and from now on the phase alone is looked at.
+            self.subscribed = true;
+            let _ = self.phase.poll_reached(cx, Phase::Stopping);
         }
         loop {
             match self.turn(cx) {
@@ -227,15 +226,12 @@ impl Drive<'_> {
         if self.upstream.ended {
             return Some(End::UpstreamLost);
         }
-        let phase = self.door.drain.phase();
+        let phase = self.phase.get();
         if phase >= Phase::Stopping {
             return Some(End::Stopping);
         }
-        if phase >= Phase::Draining {
-            if self.session.is_idle() && self.client.waiting() == 0 {
-                return Some(End::Stopping);
-            }
-            let _ = self.stopping.as_mut().poll(cx);
+        if phase >= Phase::Draining && self.session.is_idle() && self.client.waiting() == 0 {
+            return Some(End::Stopping);
         }
         if self.client.ended {
             if self.session.may_leave() {

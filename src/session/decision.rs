@@ -100,17 +100,16 @@ impl Session {
         let mut limited = false;
         if gate.is_ok()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+            && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {
-            if let Some(entry) = self.thread.store.lookup(&asked, how.describe, now) {
-                limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
-                if !limited && self.thread.mode == Mode::On {
-                    return Ok(entry);
-                }
-                if !limited {
-                    let mut pass = self.pass(text, context);
-                    (pass.outcome, pass.why) = (Outcome::Hit, None);
-                    return Err(pass);
-                }
+            limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
+            if !limited && self.thread.mode == Mode::On {
+                return Ok(entry);
+            }
+            if !limited {
+                let mut pass = self.pass(text, context);
+                (pass.outcome, pass.why) = (Outcome::Hit, None);
+                return Err(pass);
             }
         }
         let mut pass = self.pass(text, context);

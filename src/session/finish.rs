@@ -78,8 +78,8 @@ impl Session {
                 .flat_map(|text| text.analysis.statements.iter())
         };
         let count = statements().count();
-        let sets = statements().any(|s| changes_settings(s));
-        let controls = statements().any(|s| controls_transaction(s));
+        let sets = statements().any(changes_settings);
+        let controls = statements().any(controls_transaction);
         let ended = status == b'I' && before != b'I';
         let tangled = (count > 1 && controls && (sets || self.settings.journaled()))
             || (marks.failed && sets && count > 1);

@@ -50,6 +50,7 @@ pub struct Thread {
     recorder: Recorder,
     /// Hits of this turn, whose time is taken when their answers are sent.
     hits: Cell<u32>,
+    no_types: Rc<[u8]>,
     texts: RefCell<LruCache<Rc<[u8]>, Rc<Text>, foldhash::fast::RandomState>>,
 }
 
@@ -64,6 +65,7 @@ impl Thread {
             shared,
             recorder,
             hits: Cell::new(0),
+            no_types: Rc::from([]),
             texts,
         }
     }
@@ -120,6 +122,15 @@ impl Thread {
     pub fn end_turn(&self, took: Duration) {
         for _ in 0..self.hits.take() {
             self.recorder.duration(Outcome::Hit, took);
+        }
+    }
+
+    /// Declared parameter types to keep; none are declared most of the time.
+    pub(super) fn types(&self, types: &[u8]) -> Rc<[u8]> {
+        if types.is_empty() {
+            self.no_types.clone()
+        } else {
+            types.into()
         }
     }
 

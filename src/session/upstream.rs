@@ -4,7 +4,6 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Owed, Tag};
-use super::statements::Known;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message;
@@ -280,11 +279,6 @@ impl Session {
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            let before = match before {
-                // What was parsed here only is still only here.
-                Some(Known::Named(named)) => Some(Known::Named(named)),
-                other => other,
-            };
             self.statements.put(&name, before);
         }
     }
@@ -308,20 +302,6 @@ impl Session {
             _ => {
                 self.lose_track();
                 io.client.extend_from_slice(raw);
-            }
-        }
-    }
-
-    /// Sends the local answers that nothing stands before any more.
-    pub(super) fn release(&mut self, io: &mut Io<'_>) {
-        while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
-            match self.pending.pop() {
-                Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
-                Some(Item::Ready) => io
-                    .client
-                    .extend_from_slice(&message::ready(self.transaction.status())),
-                Some(Item::Last { simple }) => self.put_last(io, simple),
-                Some(Item::Owed { .. }) | None => return,
             }
         }
     }

@@ -7,32 +7,43 @@
 //!   them a syntax error: there the line break stays.
 //! * Case is kept: folding would have to know what is an identifier, and output names are part of the answer.
 //!
-//! Not here: hints in comments. The text must have parsed; for any other text the result means nothing (but is made).
+//! * It is the text that is parsed. PostgreSQL's scanner takes quadratic time over nested comments and over endless
+//!   runs of operator characters: the former are gone, the latter and whatever is not closed are refused here.
+//!
+//! Not here: hints in comments.
 
-/// Removes comments, collapses white space, drops trailing semicolons.
-pub fn canonical(text: &str) -> Box<str> {
-    // A vertical tab is white space only since PostgreSQL 16: such a text is its own key.
-    if text.as_bytes().contains(&0x0b) {
-        return text.into();
-    }
+/// PostgreSQL knows no longer operator than 63 bytes; longer runs are only signs, and nobody writes so many.
+const LONGEST_OPERATOR: usize = 255;
+
+/// Removes comments, collapses white space, drops trailing semicolons. `None`: a quote or a comment is not closed, a
+/// run of operator characters does not end, or there is a vertical tab (white space only since PostgreSQL 16).
+pub fn canonical(text: &str) -> Option<Box<str>> {
     let mut lexer = Lexer {
         text: text.as_bytes(),
         at: 0,
         out: Vec::with_capacity(text.len()),
+        operator: 0,
+        broken: false,
     };
     lexer.run();
     let mut out = lexer.out;
     while matches!(out.last(), Some(b';' | b' ' | b'\n')) {
         out.pop();
     }
+    if lexer.broken {
+        return None;
+    }
     // Only whole ASCII bytes were left out, so this cannot fail.
-    String::from_utf8(out).map_or_else(|_| text.into(), String::into_boxed_str)
+    String::from_utf8(out).ok().map(String::into_boxed_str)
 }
 
 struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     out: Vec<u8>,
+    /// Length of the run of operator characters before this place.
+    operator: usize,
+    broken: bool,
 }
 
 /// What a quoted token allows inside.
@@ -51,7 +62,7 @@ enum Quote {
 struct Gap {
     any: bool,
     newline: bool,
-    block_comment: bool,
+    comment: bool,
 }
 
 impl Lexer<'_> {
@@ -66,7 +77,7 @@ impl Lexer<'_> {
     }
 
     fn run(&mut self) {
-        while self.at < self.text.len() {
+        while self.at < self.text.len() && !self.broken {
             if self.gap().any && !self.out.is_empty() && self.at < self.text.len() {
                 self.out.push(b' ');
             }
@@ -92,10 +103,11 @@ impl Lexer<'_> {
                         .iter()
                         .position(|b| matches!(b, b'\n' | b'\r'))
                         .unwrap_or(rest.len());
+                    gap.comment = true;
                 }
                 (b'/', b'*') => {
                     self.block_comment();
-                    gap.block_comment = true;
+                    gap.comment = true;
                 }
                 _ => return gap,
             }
@@ -121,9 +133,11 @@ impl Lexer<'_> {
                 _ => self.at += 1,
             }
         }
+        self.broken = true;
     }
 
     fn token(&mut self) {
+        let operator = std::mem::take(&mut self.operator);
         match (self.peek(0), self.peek(1), self.peek(2)) {
             (b'\'', ..) => self.quoted(1, Quote::Plain),
             (b'"', ..) => self.quoted(1, Quote::Identifier),
@@ -131,8 +145,20 @@ impl Lexer<'_> {
             (b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', _) => self.quoted(2, Quote::Plain),
             (b'u' | b'U', b'&', b'\'') => self.quoted(3, Quote::Plain),
             (b'u' | b'U', b'&', b'"') => self.quoted(3, Quote::Identifier),
+            (b'$', digit, _) if digit.is_ascii_digit() => self.parameter(),
             (b'$', ..) => self.dollar(),
             (first, ..) if word_start(first) || first.is_ascii_digit() => self.word(),
+            (
+                b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*'
+                | b'/',
+                ..,
+            )
+            | (b'%' | b'<' | b'>' | b'=', ..) => {
+                self.operator = operator + 1;
+                self.broken |= self.operator > LONGEST_OPERATOR;
+                self.copy(1);
+            }
+            (0x0b, ..) => self.broken = true,
             _ => self.copy(1),
         }
     }
@@ -143,6 +169,15 @@ impl Lexer<'_> {
         let rest = &self.text[self.at..];
         let inside = |b: &u8| word_start(*b) || b.is_ascii_digit() || (dollar && *b == b'$');
         self.copy(rest.iter().position(|b| !inside(b)).unwrap_or(rest.len()));
+    }
+
+    /// `$1`: only digits belong to it, `$1a$b$` is `$1 AS a$b$`.
+    fn parameter(&mut self) {
+        let digits = self.text[self.at + 1..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        self.copy(1 + digits);
     }
 
     fn quoted(&mut self, prefix: usize, quote: Quote) {
@@ -167,13 +202,16 @@ impl Lexer<'_> {
                 }
             }
         }
+        self.broken = true;
     }
 
     /// Behind a closing quote: does the constant go on behind a line break? Then stands behind the next quote.
     fn continued(&mut self) -> bool {
         let before = self.at;
         let gap = self.gap();
-        if gap.newline && !gap.block_comment && self.peek(0) == b'\'' {
+        if gap.newline && self.peek(0) == b'\'' {
+            // With a comment between them, versions disagree on whether it goes on.
+            self.broken |= gap.comment;
             self.out.push(b'\n');
             self.copy(1);
             return true;
@@ -191,8 +229,10 @@ impl Lexer<'_> {
         match tag {
             Some(tag) if tag.ends_with(b"$") && !tag[1].is_ascii_digit() => {
                 let body = &rest[tag.len()..];
-                let end = find(body, tag).map_or(rest.len(), |n| n + 2 * tag.len());
-                self.copy(end);
+                match find(body, tag) {
+                    Some(at) => self.copy(at + 2 * tag.len()),
+                    None => self.broken = true,
+                }
             }
             _ => self.copy(1),
         }

@@ -226,3 +226,106 @@ impl FunctionClass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(schema: Option<&str>, name: &str) -> Name {
+        Name {
+            schema: schema.map(Into::into),
+            name: name.into(),
+        }
+    }
+
+    #[test]
+    fn rows_made_by_hand_are_a_catalog() {
+        let mut rows = Rows::empty_database();
+        let (t, u) = (rows.table("public", "t"), rows.table("other", "t"));
+        let v = rows.view("public", "v", &[t]);
+        rows.builtin("lower", 1, b'i');
+        rows.builtin("now", 0, b's');
+        rows.function("public", "mine", 1, b'i');
+        rows.operator("pg_catalog", "=");
+        rows.operator("public", "%%");
+        rows.named_type("pg_catalog", "int4", b'b');
+        rows.named_type("public", "mood", b'e');
+        let catalog = Catalog::build(3, rows);
+        let path: Vec<Box<str>> = vec!["public".into(), "other".into()];
+        assert_eq!(catalog.version, 3);
+        assert_eq!(catalog.relations_named(&named(None, "t"), &path), [t, u]);
+        assert_eq!(
+            catalog.relations_named(&named(Some("other"), "t"), &path),
+            [u]
+        );
+        assert_eq!(catalog.reads_of(v), Ok(&[t, v][..]));
+        assert_eq!(
+            catalog.writes_of(t, WriteKind::Update),
+            Touched::Relations([t].into())
+        );
+        assert_eq!(
+            catalog.writes_of(v, WriteKind::Update),
+            Touched::Relations([t, v].into())
+        );
+        let function = |name, arguments| catalog.function(&named(None, name), arguments, &path);
+        assert_eq!(function("lower", 1), FunctionClass::PURE);
+        assert_eq!(
+            function("now", 0),
+            FunctionClass::reads(Why::StableFunction)
+        );
+        assert_eq!(
+            function("mine", 1),
+            FunctionClass::anything(Why::UserFunction)
+        );
+        assert_eq!(
+            function("lower", 3),
+            FunctionClass::anything(Why::UnknownFunction)
+        );
+        assert!(catalog.has_user_function("mine") && !catalog.has_user_function("lower"));
+        assert_eq!(catalog.operator(&named(None, "="), &path), None);
+        assert_eq!(
+            catalog.operator(&named(None, "%%"), &path),
+            Some(Why::UserOperator)
+        );
+        assert_eq!(catalog.type_named(&named(None, "int4"), &path), None);
+        assert_eq!(catalog.type_named(&named(None, "mood"), &path), None);
+        assert_eq!(
+            catalog.type_named(&named(None, "text"), &path),
+            Some(Why::UserType)
+        );
+    }
+
+    #[test]
+    fn an_empty_catalog_knows_nothing_and_allows_nothing() {
+        let catalog = Catalog::default();
+        assert!(catalog.relations_named(&named(None, "t"), &[]).is_empty());
+        assert_eq!(catalog.reads_of(1), Err(Why::UnknownRelation));
+        assert_eq!(catalog.writes_of(1, WriteKind::Delete), Touched::Everything);
+        assert!(catalog.function(&named(None, "lower"), 1, &[]).writes);
+    }
+
+    #[test]
+    fn views_over_themselves_and_very_deep_ones_end() {
+        let mut rows = Rows::empty_database();
+        let mut below = rows.table("public", "t");
+        for depth in 0..5_000 {
+            below = rows.view("public", &format!("v{depth}"), &[below]);
+        }
+        let (a, b) = (
+            rows.relation("public", "a", b'v'),
+            rows.relation("public", "b", b'v'),
+        );
+        for (view, reads) in [(a, b), (b, a)] {
+            let action = format!("({{QUERY :rtable ({{RTE :relid {reads}}})}})").into();
+            rows.rules.push(rows::Rule {
+                relation: view,
+                view: true,
+                action,
+            });
+        }
+        rows.relations.reverse();
+        let catalog = Catalog::build(1, rows);
+        assert_eq!(catalog.reads_of(below), Err(Why::OpaqueView));
+        assert_eq!(catalog.reads_of(a), Err(Why::OpaqueView));
+    }
+}

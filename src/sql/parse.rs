@@ -26,12 +26,18 @@ pub fn analyse(text: &str) -> Analysis {
     if text.len() > LONGEST_TEXT {
         return refuse(Why::TooLong);
     }
-    match pg_raw_parse::parse(text) {
-        Ok(tree) => Analysis {
-            canonical: canonical(text),
-            refused: None,
-            statements: tree.stmts().map(classify::classify).collect(),
-        },
+    let Some(canonical) = canonical(text) else {
+        return refuse(Why::Unparsable);
+    };
+    match pg_raw_parse::parse(&canonical) {
+        Ok(tree) => {
+            let statements = tree.stmts().map(classify::classify).collect();
+            Analysis {
+                canonical,
+                refused: None,
+                statements,
+            }
+        }
         Err(_) => refuse(Why::Unparsable),
     }
 }
@@ -44,5 +50,9 @@ fn refuse(why: Why) -> Analysis {
     }
 }
 
+#[cfg(test)]
+mod depth_test;
+#[cfg(test)]
+mod query_test;
 #[cfg(test)]
 mod statements_test;

@@ -32,3 +32,21 @@ pub struct Query {
     /// Columns cast to a type that reads the clock in text: wrong for a column of text with 'today' in it.
     pub cast_columns: Vec<Box<str>>,
 }
+
+impl Query {
+    /// Leaves each name once. Short lists are short of repetitions already; long ones must not make a verdict long.
+    pub(super) fn dedup(&mut self) {
+        fn once<T: Ord>(names: &mut Vec<T>) {
+            if names.len() > 32 {
+                names.sort_unstable();
+                names.dedup();
+            }
+        }
+        once(&mut self.reads);
+        once(&mut self.functions);
+        once(&mut self.operators);
+        once(&mut self.types);
+        once(&mut self.attributes);
+        once(&mut self.cast_columns);
+    }
+}

@@ -97,7 +97,7 @@ pub enum Statement {
 }
 
 /// A possibly qualified name, already folded as PostgreSQL folds it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     pub schema: Option<Box<str>>,
     pub name: Box<str>,

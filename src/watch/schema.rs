@@ -5,7 +5,7 @@
 //! * Temporary schemas are left out of both, or an application's temporary tables would empty the cache; a temporary
 //!   child of a permanent table is in, for it is read with its parent.
 //! * `pg_class` goes into the digest by the columns that matter: TRUNCATE, REFRESH and index builds rewrite its rows.
-//!   All else goes in by place and transaction of its rows, which VACUUM and ANALYZE leave alone.
+//!   All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
 //!
 //! Not here: conclusions (`sql::catalog`), and when to ask.
 
@@ -69,13 +69,14 @@ async fn read_digest(client: &Client) -> Result<Digest, Error> {
 async fn read(client: &Client) -> Result<(Rows, Digest), Error> {
     let digest = read_digest(client).await?;
     let version = client.query_one(queries::SERVER_VERSION, &[]).await?;
-    let types = queries::types(version.try_get(0)?);
+    let version = version.try_get(0)?;
+    let (types, functions) = (queries::types(version), queries::functions(version));
     let rows = Rows {
         namespaces: all(client, queries::NAMESPACES, namespace).await?,
         relations: all(client, queries::RELATIONS, relation).await?,
         columns: all(client, queries::COLUMNS, column).await?,
         types: all(client, &types, data_type).await?,
-        functions: all(client, queries::FUNCTIONS, function).await?,
+        functions: all(client, &functions, function).await?,
         operators: all(client, queries::OPERATORS, operator).await?,
         casts: all(client, queries::CASTS, cast).await?,
         rules: all(client, queries::RULES, rule).await?,
@@ -164,7 +165,8 @@ fn function(row: &Row) -> Result<Function, Error> {
         kind: letter(row, 6)?,
         volatility: letter(row, 7)?,
         trusted_language: row.try_get(8)?,
-        extension: extension(row, 9)?,
+        range_constructor: row.try_get(9)?,
+        extension: extension(row, 10)?,
     })
 }
 

@@ -90,8 +90,11 @@ pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
     })
 }
 
-/// The parameters of a Bind, each with its format code; `None` if the layout is wrong anywhere.
-pub fn parameters(tail: &[u8]) -> Option<Vec<(u16, Option<&[u8]>)>> {
+/// A parameter: format code and value; no value is NULL.
+pub type Parameter<'a> = (u16, Option<&'a [u8]>);
+
+/// The parameters of a Bind; `None` if the layout is wrong anywhere.
+pub fn parameters(tail: &[u8]) -> Option<Vec<Parameter<'_>>> {
     let (formats, mut rest) = u16_at(tail)?;
     let codes = rest.get(..formats * 2)?;
     rest = &rest[formats * 2..];

@@ -315,6 +315,8 @@ fn p6_temporary_tables_shadow() {
             }
             t.extend(c.query("DISCARD TEMP"));
             t.extend(c.query(read));
+            // Each temporary table is a table of its own: its OID in the description differs.
+            t.retain(|f| f.tag != b'T');
             t
         });
         let mut client = ground.through();

@@ -209,7 +209,7 @@ fn p7_transaction_scripts_answer_as_postgresql_does() {
         &[
             "BEGIN READ ONLY",
             READ,
-            "UPDATE items SET name = 'no'",
+            "UPDATE items SET name = 'no' WHERE id < 0",
             READ,
             "ROLLBACK",
         ],
@@ -229,7 +229,7 @@ fn p7_transaction_scripts_answer_as_postgresql_does() {
         &[
             "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
             READ,
-            "UPDATE items SET name = 'no'",
+            "UPDATE items SET name = 'no' WHERE id < 0",
             READ,
         ],
         &[

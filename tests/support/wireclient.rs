@@ -507,7 +507,10 @@ impl Client {
         loop {
             let have = &self.buffer[self.at..];
             if have.len() >= 5 {
-                let len = i32::from_be_bytes(have[1..5].try_into().unwrap()) as usize;
+                let len = i32::from_be_bytes(have[1..5].try_into().unwrap());
+                let Some(len) = usize::try_from(len).ok().filter(|len| *len >= 4) else {
+                    return Err(io::ErrorKind::InvalidData.into());
+                };
                 if have.len() > len {
                     let frame = Frame {
                         tag: have[0],
@@ -536,8 +539,8 @@ impl Client {
 
     fn note(&mut self, frame: &Frame) {
         match frame.tag {
-            b'Z' => self.status = frame.body[0],
-            b'K' => {
+            b'Z' => self.status = frame.body.first().copied().unwrap_or_default(),
+            b'K' if frame.body.len() >= 8 => {
                 let word =
                     |at: usize| u32::from_be_bytes(frame.body[at..at + 4].try_into().unwrap());
                 self.key = (word(0), word(4));

@@ -3,7 +3,7 @@
 //! * A value is fine if its output depends on nothing but the value, the key and the catalog's version: output of a
 //!   regclass reads names, of an aclitem roles, input of a timetz the date.
 //! * A user's cast may run where no cast is written: an implicit one between PostgreSQL's own types makes the whole
-//!   database uncacheable, one of a user's type that type.
+//!   database uncacheable, one of a user's type makes that type so.
 //!
 //! Not here: casts of text that names the clock (`'today'`): that is a matter of the statement.
 
@@ -59,7 +59,7 @@ pub(super) struct Datatypes {
     by_name: HashMap<Box<str>, Vec<(Oid, Oid)>>,
     /// What users' implicit casts between PostgreSQL's own types run, anywhere.
     implicit: FunctionClass,
-    /// What users' casts that INSERT and UPDATE may apply run.
+    /// What users' casts between PostgreSQL's own types run that INSERT and UPDATE may apply.
     assignment: FunctionClass,
 }
 
@@ -78,8 +78,26 @@ struct Builder<'a> {
     columns: HashMap<Oid, Vec<Oid>>,
     checks: HashMap<Oid, Vec<Tree>>,
     functions: &'a Functions,
+    poison: HashMap<Oid, Poison>,
     done: HashMap<Oid, Datatype>,
     open: HashSet<Oid>,
+}
+
+/// What users' casts add to a type.
+#[derive(Clone, Copy, Debug, Default)]
+struct Poison {
+    kept: FunctionClass,
+    cast: FunctionClass,
+}
+
+impl Poison {
+    fn kept(&mut self, class: FunctionClass) {
+        self.kept = self.kept.and(class);
+    }
+
+    fn cast(&mut self, class: FunctionClass) {
+        self.cast = self.cast.and(class);
+    }
 }
 
 impl Datatypes {
@@ -89,6 +107,7 @@ impl Datatypes {
             columns: HashMap::new(),
             checks: HashMap::new(),
             functions,
+            poison: HashMap::new(),
             done: HashMap::new(),
             open: HashSet::new(),
         };
@@ -106,18 +125,12 @@ impl Datatypes {
                 .or_default()
                 .push(Tree::scan(&check.tree));
         }
-        let mut types = Datatypes {
-            implicit: FunctionClass::PURE,
-            assignment: FunctionClass::PURE,
-            ..Self::default()
-        };
-        let casts = types.casts(rows, &mut builder);
+        let mut types = Datatypes::default();
+        builder.poison = types.casts(rows, &mut builder);
+        // Which text a type reads stays; what contains a poisoned type is poisoned.
+        builder.done.clear();
         for row in &rows.types {
-            let mut found = builder.datatype(row.oid);
-            if let Some((kept, cast)) = casts.get(&row.oid) {
-                found.kept = found.kept.and(*kept);
-                found.cast = found.cast.and(*cast);
-            }
+            let found = builder.datatype(row.oid);
             types.by_oid.insert(row.oid, found);
             types
                 .by_name
@@ -128,13 +141,8 @@ impl Datatypes {
         types
     }
 
-    /// What users' casts add to their types: (to values, to casts).
-    fn casts(
-        &mut self,
-        rows: &Rows,
-        builder: &mut Builder<'_>,
-    ) -> HashMap<Oid, (FunctionClass, FunctionClass)> {
-        let mut poison = HashMap::new();
+    fn casts(&mut self, rows: &Rows, builder: &mut Builder<'_>) -> HashMap<Oid, Poison> {
+        let mut poison: HashMap<Oid, Poison> = HashMap::new();
         for cast in &rows.casts {
             let class = match cast.method {
                 b'b' => continue,
@@ -149,29 +157,25 @@ impl Datatypes {
                 why: Some(Why::UserType),
                 ..class
             };
-            if cast.context != b'e' {
+            let is_user = |oid: Oid| oid >= FIRST_NORMAL;
+            let written = cast.context == b'e';
+            if !is_user(cast.source) && !is_user(cast.target) && !written {
                 self.assignment = self.assignment.and(class);
-            }
-            let users: Vec<Oid> = [cast.source, cast.target]
-                .into_iter()
-                .filter(|t| *t >= FIRST_NORMAL)
-                .collect();
-            match (cast.context, &*users) {
-                (b'i', []) => self.implicit = self.implicit.and(class),
-                (b'i', users) => {
-                    for user in users {
-                        let entry = poison
-                            .entry(*user)
-                            .or_insert((FunctionClass::PURE, FunctionClass::PURE));
-                        entry.0 = entry.0.and(class);
-                    }
+                if cast.context == b'i' {
+                    self.implicit = self.implicit.and(class);
                 }
-                _ => {}
             }
-            let entry = poison
-                .entry(cast.target)
-                .or_insert((FunctionClass::PURE, FunctionClass::PURE));
-            entry.1 = entry.1.and(class);
+            // It needs a value of its source type: from a relation, a name or a parameter. What may apply it
+            // unwritten has a value of its target type in hand, or is an assignment to such a column.
+            if is_user(cast.source) {
+                poison.entry(cast.source).or_default().kept(class);
+            }
+            if is_user(cast.target) && !written {
+                poison.entry(cast.target).or_default().kept(class);
+            }
+            if !is_user(cast.source) {
+                poison.entry(cast.target).or_default().cast(class);
+            }
         }
         poison
     }
@@ -219,10 +223,14 @@ impl Builder<'_> {
         if self.open.len() > DEEPEST || !self.open.insert(oid) {
             return Datatype::refused(FunctionClass::anything(Why::UserType));
         }
-        let found = match self.types.get(&oid).copied() {
+        let mut found = match self.types.get(&oid).copied() {
             Some(row) => self.examine(row),
             None => Datatype::refused(FunctionClass::anything(Why::UserType)),
         };
+        if let Some(poison) = self.poison.get(&oid) {
+            found.kept = found.kept.and(poison.kept);
+            found.cast = found.cast.and(poison.cast);
+        }
         self.open.remove(&oid);
         self.done.insert(oid, found);
         found
@@ -262,7 +270,7 @@ impl Builder<'_> {
             }
             b'd' => {
                 let mut domain = self.datatype(row.inner).wrapped();
-                for check in self.checks.remove(&row.oid).into_iter().flatten() {
+                for check in self.checks.get(&row.oid).cloned().into_iter().flatten() {
                     domain.kept = domain.kept.and(self.check(&check));
                 }
                 domain

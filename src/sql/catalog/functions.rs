@@ -134,6 +134,7 @@ fn built_in(row: &Function) -> bool {
 fn class_of(row: &Function) -> FunctionClass {
     match &row.extension {
         _ if !row.trusted_language => FunctionClass::anything(Why::UserFunction),
+        _ if row.range_constructor => FunctionClass::PURE,
         _ if built_in(row) => reviewed::built_in(&row.name, row.volatility),
         Some(extension) => reviewed::of_extension(extension, &row.name, row.volatility),
         None => FunctionClass::anything(Why::UserFunction),

@@ -10,7 +10,7 @@
 use super::Oid;
 
 /// What a tree names.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tree {
     pub relations: Vec<Oid>,
     pub functions: Vec<Oid>,
@@ -100,15 +100,18 @@ const NODES: &[&str] = &[
     "WINDOWFUNC",
 ];
 
-/// Fields called `…type` that are not types.
+/// Fields called `…type` that are not types (of nodes on the list).
 const NOT_TYPES: &[&str] = &[
     "booltesttype",
+    "cmptype",
     "commandType",
+    "format_type",
     "item_type",
-    "join_type",
     "jointype",
     "nulltesttype",
+    "rctype",
     "subLinkType",
+    "type",
 ];
 
 impl Tree {
@@ -161,7 +164,8 @@ impl Tree {
     fn meet(&mut self, node: &str) {
         let surprise = match node {
             _ if NODES.binary_search(&node).is_ok() => Surprise::None,
-            "SQLVALUEFUNCTION" | "XMLEXPR" | "XML" => Surprise::Value,
+            "SQLVALUEFUNCTION" | "XMLEXPR" | "XML" | "TABLEFUNC" | "JSONEXPR" | "JSONBEHAVIOR"
+            | "TABLESAMPLECLAUSE" => Surprise::Value,
             "NEXTVALUEEXPR" | "ROWMARKCLAUSE" => Surprise::Effect,
             _ => Surprise::Unknown,
         };
@@ -216,7 +220,7 @@ impl Kind {
             "aggtranstype" => None,
             _ if field.ends_with("funcid") => Some(Kind::Function),
             _ if NOT_TYPES.contains(&field) => None,
-            _ if ["type", "types", "typeid", "typeids"]
+            _ if ["type", "types", "typeid", "typid"]
                 .iter()
                 .any(|end| lower().ends_with(end)) =>
             {
@@ -319,8 +323,9 @@ mod tests {
         );
         assert_eq!(
             Tree::scan("{TABLESAMPLECLAUSE :tsmhandler 3313}").surprise,
-            Surprise::Unknown
+            Surprise::Value
         );
+        assert_eq!(Tree::scan("{OFNEXTYEAR :x 1}").surprise, Surprise::Unknown);
         assert_eq!(
             Tree::scan("{FUNCEXPR :funcid abc}").surprise,
             Surprise::Unknown

@@ -98,6 +98,8 @@ pub struct Function {
     pub volatility: u8,
     /// `prolang` is one of internal, c, sql.
     pub trusted_language: bool,
+    /// PostgreSQL made it itself for a user's range type over a type of its own, without functions of the user's.
+    pub range_constructor: bool,
     /// The extension it belongs to.
     pub extension: Option<Box<str>>,
 }

@@ -6,7 +6,7 @@
 //! * The system columns ctid, xmax, cmin and cmax change without a write (row locks, VACUUM FULL).
 
 use super::super::clock::reads_the_clock;
-use super::walk::{Scope, Walk, add, add_text, last_two};
+use super::walk::{COMPARED, Scope, Walk, add, add_text, last_two};
 use crate::why::Why;
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes;
@@ -29,7 +29,7 @@ impl<'t> Walk<'t> {
         let all = &self.query.functions;
         let known = all
             .iter()
-            .take(32)
+            .take(COMPARED)
             .any(|(n, a)| &*n.name == name && n.schema.as_deref() == schema && *a == arguments);
         if !known {
             let name = super::super::statement::Name {

@@ -19,7 +19,11 @@ fn kind(text: &str) -> String {
         Statement::Ddl { temporary: true } => "temporary".into(),
         other => {
             let debug = format!("{other:?}");
-            debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().into()
+            debug
+                .split(|c: char| !c.is_alphanumeric())
+                .next()
+                .unwrap_or_default()
+                .into()
         }
     }
 }
@@ -49,7 +53,10 @@ fn every_kind_is_told_by_the_tree() {
                 "SELECT other.set_config('a.b', 'c', false)",
             ],
         ),
-        ("Begin", &["BEGIN", "BEGIN WORK", "START TRANSACTION READ ONLY"]),
+        (
+            "Begin",
+            &["BEGIN", "BEGIN WORK", "START TRANSACTION READ ONLY"],
+        ),
         ("Commit", &["COMMIT", "END", "COMMIT AND CHAIN"]),
         ("Rollback", &["ROLLBACK", "ABORT", "ROLLBACK AND NO CHAIN"]),
         ("Savepoint", &["SAVEPOINT a"]),
@@ -58,23 +65,77 @@ fn every_kind_is_told_by_the_tree() {
         ("PrepareTransaction", &["PREPARE TRANSACTION 'g'"]),
         ("CommitPrepared", &["COMMIT PREPARED 'g'"]),
         ("RollbackPrepared", &["ROLLBACK PREPARED 'g'"]),
-        ("SetTransaction", &["SET TRANSACTION SNAPSHOT '00000003-0000001B-1'", "SET transaction_read_only = on"]),
+        (
+            "SetTransaction",
+            &[
+                "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'",
+                "SET transaction_read_only = on",
+            ],
+        ),
         ("Unfollowed", &["SET search_path FROM CURRENT"]),
         ("ResetAll", &["RESET ALL"]),
-        ("Show", &["SHOW search_path", "SHOW ALL", "SHOW TIME ZONE", "SHOW larder.last"]),
-        ("Prepare", &["PREPARE p AS SELECT 1", "PREPARE p (int) AS UPDATE t SET a = $1"]),
-        ("Execute", &["EXECUTE p", "EXECUTE p(1)", "EXPLAIN ANALYZE EXECUTE p"]),
-        ("Deallocate", &["DEALLOCATE p", "DEALLOCATE PREPARE p", "DEALLOCATE ALL"]),
-        ("Declare", &["DECLARE c CURSOR FOR SELECT 1", "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT f()"]),
-        ("Cursor", &["FETCH c", "MOVE 5 IN c", "CLOSE c", "CLOSE ALL"]),
+        (
+            "Show",
+            &[
+                "SHOW search_path",
+                "SHOW ALL",
+                "SHOW TIME ZONE",
+                "SHOW larder.last",
+            ],
+        ),
+        (
+            "Prepare",
+            &[
+                "PREPARE p AS SELECT 1",
+                "PREPARE p (int) AS UPDATE t SET a = $1",
+            ],
+        ),
+        (
+            "Execute",
+            &["EXECUTE p", "EXECUTE p(1)", "EXPLAIN ANALYZE EXECUTE p"],
+        ),
+        (
+            "Deallocate",
+            &["DEALLOCATE p", "DEALLOCATE PREPARE p", "DEALLOCATE ALL"],
+        ),
+        (
+            "Declare",
+            &[
+                "DECLARE c CURSOR FOR SELECT 1",
+                "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT f()",
+            ],
+        ),
+        (
+            "Cursor",
+            &["FETCH c", "MOVE 5 IN c", "CLOSE c", "CLOSE ALL"],
+        ),
         ("Listen", &["LISTEN a"]),
         ("Unlisten", &["UNLISTEN a", "UNLISTEN *"]),
         ("Notify", &["NOTIFY a", "NOTIFY a, 'b'"]),
         ("Lock", &["LOCK t", "LOCK TABLE a, b IN ACCESS SHARE MODE"]),
-        ("CopyFrom", &["COPY t FROM STDIN", "COPY s.t (a, b) FROM '/file' WITH (FREEZE)"]),
-        ("CopyTo", &["COPY t TO STDOUT", "COPY (SELECT f()) TO STDOUT", "COPY (DELETE FROM t RETURNING *) TO STDOUT"]),
-        ("Truncate", &["TRUNCATE t", "TRUNCATE ONLY a, b RESTART IDENTITY CASCADE"]),
-        ("RefreshMaterializedView", &["REFRESH MATERIALIZED VIEW CONCURRENTLY v"]),
+        (
+            "CopyFrom",
+            &[
+                "COPY t FROM STDIN",
+                "COPY s.t (a, b) FROM '/file' WITH (FREEZE)",
+            ],
+        ),
+        (
+            "CopyTo",
+            &[
+                "COPY t TO STDOUT",
+                "COPY (SELECT f()) TO STDOUT",
+                "COPY (DELETE FROM t RETURNING *) TO STDOUT",
+            ],
+        ),
+        (
+            "Truncate",
+            &["TRUNCATE t", "TRUNCATE ONLY a, b RESTART IDENTITY CASCADE"],
+        ),
+        (
+            "RefreshMaterializedView",
+            &["REFRESH MATERIALIZED VIEW CONCURRENTLY v"],
+        ),
         (
             "Utility",
             &[
@@ -192,7 +253,10 @@ fn messages_hold_any_number_of_statements() {
         ("SELECT 1;", 1),
         ("BEGIN; UPDATE t SET a = 1; COMMIT", 3),
         ("SELECT ';' ; SELECT 2 -- ; SELECT 3", 2),
-        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1", 2),
+        (
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1",
+            2,
+        ),
     ] {
         assert_eq!(analyse(text).statements.len(), count, "{text}");
     }
@@ -217,39 +281,88 @@ fn what_is_not_analysed_is_opaque_and_says_why() {
 
 #[test]
 fn transactions_tell_their_modes() {
-    let modes = |isolation, read_only, deferrable| TransactionModes { isolation, read_only, deferrable };
+    let modes = |isolation, read_only, deferrable| TransactionModes {
+        isolation,
+        read_only,
+        deferrable,
+    };
     let serializable = Some(Isolation::Serializable);
     for (text, expected) in [
         ("BEGIN", modes(None, None, None)),
         ("BEGIN READ ONLY", modes(None, Some(true), None)),
-        ("BEGIN READ WRITE, NOT DEFERRABLE", modes(None, Some(false), Some(false))),
-        ("BEGIN ISOLATION LEVEL READ UNCOMMITTED", modes(Some(Isolation::ReadCommitted), None, None)),
-        ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ", modes(Some(Isolation::RepeatableRead), None, None)),
-        ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE", modes(serializable, Some(true), Some(true))),
+        (
+            "BEGIN READ WRITE, NOT DEFERRABLE",
+            modes(None, Some(false), Some(false)),
+        ),
+        (
+            "BEGIN ISOLATION LEVEL READ UNCOMMITTED",
+            modes(Some(Isolation::ReadCommitted), None, None),
+        ),
+        (
+            "START TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            modes(Some(Isolation::RepeatableRead), None, None),
+        ),
+        (
+            "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE",
+            modes(serializable, Some(true), Some(true)),
+        ),
     ] {
-        assert!(matches!(one(text), Statement::Begin(found) if found == expected), "{text}");
+        assert!(
+            matches!(one(text), Statement::Begin(found) if found == expected),
+            "{text}"
+        );
     }
     for (text, expected) in [
-        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", modes(serializable, None, None)),
-        ("SET LOCAL TRANSACTION READ ONLY", modes(None, Some(true), None)),
-        ("SET transaction_isolation = 'serializable'", modes(serializable, None, None)),
-        ("SET TRANSACTION_READ_ONLY TO off", modes(None, Some(false), None)),
+        (
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            modes(serializable, None, None),
+        ),
+        (
+            "SET LOCAL TRANSACTION READ ONLY",
+            modes(None, Some(true), None),
+        ),
+        (
+            "SET transaction_isolation = 'serializable'",
+            modes(serializable, None, None),
+        ),
+        (
+            "SET TRANSACTION_READ_ONLY TO off",
+            modes(None, Some(false), None),
+        ),
         ("SET TRANSACTION SNAPSHOT 'x'", modes(None, None, None)),
     ] {
-        assert!(matches!(one(text), Statement::SetTransaction(found) if found == expected), "{text}");
+        assert!(
+            matches!(one(text), Statement::SetTransaction(found) if found == expected),
+            "{text}"
+        );
     }
-    assert!(matches!(one("COMMIT AND CHAIN"), Statement::Commit { chain: true }));
-    assert!(matches!(one("ROLLBACK"), Statement::Rollback { chain: false }));
+    assert!(matches!(
+        one("COMMIT AND CHAIN"),
+        Statement::Commit { chain: true }
+    ));
+    assert!(matches!(
+        one("ROLLBACK"),
+        Statement::Rollback { chain: false }
+    ));
     assert!(matches!(one("ROLLBACK TO \"A\""), Statement::RollbackTo(name) if &*name == "A"));
-    assert!(matches!(one("DISCARD TEMP"), Statement::Discard(Discard::Temp)));
-    assert!(matches!(one("DISCARD ALL"), Statement::Discard(Discard::All)));
+    assert!(matches!(
+        one("DISCARD TEMP"),
+        Statement::Discard(Discard::Temp)
+    ));
+    assert!(matches!(
+        one("DISCARD ALL"),
+        Statement::Discard(Discard::All)
+    ));
     assert!(matches!(one("DEALLOCATE ALL"), Statement::Deallocate(None)));
     assert!(matches!(one("SHOW TimeZone"), Statement::Show(name) if &*name == "timezone"));
 }
 
 fn settings(text: &str) -> Vec<(String, Option<String>, bool)> {
-    let Statement::Set(all) = one(text) else { panic!("not SET: {text}") };
-    let plain = |Setting { name, value, local }: Setting| (name.into(), value.map(Into::into), local);
+    let Statement::Set(all) = one(text) else {
+        panic!("not SET: {text}")
+    };
+    let plain =
+        |Setting { name, value, local }: Setting| (name.into(), value.map(Into::into), local);
     all.into_iter().map(plain).collect()
 }
 
@@ -257,18 +370,68 @@ fn settings(text: &str) -> Vec<(String, Option<String>, bool)> {
 fn settings_tell_name_and_value() {
     for (text, name, value, local) in [
         ("SET search_path = a, b", "search_path", Some("a, b"), false),
-        ("SET search_path = 'a, b'", "search_path", Some("\"a, b\""), false),
-        ("SET search_path TO \"$user\", public", "search_path", Some("\"$user\", public"), false),
+        (
+            "SET search_path = 'a, b'",
+            "search_path",
+            Some("\"a, b\""),
+            false,
+        ),
+        (
+            "SET search_path TO \"$user\", public",
+            "search_path",
+            Some("\"$user\", public"),
+            false,
+        ),
         ("SET SCHEMA 's'", "search_path", Some("s"), false),
-        ("SET LOCAL search_path = ''", "search_path", Some("\"\""), true),
-        ("SET SESSION work_mem = '1MB'", "work_mem", Some("1MB"), false),
+        (
+            "SET LOCAL search_path = ''",
+            "search_path",
+            Some("\"\""),
+            true,
+        ),
+        (
+            "SET SESSION work_mem = '1MB'",
+            "work_mem",
+            Some("1MB"),
+            false,
+        ),
         ("SET work_mem = 65536", "work_mem", Some("65536"), false),
-        ("SET extra_float_digits = -1", "extra_float_digits", Some("-1"), false),
-        ("SET Random_Page_Cost = 1.5", "random_page_cost", Some("1.5"), false),
-        ("SET datestyle = iso, mdy", "datestyle", Some("iso, mdy"), false),
-        ("SET datestyle = 'ISO, MDY'", "datestyle", Some("ISO, MDY"), false),
-        ("SET enable_seqscan = off", "enable_seqscan", Some("off"), false),
-        ("SET enable_seqscan = true", "enable_seqscan", Some("true"), false),
+        (
+            "SET extra_float_digits = -1",
+            "extra_float_digits",
+            Some("-1"),
+            false,
+        ),
+        (
+            "SET Random_Page_Cost = 1.5",
+            "random_page_cost",
+            Some("1.5"),
+            false,
+        ),
+        (
+            "SET datestyle = iso, mdy",
+            "datestyle",
+            Some("iso, mdy"),
+            false,
+        ),
+        (
+            "SET datestyle = 'ISO, MDY'",
+            "datestyle",
+            Some("ISO, MDY"),
+            false,
+        ),
+        (
+            "SET enable_seqscan = off",
+            "enable_seqscan",
+            Some("off"),
+            false,
+        ),
+        (
+            "SET enable_seqscan = true",
+            "enable_seqscan",
+            Some("true"),
+            false,
+        ),
         ("SET my.\"Name\" = 'x'", "my.name", Some("x"), false),
         ("SET a.b TO DEFAULT", "a.b", None, false),
         ("RESET a.b", "a.b", None, false),
@@ -278,23 +441,72 @@ fn settings_tell_name_and_value() {
         ("SET TIME ZONE 1.5", "timezone", Some("1.5"), false),
         ("SET TIME ZONE LOCAL", "timezone", None, false),
         ("SET LOCAL TIME ZONE DEFAULT", "timezone", None, true),
-        ("SET NAMES 'LATIN1'", "client_encoding", Some("LATIN1"), false),
+        (
+            "SET NAMES 'LATIN1'",
+            "client_encoding",
+            Some("LATIN1"),
+            false,
+        ),
         ("SET NAMES DEFAULT", "client_encoding", None, false),
-        ("SET XML OPTION DOCUMENT", "xmloption", Some("DOCUMENT"), false),
+        (
+            "SET XML OPTION DOCUMENT",
+            "xmloption",
+            Some("DOCUMENT"),
+            false,
+        ),
         ("SET ROLE r", "role", Some("r"), false),
         ("SET ROLE 'R'", "role", Some("R"), false),
         ("SET LOCAL ROLE NONE", "role", Some("none"), true),
         ("RESET ROLE", "role", None, false),
-        ("SET SESSION AUTHORIZATION a", "session_authorization", Some("a"), false),
-        ("SET SESSION AUTHORIZATION DEFAULT", "session_authorization", None, false),
-        ("RESET SESSION AUTHORIZATION", "session_authorization", None, false),
+        (
+            "SET SESSION AUTHORIZATION a",
+            "session_authorization",
+            Some("a"),
+            false,
+        ),
+        (
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "session_authorization",
+            None,
+            false,
+        ),
+        (
+            "RESET SESSION AUTHORIZATION",
+            "session_authorization",
+            None,
+            false,
+        ),
         ("SET larder.cache = off", "larder.cache", Some("off"), false),
-        ("SELECT set_config('a.B', 'c', false)", "a.b", Some("c"), false),
-        ("SELECT set_config('a.b', 'c'::text, true)", "a.b", Some("c"), true),
-        ("select pg_catalog.set_config('search_path', '', false);", "search_path", Some(""), false),
-        ("SELECT set_config('a.b', NULL, false) AS x", "a.b", None, false),
+        (
+            "SELECT set_config('a.B', 'c', false)",
+            "a.b",
+            Some("c"),
+            false,
+        ),
+        (
+            "SELECT set_config('a.b', 'c'::text, true)",
+            "a.b",
+            Some("c"),
+            true,
+        ),
+        (
+            "select pg_catalog.set_config('search_path', '', false);",
+            "search_path",
+            Some(""),
+            false,
+        ),
+        (
+            "SELECT set_config('a.b', NULL, false) AS x",
+            "a.b",
+            None,
+            false,
+        ),
     ] {
-        assert_eq!(settings(text), [(name.to_owned(), value.map(str::to_owned), local)], "{text}");
+        assert_eq!(
+            settings(text),
+            [(name.to_owned(), value.map(str::to_owned), local)],
+            "{text}"
+        );
     }
     let interval = settings("SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE");
     assert_ne!(interval, settings("SET TIME ZONE INTERVAL '-08:00'"));
@@ -303,19 +515,33 @@ fn settings_tell_name_and_value() {
 
 #[test]
 fn one_statement_may_set_several() {
-    let several = settings("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY");
-    let expected = [("default_transaction_isolation", "serializable"), ("default_transaction_read_only", "on")];
+    let several = settings(
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+    );
+    let expected = [
+        ("default_transaction_isolation", "serializable"),
+        ("default_transaction_read_only", "on"),
+    ];
     assert_eq!(several.len(), 2);
     for (found, (name, value)) in several.iter().zip(expected) {
-        assert_eq!((&*found.0, found.1.as_deref(), found.2), (name, Some(value), false));
+        assert_eq!(
+            (&*found.0, found.1.as_deref(), found.2),
+            (name, Some(value), false)
+        );
     }
     let several = settings("SELECT set_config('a.b', '1', true), set_config('c.d', '2', false)");
-    assert_eq!(several.iter().map(|s| (&*s.0, s.2)).collect::<Vec<_>>(), [("a.b", true), ("c.d", false)]);
+    assert_eq!(
+        several.iter().map(|s| (&*s.0, s.2)).collect::<Vec<_>>(),
+        [("a.b", true), ("c.d", false)]
+    );
 }
 
 #[test]
 fn names_are_folded_as_postgresql_folds_them() {
-    let name = |schema: Option<&str>, name: &str| Name { schema: schema.map(Into::into), name: name.into() };
+    let name = |schema: Option<&str>, name: &str| Name {
+        schema: schema.map(Into::into),
+        name: name.into(),
+    };
     for (text, expected) in [
         ("COPY T FROM STDIN", name(None, "t")),
         ("COPY \"T\" FROM STDIN", name(None, "T")),
@@ -324,10 +550,16 @@ fn names_are_folded_as_postgresql_folds_them() {
         ("COPY U&\"\\0061b\" FROM STDIN", name(None, "ab")),
         ("COPY ÄB FROM STDIN", name(None, "Äb")),
     ] {
-        assert!(matches!(one(text), Statement::CopyFrom(found) if found == expected), "{text}");
+        assert!(
+            matches!(one(text), Statement::CopyFrom(found) if found == expected),
+            "{text}"
+        );
     }
     let long = format!("COPY {} FROM STDIN", "a".repeat(80));
-    assert!(matches!(one(&long), Statement::CopyFrom(found) if found.name.len() == 63), "NAMEDATALEN");
+    assert!(
+        matches!(one(&long), Statement::CopyFrom(found) if found.name.len() == 63),
+        "NAMEDATALEN"
+    );
 }
 
 proptest! {
@@ -346,11 +578,84 @@ proptest! {
 /// Words that make texts which get far into the grammar.
 fn token() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "SELECT", "FROM", "WHERE", "t", "a.b", "(", ")", ",", "*", "1", "'x'", "E'\\'", "'", "\"", "$$", "$1", "=",
-        "WITH", "AS", "x", "UNION", "ALL", "INSERT", "INTO", "VALUES", "UPDATE", "SET", "DELETE", "MERGE", "USING",
-        "ON", "CONFLICT", "DO", "NOTHING", "RETURNING", "CASE", "WHEN", "THEN", "END", "CAST", "::", "date", "f(",
-        "OVER", "JSON_TABLE(", "XMLTABLE(", "COLUMNS", "SET", "LOCAL", "TIME", "ZONE", "INTERVAL", "TO", "DEFAULT",
-        "ROLE", "TRANSACTION", "READ", "ONLY", "COPY", "STDIN", "--", "/*", "*/", ";", "\n", "U&'\\", "B'", "é",
-        "EXPLAIN", "ANALYZE", "CREATE", "TEMP", "TABLE", "VIEW", "GRANT", "ALTER", "DROP", "BEGIN", "ATOMIC",
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "t",
+        "a.b",
+        "(",
+        ")",
+        ",",
+        "*",
+        "1",
+        "'x'",
+        "E'\\'",
+        "'",
+        "\"",
+        "$$",
+        "$1",
+        "=",
+        "WITH",
+        "AS",
+        "x",
+        "UNION",
+        "ALL",
+        "INSERT",
+        "INTO",
+        "VALUES",
+        "UPDATE",
+        "SET",
+        "DELETE",
+        "MERGE",
+        "USING",
+        "ON",
+        "CONFLICT",
+        "DO",
+        "NOTHING",
+        "RETURNING",
+        "CASE",
+        "WHEN",
+        "THEN",
+        "END",
+        "CAST",
+        "::",
+        "date",
+        "f(",
+        "OVER",
+        "JSON_TABLE(",
+        "XMLTABLE(",
+        "COLUMNS",
+        "SET",
+        "LOCAL",
+        "TIME",
+        "ZONE",
+        "INTERVAL",
+        "TO",
+        "DEFAULT",
+        "ROLE",
+        "TRANSACTION",
+        "READ",
+        "ONLY",
+        "COPY",
+        "STDIN",
+        "--",
+        "/*",
+        "*/",
+        ";",
+        "\n",
+        "U&'\\",
+        "B'",
+        "é",
+        "EXPLAIN",
+        "ANALYZE",
+        "CREATE",
+        "TEMP",
+        "TABLE",
+        "VIEW",
+        "GRANT",
+        "ALTER",
+        "DROP",
+        "BEGIN",
+        "ATOMIC",
     ])
 }

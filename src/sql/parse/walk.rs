@@ -20,7 +20,7 @@ pub(super) type Scope = usize;
 /// Look-ups of WITH names stop here, and everything counts as a relation: quadratic texts must not cost seconds.
 const MOST_STEPS: usize = 1_000_000;
 /// So many of the names before a new one are compared with it; a repeated name costs time, not truth.
-const COMPARED: usize = 32;
+pub(super) const COMPARED: usize = 32;
 
 /// SELECT INTO's target, if there is one.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub(super) fn walk(root: Node<'_>) -> (Query, SelectInto) {
         walk.visit(node, scope);
     }
     walk.judge_cast_columns();
+    walk.query.dedup();
     (walk.query, walk.into)
 }
 

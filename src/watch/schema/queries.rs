@@ -62,16 +62,29 @@ pub(super) fn types(server_version: i32) -> String {
     )
 }
 
-/// Languages: internal 12, c 13, sql 14.
-pub(super) const FUNCTIONS: &str = "
-    SELECT p.oid, p.pronamespace, p.proname::text, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
-        CASE WHEN a.aggkind IN ('o', 'h') THEN 'o'::\"char\" ELSE p.prokind END, p.provolatile,
-        p.prolang IN (12, 13, 14), e.extname::text
-    FROM pg_proc p LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
-        LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-            AND d.refclassid = 'pg_extension'::regclass
-        LEFT JOIN pg_extension e ON e.oid = d.refobjid
-    WHERE p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp_|toast)')";
+/// Languages: internal 12, c 13, sql 14. Constructors of ranges and multiranges depend on their type internally.
+pub(super) fn functions(server_version: i32) -> String {
+    let range_of = match server_version {
+        140_000.. => "r.rngtypid = d.refobjid OR r.rngmultitypid = d.refobjid",
+        _ => "r.rngtypid = d.refobjid",
+    };
+    format!(
+        "SELECT p.oid, p.pronamespace, p.proname::text, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
+            CASE WHEN a.aggkind IN ('o', 'h') THEN 'o'::\"char\" ELSE p.prokind END, p.provolatile,
+            p.prolang IN (12, 13, 14),
+            p.oid >= 16384 AND p.prolang = 12 AND EXISTS (
+                SELECT FROM pg_depend d JOIN pg_range r ON {range_of}
+                WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i'
+                AND d.refclassid = 'pg_type'::regclass
+                AND r.rngcanonical::oid = 0 AND r.rngsubopc < 16384 AND r.rngsubtype < 16384),
+            e.extname::text
+        FROM pg_proc p LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
+            LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                AND d.refclassid = 'pg_extension'::regclass
+            LEFT JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp_|toast)')"
+    )
+}
 
 pub(super) const OPERATORS: &str = "
     SELECT oid, oprnamespace, oprname::text, oprcode::oid FROM pg_operator
@@ -123,10 +136,13 @@ pub(super) const EXPRESSIONS: &str = "
     FROM pg_policy p, LATERAL (VALUES (p.polqual::text), (p.polwithcheck::text)) e (tree)
     WHERE e.tree IS NOT NULL";
 
-/// The catalogs whose rows count as they lie, and which of them.
-const BY_PLACE: &[(&str, &str)] = &[
+/// The catalogs that count by the transactions that wrote their rows, and which rows.
+const BY_WRITER: &[(&str, &str)] = &[
     ("pg_namespace", "t.oid IN (SELECT oid FROM schemas)"),
-    ("pg_attribute", "t.attrelid IN (SELECT oid FROM relations)"),
+    (
+        "pg_attribute",
+        "t.attrelid >= 16384 AND t.attrelid IN (SELECT oid FROM relations)",
+    ),
     ("pg_attrdef", "t.adrelid IN (SELECT oid FROM relations)"),
     ("pg_index", "t.indrelid IN (SELECT oid FROM relations)"),
     (
@@ -163,14 +179,15 @@ const BY_PLACE: &[(&str, &str)] = &[
     ("pg_auth_members", "true"),
 ];
 
-/// One word per catalog: how many rows, and the sum of their hashes.
+/// One word per catalog. A new version of a row comes from a new transaction, so how many rows each transaction
+/// left tells all; there are far fewer transactions than rows.
 pub(super) fn digest() -> String {
-    let by_place: String = BY_PLACE
+    let by_writer: String = BY_WRITER
         .iter()
         .map(|(catalog, which)| {
             format!(
-                " UNION ALL SELECT '{catalog}', hashtextextended(t.ctid::text || t.xmin::text, 0) \
-                 FROM {catalog} t WHERE {which}"
+                " UNION ALL SELECT '{catalog}', sum(hashtextextended(concat_ws(':', writer, n), 0)) FROM \
+                 (SELECT t.xmin AS writer, count(*) AS n FROM {catalog} t WHERE {which} GROUP BY t.xmin) g"
             )
         })
         .collect();
@@ -181,16 +198,15 @@ pub(super) fn digest() -> String {
             SELECT c.oid, hashtextextended(concat_ws('/', c.oid, c.relname, c.relnamespace, c.relowner, c.relkind,
                 c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.reltype, c.relacl,
                 c.reloptions), 0) AS hash
-            FROM pg_class c WHERE c.relnamespace IN (SELECT oid FROM schemas)
-        ), hashes (catalog, hash) AS (
-            SELECT 'pg_class', hash FROM relations
-            UNION ALL
-            SELECT 'pg_roles', hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
-                t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0) FROM pg_roles t
-            {by_place}
+            FROM pg_class c
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN (SELECT oid FROM schemas)
         )
-        SELECT string_agg(line, ' ' ORDER BY line) FROM (
-            SELECT concat_ws(':', catalog, count(*), sum(hash)) FROM hashes GROUP BY catalog
-        ) lines (line)"
+        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog) FROM (
+            SELECT 'pg_class', sum(hash) FROM relations
+            UNION ALL
+            SELECT 'pg_roles', sum(hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
+                t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0)) FROM pg_roles t
+            {by_writer}
+        ) hashes (catalog, hash)"
     )
 }

@@ -1,0 +1,56 @@
+//! The order in which the client gets its answers: local ones behind all that the upstream owes.
+
+use super::pending::{Item, Owed};
+use super::{Io, Session};
+use crate::metrics::Outcome;
+use crate::wire::message;
+
+impl Session {
+    /// A hit, for the books.
+    pub(super) fn hit(&mut self, made: u64, cost: u32, io: &Io<'_>) {
+        self.last = (Outcome::Hit, None);
+        self.transaction.hit |= self.transaction.status() == b'T';
+        self.thread
+            .hit(io.now.saturating_sub(made), u64::from(cost));
+    }
+
+    /// Sends bytes of ours to the client, behind everything that is owed.
+    pub(super) fn emit(&mut self, bytes: &[u8], io: &mut Io<'_>) {
+        if self.pending.nothing_owed() {
+            io.client.extend_from_slice(bytes);
+        } else {
+            self.pending.push_local(bytes);
+        }
+    }
+
+    pub(super) fn answer(&mut self, item: Item, io: &mut Io<'_>) {
+        self.pending.push(item);
+        self.release(io);
+    }
+
+    pub(super) fn owe(&mut self, owed: Owed) {
+        self.pending.push(Item::Owed {
+            owed,
+            hidden: false,
+        });
+    }
+
+    pub(super) fn hidden(&mut self, owed: Owed, io: &Io<'_>) {
+        self.pending.open(io.now);
+        self.pending.push(Item::Owed { owed, hidden: true });
+    }
+
+    /// Sends the local answers that nothing stands before any more.
+    pub(super) fn release(&mut self, io: &mut Io<'_>) {
+        while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
+            match self.pending.pop() {
+                Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
+                Some(Item::Ready) => io
+                    .client
+                    .extend_from_slice(&message::ready(self.transaction.status())),
+                Some(Item::Last { simple }) => self.put_last(io, simple),
+                Some(Item::Owed { .. }) | None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The extended protocol: units as a whole, and its messages one by one.
+//!
+//! A statement or portal lives here as long as hits suffice; the upstream hears of it with the first message that needs
+//! it there (`replay`).
+
+use super::decision::How;
+use super::pending::{Item, Owed};
+use super::statements::{Known, Named, Portal};
+use super::unit::Unit;
+use super::{Io, Session};
+use crate::cache::reply::Reply;
+use crate::why::Why;
+use crate::wire::message::{self, Target};
+
+impl Session {
+    /// Decides about a unit. `None`: its messages are to be taken one by one.
+    pub(super) fn unit(&mut self, unit: &Unit<'_>, io: &mut Io<'_>) -> Option<usize> {
+        let named = match &unit.parse {
+            Some(parse) => {
+                let name = parse.name;
+                if !name.is_empty() && self.statements.get(name).is_some() {
+                    return None; // 42P05, from PostgreSQL itself
+                }
+                Named {
+                    text: self.thread.text(parse.text),
+                    types: self.thread.types(parse.types),
+                    upstream: false,
+                }
+            }
+            None => self.statements.named(unit.bind.statement)?.clone(),
+        };
+        if named.text.is_last {
+            return None;
+        }
+        if self.wants_probe(&named.text) {
+            self.ask_itself(io);
+            return Some(0);
+        }
+        let limit = unit.execute.unwrap_or(0);
+        let how = How {
+            types: &named.types,
+            tail: Some(unit.bind.tail),
+            describe: unit.describe,
+            limit,
+        };
+        match self.plan(&named.text, how, io.now) {
+            Ok(entry) => {
+                if let Some(parse) = &unit.parse {
+                    self.emit(message::PARSE_COMPLETE, io);
+                    self.statements
+                        .put(parse.name, Some(Known::Named(named.clone())));
+                }
+                self.emit(message::BIND_COMPLETE, io);
+                if unit.describe {
+                    self.emit(entry.description(), io);
+                }
+                self.statements.portal = Some(if unit.execute.is_some() {
+                    self.hit(entry.header().made, entry.header().cost, io);
+                    self.emit(entry.rows(), io);
+                    Portal::Done
+                } else {
+                    Portal::Bound {
+                        entry,
+                        named,
+                        bind: unit.bytes[unit.bind_at..].into(),
+                    }
+                });
+                self.pending.local = true;
+            }
+            Err(mut pass) => {
+                if unit.execute.is_some() {
+                    self.prepare_upstream(&named.text, io);
+                }
+                match &unit.parse {
+                    Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
+                    None => self.ensure_upstream(unit.bind.statement, io),
+                }
+                self.bind_upstream(b"", unit.bind.statement, io);
+                io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
+                let fill = pass.fill.is_some();
+                if unit.describe {
+                    self.owe(Owed::Describe { fill });
+                }
+                if unit.execute.is_some() {
+                    self.account(&named.text, *pass, io);
+                    self.owe(Owed::Execute { fill });
+                } else if !unit.describe {
+                    // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
+                    self.statements.bound_fill = pass.fill.take();
+                }
+            }
+        }
+        Some(unit.bytes.len())
+    }
+
+    /// One message of the extended protocol.
+    pub(super) fn single(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+        let done = match tag {
+            b'P' => message::parse(body).map(|parse| self.single_parse(&parse, raw, io)),
+            b'B' => message::bind(body).map(|bind| self.single_bind(&bind, raw, io)),
+            b'D' => message::target(body).map(|target| self.describe(target, raw, io)),
+            b'C' => message::target(body).map(|target| self.close(target, raw, io)),
+            _ => message::execute(body).map(|(portal, limit)| self.execute(portal, limit, raw, io)),
+        };
+        if done.is_none() {
+            self.pass_unknown(raw, io);
+        }
+    }
+
+    pub(super) fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
+        let text = self.thread.text(parse.text);
+        if text.is_last
+            && self
+                .statements
+                .get(parse.name)
+                .is_none_or(|_| parse.name.is_empty())
+        {
+            let named = Named {
+                text,
+                types: self.thread.types(parse.types),
+                upstream: false,
+            };
+            self.statements.put(parse.name, Some(Known::Named(named)));
+            self.emit(message::PARSE_COMPLETE, io);
+            self.pending.local = true;
+            return;
+        }
+        self.parse_upstream(parse, raw, io);
+    }
+
+    pub(super) fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) {
+        let last = self
+            .statements
+            .named(bind.statement)
+            .is_some_and(|named| named.text.is_last);
+        if last && bind.portal.is_empty() {
+            let format = match bind.tail {
+                [.., 0, 1, 0, format] => *format,
+                _ => 0,
+            };
+            self.statements.portal = Some(Portal::Last(format));
+            self.emit(message::BIND_COMPLETE, io);
+            self.pending.local = true;
+            return;
+        }
+        self.ensure_upstream(bind.statement, io);
+        self.bind_upstream(bind.portal, bind.statement, io);
+        io.upstream.extend_from_slice(raw);
+    }
+
+    pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+        let local = match target {
+            Target::Statement(name) => {
+                let last = self
+                    .statements
+                    .named(name)
+                    .is_some_and(|named| named.text.is_last);
+                if !last {
+                    self.ensure_upstream(name, io);
+                }
+                last.then(|| Session::describe_last(true, 0))
+            }
+            Target::Portal(b"") => match &self.statements.portal {
+                Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
+                Some(Portal::Bound { entry, .. }) if !entry.description().is_empty() => {
+                    Some(entry.description().to_vec())
+                }
+                _ => {
+                    self.portal_upstream(io);
+                    None
+                }
+            },
+            Target::Portal(_) => None,
+        };
+        match local {
+            Some(bytes) => {
+                self.emit(&bytes, io);
+                self.pending.local = true;
+            }
+            None => {
+                io.upstream.extend_from_slice(raw);
+                self.pending.open(io.now);
+                self.owe(Owed::Describe { fill: false });
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+        let owed = match target {
+            Target::Statement(name) => {
+                let local = self
+                    .statements
+                    .named(name)
+                    .is_some_and(|named| !named.upstream);
+                let before = self.statements.put(name, None);
+                if local && !name.is_empty() {
+                    self.emit(message::CLOSE_COMPLETE, io);
+                    self.pending.local = true;
+                    return;
+                }
+                Owed::Statement(name.into(), before)
+            }
+            Target::Portal(b"") if self.statements.portal.is_some() => {
+                self.statements.portal = Some(Portal::Closed);
+                self.emit(message::CLOSE_COMPLETE, io);
+                self.pending.local = true;
+                return;
+            }
+            Target::Portal(name) => {
+                self.statements.portals.remove(name);
+                Owed::Simple
+            }
+        };
+        io.upstream.extend_from_slice(raw);
+        self.pending.open(io.now);
+        self.owe(owed);
+    }
+
+    pub(super) fn execute(&mut self, portal: &[u8], limit: i32, raw: &[u8], io: &mut Io<'_>) {
+        if portal.is_empty() && self.execute_local(limit, io) {
+            self.pending.local = true;
+            return;
+        }
+        let text = self.statements.portals.get(portal).cloned().flatten();
+        let mut fill = false;
+        match text {
+            Some(text) => {
+                let bound = if portal.is_empty() {
+                    self.statements.bound_fill.take()
+                } else {
+                    None
+                };
+                let pass = self.plan_portal(&text, bound, io.now);
+                fill = pass.fill.is_some();
+                self.prepare_upstream(&text, io);
+                self.account(&text, pass, io);
+            }
+            None => self.account_opaque(Why::Portal, io),
+        }
+        io.upstream.extend_from_slice(raw);
+        self.owe(Owed::Execute { fill });
+    }
+
+    /// Executes the unnamed portal here if it lives here; else makes sure that the upstream has it.
+    pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
+        match &self.statements.portal {
+            None => return false,
+            Some(Portal::Last(_)) => self.answer(Item::Last { simple: false }, io),
+            Some(Portal::Done) => {
+                let mut out = Vec::new();
+                message::put_complete(&mut out, "SELECT 0");
+                self.emit(&out, io);
+            }
+            Some(Portal::Bound { entry, .. }) => {
+                let whole = limit <= 0 || entry.header().rows < limit as u32;
+                if !whole || self.gate().is_err() || !entry.again(io.now) {
+                    self.portal_upstream(io);
+                    return false;
+                }
+                let Some(Portal::Bound { entry, .. }) =
+                    self.statements.portal.replace(Portal::Done)
+                else {
+                    return false;
+                };
+                self.hit(entry.header().made, entry.header().cost, io);
+                self.emit(entry.rows(), io);
+            }
+            Some(Portal::Closed) => {
+                self.portal_upstream(io);
+                return false;
+            }
+        }
+        true
+    }
+
+    pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        // A bare Sync is a health check: it reaches the database.
+        if self.pending.local && !self.pending.forwarded() {
+            self.pending.local = false;
+            if self.transaction.status() == b'I' {
+                self.statements.portal = None;
+            }
+            self.answer(Item::Ready, io);
+            return;
+        }
+        self.pending.open(io.now);
+        io.upstream.extend_from_slice(raw);
+        self.owe(Owed::Sync);
+        self.pending.close();
+        if self.transaction.status() == b'I' {
+            self.statements.portal = None;
+        }
+    }
+}
