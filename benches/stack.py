@@ -138,13 +138,13 @@ class Stack:
     def start_larder(self, name, offset, settings, prefix=()):
         """One Larder; settings are environment variables, prefix a command to run it under."""
         env = dict(os.environ, LARDER_SERVER__DRAIN="1s", **settings)
-        self.spawn(name, [*prefix, self.args.larder, "serve",
-                          "--upstream", f"postgres://bench@127.0.0.1:{self.upstream_port}/bench",
-                          "--listen", f"127.0.0.1:{self.port + offset}",
-                          "--admin", f"127.0.0.1:{self.port + offset + 1}"],
-                   unprivileged=False, env=env)
-        wait_port(self.port + offset)
-        wait_port(self.port + offset + 1)
+        proc = self.spawn(name, [*prefix, self.args.larder, "serve",
+                                 "--upstream", f"postgres://bench@127.0.0.1:{self.upstream_port}/bench",
+                                 "--listen", f"127.0.0.1:{self.port + offset}",
+                                 "--admin", f"127.0.0.1:{self.port + offset + 1}"],
+                          unprivileged=False, env=env)
+        wait_port(self.port + offset, proc=proc)
+        wait_port(self.port + offset + 1, proc=proc)
 
     def start_pgbouncer(self):
         users = self.write("userlist.txt", '"bench" ""\n')
