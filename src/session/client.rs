@@ -172,7 +172,9 @@ impl Session {
             }
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
             b'd' | b'c' | b'f' => {
-                self.pending.copy_over |= tag != b'd' && !self.pending.is_empty();
+                if tag != b'd' && !self.pending.nothing_owed() {
+                    self.pending.push(Item::CopyEnd);
+                }
                 io.upstream.extend_from_slice(raw);
             }
             _ => self.pass_unknown(raw, io),
@@ -215,7 +217,8 @@ impl Session {
         if text.is_last && !self.pending.forwarded() {
             self.statements.query(false);
             self.pending.local = false;
-            self.answer(Item::Last { simple: true }, io);
+            let word = self.last_word();
+            self.answer(Item::Last { simple: true, word }, io);
             return raw.len();
         }
         if self.wants_probe(&text) {

@@ -245,7 +245,16 @@ impl Session {
     pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
         match &self.statements.portal {
             None => return false,
-            Some(Portal::Last(_)) => self.answer(Item::Last { simple: false }, io),
+            Some(Portal::Last(_)) => {
+                let word = self.last_word();
+                self.answer(
+                    Item::Last {
+                        simple: false,
+                        word,
+                    },
+                    io,
+                );
+            }
             Some(Portal::Done) => {
                 let mut out = Vec::new();
                 message::put_complete(&mut out, "SELECT 0");

@@ -180,16 +180,16 @@ impl Session {
             self.pending.pop();
         }
         match tag {
-            b'G' => {
-                if execute && !self.pending.copy_began() {
-                    return false;
-                }
+            b'G' => match execute.then(|| self.pending.copy_began()) {
+                Some(None) => return false,
                 // With its end already sent, the rows may become visible at any moment: the intents stay open.
-                if !std::mem::take(&mut self.pending.copy_over) {
+                Some(Some(true)) => {}
+                None if self.pending.copy_ended() => {}
+                Some(Some(false)) | None => {
                     self.flow.copy = Copy::In;
                     self.copy_begins();
                 }
-            }
+            },
             b'W' => self.flow.copy = Copy::Both,
             b'C' => self.flow.copy = Copy::None,
             _ => {}
@@ -296,7 +296,6 @@ impl Session {
                 let hidden = *hidden;
                 self.pending.pop();
                 self.flow.copy = Copy::None;
-                self.pending.copy_over = false;
                 self.finish(status, io.now);
                 if !hidden {
                     io.client.extend_from_slice(raw);
