@@ -63,6 +63,8 @@ class Stack:
         return proc
 
     def stop(self):
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(s, signal.SIG_IGN)  # a second signal must not leave servers behind
         for name, proc in reversed(self.procs):
             if proc.poll() is None:  # SIGINT: the fast shutdown of PostgreSQL and pgpool
                 proc.send_signal(signal.SIGINT if name in ("postgres", "pgpool") else signal.SIGTERM)
