@@ -222,6 +222,12 @@ impl Session {
         }
     }
 
+    /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
+    fn lose_order(&mut self) {
+        self.lose_track();
+        self.pending.forget_order();
+    }
+
     fn count(&mut self, outcome: Outcome, why: Option<Why>) {
         self.last = (outcome, why);
         self.thread.count(outcome, why);

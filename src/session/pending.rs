@@ -296,6 +296,11 @@ impl Pending {
         self.queue.pop_front()
     }
 
+    /// Nothing is known of the order of answers any more.
+    pub fn forget_order(&mut self) {
+        self.queue.clear();
+    }
+
     /// Everything that is still in flight.
     pub fn into_intents(self) -> Vec<Intent> {
         self.closed
