@@ -117,6 +117,7 @@ impl Session {
     pub(super) fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
         let text = self.thread.text(parse.text);
         if text.is_last
+            && self.transaction.status() != b'E'
             && self
                 .statements
                 .get(parse.name)
