@@ -103,7 +103,10 @@ impl Session {
             tail: how.tail,
         };
         let mut limited = false;
+        // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
+            && self.pending.nothing_owed()
+            && !(how.tail.is_none() && self.pending.forwarded())
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {

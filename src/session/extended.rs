@@ -270,7 +270,8 @@ impl Session {
             }
             Some(Portal::Bound { entry, .. }) => {
                 let whole = limit <= 0 || entry.header().rows < limit as u32;
-                if !whole || self.gate().is_err() || !entry.again(io.now) {
+                let first = self.pending.nothing_owed();
+                if !whole || !first || self.gate().is_err() || !entry.again(io.now) {
                     self.portal_upstream(io);
                     return false;
                 }

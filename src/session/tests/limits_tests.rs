@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Tests of what a client may cost.

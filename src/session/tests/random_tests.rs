@@ -138,7 +138,7 @@ fn turns() -> impl Strategy<Value = Vec<(usize, Said, usize, u32)>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 3000,
+        cases: 4 * ProptestConfig::default().cases,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
