@@ -233,7 +233,8 @@ class Profile:
                     self.total += cost
                     self.functions[function] += cost
                     if address in locked and ob.endswith(os.path.basename(binary)):
-                        self.locks[f"{short(file)}:{line_number} in {function}"] += cost
+                        place = f"{function} ({short(file)}:{line_number})" if line_number else function
+                        self.locks[place] += cost
 
     def name(self, key, value):
         """Names are written once and then referred to by number, each kind with numbers of its own."""
@@ -306,6 +307,7 @@ def instructions(args, stack):
         for name, cost in locks:
             if cost >= 0.05:
                 print(f"    {cost:8.2f}  {name}")
+    print("\n(pingora's and the runtime's own clock threads tick on by time, not by hit.)")
     bench.stop()
 
 
@@ -315,7 +317,7 @@ def main():
     p.add_argument("--hits", type=int, default=20000)
     p.add_argument("--only", choices=("calls", "instructions"))
     p.add_argument("--top", type=int, default=12, help="functions shown (default: 12)")
-    p.add_argument("--base-port", type=int, default=55532)
+    p.add_argument("--base-port", type=int, default=25532)
     p.add_argument("--workdir", default=os.path.join(tempfile.gettempdir(), "larder-perhit"))
     p.add_argument("--pgbin", default=next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), "/usr/bin"))
     args = p.parse_args()

@@ -89,15 +89,20 @@ def listener_pid(port):
     return None
 
 
-def wait_port(port, host="127.0.0.1", seconds=30):
+def wait_port(port, host="127.0.0.1", seconds=30, proc=None):
+    """Waits until something listens there, or the process that should has ended."""
     end = time.time() + seconds
     while time.time() < end:
         try:
             socket.create_connection((host, port), 1).close()
             return
         except OSError:
+            if proc and proc.poll() is not None:
+                break
             time.sleep(0.1)
-    raise SystemExit(f"nothing listens on {host}:{port} after {seconds} s")
+    raise SystemExit(f"nothing listens on {host}:{port}"
+                     + (f": {' '.join(proc.args[:2])} ended with {proc.returncode}" if proc and proc.returncode is not None
+                        else f" after {seconds} s"))
 
 
 def join_cgroup(name="larder-bench"):

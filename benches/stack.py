@@ -63,6 +63,8 @@ class Stack:
         return proc
 
     def stop(self):
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(s, signal.SIG_IGN)  # a second signal must not leave servers behind
         for name, proc in reversed(self.procs):
             if proc.poll() is None:  # SIGINT: the fast shutdown of PostgreSQL and pgpool
                 proc.send_signal(signal.SIGINT if name in ("postgres", "pgpool") else signal.SIGTERM)
@@ -138,13 +140,13 @@ class Stack:
     def start_larder(self, name, offset, settings, prefix=()):
         """One Larder; settings are environment variables, prefix a command to run it under."""
         env = dict(os.environ, LARDER_SERVER__DRAIN="1s", **settings)
-        self.spawn(name, [*prefix, self.args.larder, "serve",
-                          "--upstream", f"postgres://bench@127.0.0.1:{self.upstream_port}/bench",
-                          "--listen", f"127.0.0.1:{self.port + offset}",
-                          "--admin", f"127.0.0.1:{self.port + offset + 1}"],
-                   unprivileged=False, env=env)
-        wait_port(self.port + offset)
-        wait_port(self.port + offset + 1)
+        proc = self.spawn(name, [*prefix, self.args.larder, "serve",
+                                 "--upstream", f"postgres://bench@127.0.0.1:{self.upstream_port}/bench",
+                                 "--listen", f"127.0.0.1:{self.port + offset}",
+                                 "--admin", f"127.0.0.1:{self.port + offset + 1}"],
+                          unprivileged=False, env=env)
+        wait_port(self.port + offset, proc=proc)
+        wait_port(self.port + offset + 1, proc=proc)
 
     def start_pgbouncer(self):
         users = self.write("userlist.txt", '"bench" ""\n')

@@ -122,6 +122,12 @@ fn watch_store(shared: &Arc<Shared>) {
             entries: shared.store.entries() as u64,
             bytes: shared.store.bytes(),
             limit: shared.store.capacity(),
+            open: shared.mode == Mode::On
+                && shared
+                    .ledger
+                    .all()
+                    .iter()
+                    .all(|database| database.catalog().is_some()),
         },
         None => CacheNumbers::default(),
     };

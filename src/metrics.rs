@@ -96,6 +96,8 @@ pub struct CacheNumbers {
     pub bytes: u64,
     /// Bytes they may take.
     pub limit: u64,
+    /// Whether they may be served.
+    pub open: bool,
 }
 
 /// Asks the cache what it holds.
@@ -355,6 +357,7 @@ mod tests {
             entries: 3,
             bytes: 4096,
             limit: 8192,
+            open: true,
         }));
         let (client, upstream) = (metrics.client(), metrics.upstream(UpstreamState::Client));
         metrics.evicted(Eviction::Size, 5);

@@ -179,9 +179,11 @@ impl Session {
         self.flow.parting
     }
 
-    /// Whether the session may end without leaving the outcome of a write open.
-    pub fn may_leave(&mut self) -> bool {
+    /// Whether the session may end without leaving the outcome of a write open, or something the client has sent
+    /// (`unread` bytes of it) unheard.
+    pub fn may_leave(&mut self, unread: usize) -> bool {
         self.flow.lost.is_none()
+            && (unread == 0 || self.pending.nothing_owed())
             && self
                 .pending
                 .segments()
@@ -218,6 +220,12 @@ impl Session {
             let all = WriteSet::new(Touched::Everything, true, None);
             self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
         }
+    }
+
+    /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
+    fn lose_order(&mut self) {
+        self.lose_track();
+        self.pending.forget_order();
     }
 
     fn count(&mut self, outcome: Outcome, why: Option<Why>) {

@@ -75,6 +75,7 @@ why! {
     RowSecurity = "row_security", "a table with row-level security";
     OpaqueView = "opaque_view", "a view over something that is itself not cacheable";
     ClockColumn = "clock_column", "a column of a type whose input reads the clock or the catalog (timetz, regclass)";
+    TooLarge = "too_large", "the answer is larger than `cache.max_answer`";
     Rule = "rule", "a rule gives the table no time to live";
 }
 

@@ -29,6 +29,7 @@ enum State {
     Open,
     Complete,
     GivenUp,
+    TooLarge,
 }
 
 impl Fill {
@@ -76,9 +77,23 @@ impl Fill {
         self.body = Vec::new();
     }
 
+    /// Not to be kept: larger than the limit.
+    pub fn too_large(&mut self) {
+        self.give_up();
+        self.state = State::TooLarge;
+    }
+
+    /// Whether it was given up for its size.
+    pub fn is_too_large(&self) -> bool {
+        self.state == State::TooLarge
+    }
+
     fn push(&mut self, bytes: &[u8]) {
-        if self.state != State::Open || self.body.len() + bytes.len() > self.limit {
-            return self.give_up();
+        if self.state != State::Open {
+            return;
+        }
+        if self.body.len() + bytes.len() > self.limit {
+            return self.too_large();
         }
         self.body.extend_from_slice(bytes);
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Name, help, label name.
-const DESCRIPTIONS: [(&str, &str, &str); 9] = [
+const DESCRIPTIONS: [(&str, &str, &str); 10] = [
     (
         "larder_queries_total",
         "Statements, by what became of them.",
@@ -51,6 +51,11 @@ const DESCRIPTIONS: [(&str, &str, &str); 9] = [
     (
         "larder_cache_limit_bytes",
         "Bytes that answers may take.",
+        "",
+    ),
+    (
+        "larder_cache_open",
+        "1 while answers may be served, 0 while the cache is off or a database's catalog is not known.",
         "",
     ),
 ];
@@ -134,7 +139,7 @@ impl Collector for Scrape {
                 self.histogram(&DURATIONS, |c| &c.durations[o as usize]),
             )
         });
-        let values: [(MetricType, Vec<Labelled>); 9] = [
+        let values: [(MetricType, Vec<Labelled>); 10] = [
             (MetricType::COUNTER, queries),
             (MetricType::COUNTER, reasons.collect()),
             (MetricType::HISTOGRAM, durations.collect()),
@@ -153,6 +158,7 @@ impl Collector for Scrape {
             (MetricType::GAUGE, vec![gauge(cache.entries)]),
             (MetricType::GAUGE, vec![gauge(cache.bytes)]),
             (MetricType::GAUGE, vec![gauge(cache.limit)]),
+            (MetricType::GAUGE, vec![gauge(u64::from(cache.open))]),
         ];
         DESCRIPTIONS
             .iter()

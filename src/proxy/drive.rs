@@ -73,6 +73,8 @@ struct Drive<'a> {
     /// This task is woken when the phase changes.
     subscribed: bool,
     after_client: Option<Pin<Box<Sleep>>>,
+    /// The upstream was told that the client is gone.
+    heard: bool,
 }
 
 /// Serves until one side leaves.
@@ -92,6 +94,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         phase: door.phase.watch(),
         subscribed: false,
         after_client: None,
+        heard: false,
     };
     let end = poll_fn(|cx| drive.poll(cx)).await;
     if let Err(error) = &end {
@@ -129,7 +132,9 @@ impl Drive<'_> {
 
     /// Reads and writes what can be; `Some(Continue)` if anything moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Next>> {
-        self.client.flush(cx)?;
+        if !self.client.ended && self.client.flush(cx).is_err() {
+            self.client.ended = true;
+        }
         self.upstream.flush(cx)?;
         let mut moved = None;
         for side in [Side::Client, Side::Upstream] {
@@ -234,13 +239,16 @@ impl Drive<'_> {
             return Some(End::Stopping);
         }
         if self.client.ended {
-            if self.session.may_leave() {
+            if self.session.may_leave(self.client.unread.len()) {
                 return Some(End::Quiet);
             }
-            let sleep = self.after_client.get_or_insert_with(|| {
+            if self.client.unread.is_empty() && !std::mem::replace(&mut self.heard, true) {
+                // All it has said was passed on; as PostgreSQL would see it, it is gone.
                 self.upstream.close_write(cx);
-                Box::pin(tokio::time::sleep(AFTER_CLIENT))
-            });
+            }
+            let sleep = self
+                .after_client
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(AFTER_CLIENT)));
             if sleep.as_mut().poll(cx).is_ready() {
                 return Some(End::Quiet);
             }

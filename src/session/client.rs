@@ -170,8 +170,13 @@ impl Session {
                 self.flow.parting = true;
                 io.upstream.extend_from_slice(raw);
             }
-            // Left over from a COPY that has failed: PostgreSQL ignores them, too.
-            b'd' | b'c' | b'f' => io.upstream.extend_from_slice(raw),
+            // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
+            b'd' | b'c' | b'f' => {
+                if tag != b'd' && !self.pending.nothing_owed() {
+                    self.pending.push(Item::CopyEnd);
+                }
+                io.upstream.extend_from_slice(raw);
+            }
             _ => self.pass_unknown(raw, io),
         }
         Ok(raw.len())
@@ -209,10 +214,11 @@ impl Session {
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
-        if text.is_last && !self.pending.forwarded() {
+        if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
             self.statements.query(false);
             self.pending.local = false;
-            self.answer(Item::Last { simple: true }, io);
+            let word = self.last_word();
+            self.answer(Item::Last { simple: true, word }, io);
             return raw.len();
         }
         if self.wants_probe(&text) {

@@ -79,7 +79,12 @@ impl Session {
             && !self.flow.replication
             && self.transaction.status() == b'I'
             && self.pending.is_empty()
-            && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+            && match text.single() {
+                // A read that may hit, or a write whose names must be looked up to know what it touches.
+                Some(Statement::Query(query)) => !matches!(query.why, Some(why) if !writes(why)),
+                Some(Statement::CopyFrom(_) | Statement::Truncate { .. }) => true,
+                _ => false,
+            }
     }
 
     /// Decides about a text.
@@ -180,7 +185,7 @@ impl Session {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }
-        let writes = pass
+        let raises = pass
             .effects
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
@@ -190,7 +195,7 @@ impl Session {
                 .statements
                 .iter()
                 .any(|s| matches!(s, Statement::Query(_)));
-            (pass.outcome, pass.why) = match (writes, queries) {
+            (pass.outcome, pass.why) = match (raises, queries) {
                 (true, _) => (Outcome::Write, None),
                 (false, true) => (Outcome::Bypass, Some(Why::Batch)),
                 (false, false) => (Outcome::Other, None),
@@ -198,7 +203,7 @@ impl Session {
             return;
         };
         let verdict = match &pass.effects[0].reads {
-            Err(Why::NotSelect | Why::DataModifyingCte | Why::SelectInto) if writes => {
+            Err(why) if raises && writes(*why) => {
                 pass.outcome = Outcome::Write;
                 return;
             }
@@ -227,6 +232,14 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a query is refused because it is a write.
+fn writes(why: Why) -> bool {
+    matches!(
+        why,
+        Why::NotSelect | Why::DataModifyingCte | Why::SelectInto
+    )
 }
 
 /// A text parameter such as 'today' is read as the clock by the types that know the word (hazard 3).

@@ -42,13 +42,14 @@ impl Session {
 
     /// Sends the local answers that nothing stands before any more.
     pub(super) fn release(&mut self, io: &mut Io<'_>) {
-        while let Some(Item::Local(_) | Item::Ready | Item::Last { .. }) = self.pending.first() {
+        while !matches!(self.pending.first(), None | Some(Item::Owed { .. })) {
             match self.pending.pop() {
                 Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
                 Some(Item::Ready) => io
                     .client
                     .extend_from_slice(&message::ready(self.transaction.status())),
-                Some(Item::Last { simple }) => self.put_last(io, simple),
+                Some(Item::Last { simple, word }) => self.put_last(io, simple, &word),
+                Some(Item::CopyEnd) => {}
                 Some(Item::Owed { .. }) | None => return,
             }
         }

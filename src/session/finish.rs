@@ -11,7 +11,9 @@ use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::version::Outcome;
+use crate::metrics::Outcome as Statistic;
 use crate::sql::statement::{Discard, Statement, TransactionModes};
+use crate::why::Why;
 
 impl Session {
     /// Ends the oldest segment with that transaction status.
@@ -24,8 +26,18 @@ impl Session {
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
-        if !segment.marks.failed && !segment.marks.noisy {
-            for fill in segment.fills.drain(..) {
+        let kept = !segment.marks.failed && !segment.marks.noisy;
+        for fill in segment.fills.drain(..) {
+            // Whether a read could have been answered from memory is known only now.
+            let (outcome, why) = match fill.is_too_large() {
+                true => (Statistic::Bypass, Some(Why::TooLarge)),
+                false => (Statistic::Miss, None),
+            };
+            self.thread.count(outcome, why);
+            if why.is_some() && self.last == (Statistic::Miss, None) {
+                self.last = (outcome, why);
+            }
+            if kept {
                 self.thread.store.keep(fill, now);
             }
         }
@@ -155,24 +167,32 @@ impl Session {
 
 /// Whether what the segment's intents cover may have become visible.
 fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
-    let single = match &*segment.ran {
-        [one] => one.single(),
-        _ => None,
-    };
-    let nothing = match single {
+    let mut statements = segment
+        .ran
+        .iter()
+        .flat_map(|text| text.analysis.statements.iter());
+    let nothing = match &*segment.ran {
         // COMMIT of a failed transaction is answered with ROLLBACK.
-        Some(Statement::Commit { .. }) => segment.tag == Tag::Rollback,
-        // One statement that failed outside a transaction block was rolled back whole.
-        Some(Statement::Query(_) | Statement::CopyFrom(_) | Statement::Truncate { .. }) => {
-            segment.marks.failed && status == b'I'
+        [one] if matches!(one.single(), Some(Statement::Commit { .. })) => {
+            segment.tag == Tag::Rollback
         }
-        _ => false,
+        // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
+        _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
     };
     if nothing && !segment.marks.opaque {
         Outcome::Nothing
     } else {
         Outcome::Visible
     }
+}
+
+/// Statements that an error later in the same implicit transaction undoes.
+fn is_rolled_back(statement: &Statement) -> bool {
+    use Statement::{CopyFrom, Query, Set, Show, Truncate};
+    matches!(
+        statement,
+        Query(_) | CopyFrom(_) | Truncate { .. } | Set(_) | Show(_)
+    )
 }
 
 /// The modes of the BEGIN that a segment begins with, if it is the only transaction control in it.

@@ -7,7 +7,8 @@ use crate::wire::message;
 const NAME: &str = "larder.last";
 
 impl Session {
-    fn last_word(&self) -> String {
+    /// The word of this moment.
+    pub(super) fn last_word(&self) -> String {
         match self.last {
             (Outcome::Bypass, Some(why)) => format!("bypass: {}", why.label()),
             (outcome, _) => outcome.label().into(),
@@ -28,11 +29,11 @@ impl Session {
     }
 
     /// Its answer, in simple protocol with description and ReadyForQuery.
-    pub(super) fn put_last(&self, io: &mut Io<'_>, simple: bool) {
+    pub(super) fn put_last(&self, io: &mut Io<'_>, simple: bool, word: &str) {
         if simple {
             io.client.extend(Session::describe_last(false, 0));
         }
-        message::put_text_row(io.client, &self.last_word());
+        message::put_text_row(io.client, word);
         message::put_complete(io.client, "SHOW");
         if simple {
             io.client.extend(message::ready(self.transaction.status()));

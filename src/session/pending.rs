@@ -53,7 +53,10 @@ pub enum Item {
     /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
     Last {
         simple: bool,
+        word: String,
     },
+    /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
+    CopyEnd,
 }
 
 /// What is known of the answers so far.
@@ -83,6 +86,17 @@ pub struct Marks {
     pub commits: bool,
     /// Its intents were closed for the length of a COPY and open again at CopyDone.
     pub copying: bool,
+}
+
+impl Marks {
+    fn add(&mut self, other: Marks) {
+        self.impure |= other.impure;
+        self.dirty |= other.dirty;
+        self.opaque |= other.opaque;
+        self.failed |= other.failed;
+        self.noisy |= other.noisy;
+        self.commits |= other.commits;
+    }
 }
 
 /// All that one ReadyForQuery ends.
@@ -115,6 +129,16 @@ impl Segment {
             tag: Tag::Other,
             outcome: Outcome::Other,
         }
+    }
+
+    /// Puts what another segment holds before what this one holds.
+    fn precede(&mut self, first: Segment) {
+        let rest = std::mem::replace(self, first);
+        self.ran.extend(rest.ran);
+        self.intents.extend(rest.intents);
+        self.fills.extend(rest.fills);
+        self.writes.add(&rest.writes);
+        self.marks.add(rest.marks);
     }
 
     /// The fill that answers arriving now belong to.
@@ -205,24 +229,47 @@ impl Pending {
         self.closed.pop_front()
     }
 
-    /// COPY has begun behind an Execute: a Sync sent before its end is ignored by the upstream. `false`: more than a
-    /// Sync was sent behind it.
-    pub fn copy_began(&mut self) -> bool {
-        match self.queue.len() {
-            1 => true,
-            2 if matches!(
-                self.queue[1],
+    /// COPY has begun behind the first place: what was sent before its end is ignored by the upstream, Sync included.
+    /// Gives whether its end was sent already; `None`: something else than Sync was sent behind it.
+    pub fn copy_began(&mut self) -> Option<bool> {
+        let end = self
+            .queue
+            .iter()
+            .position(|item| matches!(item, Item::CopyEnd));
+        let behind = self.queue.range(1..end.unwrap_or(self.queue.len()));
+        let mut syncs = 0;
+        for item in behind {
+            if !matches!(
+                item,
                 Item::Owed {
                     owed: Owed::Sync,
                     ..
                 }
-            ) && self.open.is_none() =>
-            {
-                self.queue.truncate(1);
-                self.open = self.closed.pop_back();
-                true
+            ) {
+                return None;
             }
-            _ => false,
+            syncs += 1;
+        }
+        for _ in 0..syncs {
+            self.queue.remove(1);
+            self.reopen();
+        }
+        Some(end.is_some())
+    }
+
+    /// Whether the end of a COPY was sent before the upstream has asked for data.
+    pub fn copy_ended(&self) -> bool {
+        self.queue.iter().any(|item| matches!(item, Item::CopyEnd))
+    }
+
+    /// The oldest segment was not closed after all: what follows belongs to it.
+    fn reopen(&mut self) {
+        let Some(first) = self.closed.pop_front() else {
+            return;
+        };
+        match self.closed.front_mut().or(self.open.as_mut()) {
+            Some(next) => next.precede(first),
+            None => self.open = Some(first),
         }
     }
 
@@ -247,6 +294,11 @@ impl Pending {
     /// Takes the first place.
     pub fn pop(&mut self) -> Option<Item> {
         self.queue.pop_front()
+    }
+
+    /// Nothing is known of the order of answers any more.
+    pub fn forget_order(&mut self) {
+        self.queue.clear();
     }
 
     /// Everything that is still in flight.

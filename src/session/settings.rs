@@ -7,6 +7,7 @@
 //!   role alone.
 //! * Everything not on the reviewed list of harmless settings is in the key, known or not.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -118,6 +119,13 @@ pub struct Settings {
     layer: Layer,
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
+    derived: Derived,
+}
+
+/// What follows from the settings, worked out at first need.
+#[derive(Debug, Default)]
+struct Derived {
+    gate: Cell<Option<Result<(), Why>>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
 }
@@ -148,19 +156,18 @@ impl Settings {
             pristine: true,
             layer: Layer::default(),
             journal: Vec::new(),
-            context: None,
-            path: None,
+            derived: Derived::default(),
         }
     }
 
     fn changed(&mut self) {
-        self.context = None;
-        self.path = None;
+        self.derived = Derived::default();
     }
 
     /// BackendKeyData.
     pub fn announce(&mut self, pid: i32) {
         self.announced = Some(pid);
+        self.changed();
     }
 
     /// ParameterStatus.
@@ -234,7 +241,17 @@ impl Settings {
     }
 
     /// Whether answers may be served and kept under these settings.
+    #[inline]
     pub fn gate(&self) -> Result<(), Why> {
+        if let Some(gate) = self.derived.gate.get() {
+            return gate;
+        }
+        let gate = self.judge();
+        self.derived.gate.set(Some(gate));
+        gate
+    }
+
+    fn judge(&self) -> Result<(), Why> {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);
         };
@@ -254,6 +271,10 @@ impl Settings {
         }
         if self.backend().is_none() {
             return Err(Why::Pooler);
+        }
+        // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
+        if self.isolation() == Some(Isolation::Serializable) {
+            return Err(Why::Isolation);
         }
         Ok(())
     }
@@ -398,7 +419,7 @@ impl Settings {
 
     /// The schemas in which unqualified names are looked up.
     pub fn path(&mut self) -> Rc<[Box<str>]> {
-        if let Some(path) = &self.path {
+        if let Some(path) = &self.derived.path {
             return path.clone();
         }
         let role = self.role().unwrap_or_default();
@@ -412,13 +433,13 @@ impl Settings {
                 }
             })
             .collect();
-        self.path = Some(path.clone());
+        self.derived.path = Some(path.clone());
         path
     }
 
     /// The context of the key.
     pub fn context(&mut self, contexts: &Contexts) -> u64 {
-        if let Some(context) = &self.context {
+        if let Some(context) = &self.derived.context {
             return context.id();
         }
         let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
@@ -453,7 +474,7 @@ impl Settings {
         );
         let context = contexts.intern(parts);
         let id = context.id();
-        self.context = Some(context);
+        self.derived.context = Some(context);
         id
     }
 }

@@ -21,7 +21,8 @@ impl Session {
                 at += part;
                 continue;
             }
-            if self.flow.phase == Phase::Lost {
+            // What was owed before the client left the protocol is still answered in order.
+            if self.flow.phase == Phase::Lost && self.pending.nothing_owed() {
                 io.client.extend_from_slice(rest);
                 return (buf.len(), Next::Continue);
             }
@@ -31,11 +32,11 @@ impl Session {
                 Frame::Part { len, .. } if len <= LONGEST_SEEN => break,
                 Frame::Part { tag, len } => {
                     if self.hides() || !matches!(tag, b'D' | b'd' | b'V' | b'T') {
-                        self.lose_track();
+                        self.lose_order();
                     } else if let Some(fill) =
                         self.pending.front().and_then(|segment| segment.filling())
                     {
-                        fill.give_up();
+                        fill.too_large();
                     }
                     self.flow.upstream_left = len;
                 }
@@ -78,7 +79,7 @@ impl Session {
                     fill.rows(&rest[..len], count);
                 }
             }
-            _ => self.lose_track(),
+            _ => self.lose_order(),
         }
         io.client.extend_from_slice(&rest[..len]);
         len
@@ -123,7 +124,7 @@ impl Session {
         }
         let hidden = self.hides();
         if !self.explained(tag, body, raw) {
-            self.lose_track();
+            self.lose_order();
         }
         if !hidden || self.flow.phase == Phase::Lost {
             io.client.extend_from_slice(raw);
@@ -180,13 +181,16 @@ impl Session {
             self.pending.pop();
         }
         match tag {
-            b'G' => {
-                if execute && !self.pending.copy_began() {
-                    return false;
+            b'G' => match execute.then(|| self.pending.copy_began()) {
+                Some(None) => return false,
+                // With its end already sent, the rows may become visible at any moment: the intents stay open.
+                Some(Some(true)) => {}
+                None if self.pending.copy_ended() => {}
+                Some(Some(false)) | None => {
+                    self.flow.copy = Copy::In;
+                    self.copy_begins();
                 }
-                self.flow.copy = Copy::In;
-                self.copy_begins();
-            }
+            },
             b'W' => self.flow.copy = Copy::Both,
             b'C' => self.flow.copy = Copy::None,
             _ => {}
@@ -260,7 +264,7 @@ impl Session {
                 Some(Item::Owed {
                     owed: Owed::Query { .. } | Owed::Function,
                     ..
-                }) => return self.lose_track(),
+                }) => return self.lose_order(),
                 Some(_) => {}
             }
             if let Some(Item::Owed {
@@ -300,7 +304,7 @@ impl Session {
                 self.release(io);
             }
             _ => {
-                self.lose_track();
+                self.lose_order();
                 io.client.extend_from_slice(raw);
             }
         }

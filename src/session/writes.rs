@@ -37,7 +37,8 @@ impl Session {
             opaque |= effect.opaque;
         }
         let read = matches!(text.single(), Some(Statement::Query(_)))
-            && effects.first().is_some_and(|e| e.reads.is_ok());
+            && !(dirty || opaque)
+            && set.is_empty();
         let opens = self.visible(&set, text.commits);
         let segment = self.pending.open(io.now);
         segment.marks.impure |= !read;
@@ -49,13 +50,17 @@ impl Session {
             segment.ran.push(text.clone());
         }
         segment.writes.add(&set);
+        let counted_later = fill.is_some();
         segment.fills.extend(fill);
         if !opens.is_empty() {
             segment
                 .intents
                 .push(Intent::open(&self.thread.ledger, &self.database, &opens));
         }
-        self.count(outcome, why);
+        self.last = (outcome, why);
+        if !counted_later {
+            self.thread.count(outcome, why);
+        }
         self.thread.upstream_query();
     }
 

@@ -256,4 +256,4 @@ fn find(body: &[u8], delimiter: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod canonical_test;
+mod canonical_tests;

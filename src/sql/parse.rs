@@ -11,7 +11,7 @@ mod casts;
 mod classify;
 mod expressions;
 mod json;
-mod settings;
+mod variables;
 mod walk;
 
 use super::canonical::canonical;
@@ -51,8 +51,10 @@ fn refuse(why: Why) -> Analysis {
 }
 
 #[cfg(test)]
-mod depth_test;
+mod depth_tests;
 #[cfg(test)]
-mod query_test;
+mod differential_tests;
 #[cfg(test)]
-mod statements_test;
+mod query_tests;
+#[cfg(test)]
+mod statements_tests;

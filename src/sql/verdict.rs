@@ -278,7 +278,11 @@ impl Resolver<'_> {
                 effect.touch(Touched::Everything);
             }
             for relation in found {
-                effect.catalog |= relation < FIRST_NORMAL;
+                let schema = catalog.relation_name(relation).map(|(schema, _)| schema);
+                if relation < FIRST_NORMAL || schema.is_none_or(|s| s == "pg_catalog") {
+                    effect.catalog = true;
+                    effect.touch(Touched::Everything);
+                }
                 effect.touch(catalog.writes_of(relation, kind));
             }
         }
@@ -324,6 +328,9 @@ fn reason(why: Option<Why>) -> FunctionClass {
         Some(why) => FunctionClass::reads(why),
     }
 }
+
+#[cfg(test)]
+mod verdict_tests;
 
 /// For the tests of the floors above.
 #[cfg(test)]

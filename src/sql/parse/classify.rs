@@ -4,7 +4,7 @@
 //! * What is not known is DDL or opaque: both raise everything and have the session read again.
 
 use super::super::statement::{Discard, Name, Statement};
-use super::settings;
+use super::variables;
 use super::walk::{SelectInto, range_name, walk};
 use crate::why::Why;
 use pg_raw_parse::nodes;
@@ -13,12 +13,12 @@ use pg_raw_parse::{ConstValue, Node};
 
 pub(super) fn classify(node: Node<'_>) -> Statement {
     match node {
-        Node::SelectStmt(select) => settings::set_config(select).unwrap_or_else(|| query(node)),
+        Node::SelectStmt(select) => variables::set_config(select).unwrap_or_else(|| query(node)),
         Node::InsertStmt(_) | Node::UpdateStmt(_) | Node::DeleteStmt(_) | Node::MergeStmt(_) => {
             query(node)
         }
         Node::TransactionStmt(statement) => transaction(statement),
-        Node::VariableSetStmt(statement) => settings::set(statement),
+        Node::VariableSetStmt(statement) => variables::set(statement),
         Node::VariableShowStmt(show) => {
             Statement::Show(show.name().unwrap_or_default().to_ascii_lowercase().into())
         }
@@ -158,7 +158,7 @@ fn transaction(statement: &nodes::TransactionStmt) -> Statement {
     let name = || statement.savepoint_name().unwrap_or_default().into();
     match statement.kind {
         TransactionStmtKind::TRANS_STMT_BEGIN | TransactionStmtKind::TRANS_STMT_START => {
-            Statement::Begin(settings::modes(statement.options()))
+            Statement::Begin(variables::modes(statement.options()))
         }
         TransactionStmtKind::TRANS_STMT_COMMIT => Statement::Commit {
             chain: statement.chain,

@@ -1,0 +1,353 @@
+//! Tests of verdicts: what is cacheable on which relations, what is written, what ends cleanness.
+
+use super::*;
+use crate::sql::analyse;
+use crate::sql::catalog::Rows;
+use crate::sql::catalog::rows::{ForeignKey, Inheritance, Trigger};
+
+struct World {
+    catalog: Catalog,
+    t: Oid,
+    parent: Oid,
+    child: Oid,
+    view: Oid,
+    matview: Oid,
+    order: Oid,
+    line: Oid,
+}
+
+fn world() -> World {
+    let mut rows = Rows::empty_database();
+    let t = rows.table("public", "t");
+    rows.table("public", "u");
+    rows.table("s", "only_in_s");
+    let parent = rows.table("public", "parent");
+    let child = rows.table("public", "child");
+    rows.inheritance.push(Inheritance { child, parent });
+    let view = rows.view("public", "v", &[t]);
+    let matview = rows.relation("public", "m", b'm');
+    rows.relation("public", "seq", b'S');
+    rows.relation("public", "remote", b'f');
+    rows.relation("pg_catalog", "pg_class", b'r');
+    let order = rows.table("public", "orders");
+    let line = rows.table("public", "line");
+    rows.foreign_keys.push(ForeignKey {
+        referencing: line,
+        referenced: order,
+        on_delete: b'c',
+        on_update: b'a',
+    });
+    let (relation, function) = (
+        rows.table("public", "triggered"),
+        rows.function("public", "on_write", 0, b'v'),
+    );
+    rows.triggers.push(Trigger { relation, function });
+    for (name, arguments) in [("lower", 1), ("count", 0), ("max", 1), ("length", 1)] {
+        rows.builtin(name, arguments, b'i');
+    }
+    rows.builtin("random", 0, b'v');
+    rows.function("public", "mine", 1, b'i');
+    rows.function("public", "lower", 3, b'i');
+    for name in ["=", "<", "<=", ">", ">=", "+", "~~"] {
+        rows.operator("pg_catalog", name);
+    }
+    rows.operator("public", "<~>");
+    rows.operator("s", "=");
+    for name in ["int4", "text", "date"] {
+        rows.named_type("pg_catalog", name, b'b');
+    }
+    rows.named_type("public", "shape", b'b');
+    World {
+        catalog: Catalog::build(1, rows),
+        t,
+        parent,
+        child,
+        view,
+        matview,
+        order,
+        line,
+    }
+}
+
+fn effect(world: &World, text: &str) -> Effect {
+    let analysis = analyse(text);
+    assert_eq!(analysis.refused, None, "{text}");
+    assert_eq!(analysis.statements.len(), 1, "{text}");
+    resolve(
+        &analysis.statements[0],
+        Some(&world.catalog),
+        &["public".into()],
+    )
+}
+
+#[test]
+fn plain_reads_are_cacheable_on_their_relations() {
+    let world = world();
+    for (text, expected) in [
+        ("SELECT * FROM t", vec![world.t]),
+        (
+            "SELECT lower(a), count(*) FROM public.t WHERE b = 1 AND c LIKE 'x%'",
+            vec![world.t],
+        ),
+        ("TABLE t", vec![world.t]),
+        (
+            "SELECT * FROM t a, t b, (SELECT max(x) FROM t) c",
+            vec![world.t],
+        ),
+        (
+            "WITH t AS (SELECT * FROM parent) SELECT * FROM t",
+            vec![world.parent, world.child],
+        ),
+        ("SELECT * FROM child", vec![world.child]),
+        ("SELECT * FROM m", vec![world.matview]),
+        ("SELECT x::int, x::text FROM t", vec![world.t]),
+        ("SELECT t.name, t.length FROM t", vec![world.t]),
+    ] {
+        let effect = effect(&world, text);
+        let mut expected = expected;
+        expected.sort_unstable();
+        assert_eq!(
+            effect.reads.as_ref().map(Cacheable::relations),
+            Ok(&*expected),
+            "{text}"
+        );
+        assert_eq!(effect.writes, Touched::Nothing, "{text}");
+        assert!(!effect.dirty && !effect.opaque && !effect.catalog, "{text}");
+    }
+    let reads = effect(&world, "SELECT * FROM v").reads.unwrap();
+    assert!(reads.relations().contains(&world.t) && reads.relations().contains(&world.view));
+}
+
+#[test]
+fn every_no_has_its_reason() {
+    let world = world();
+    for (text, why) in [
+        ("SELECT 1", Why::NoRelation),
+        ("SELECT random()", Why::NoRelation),
+        ("VALUES (1), (2)", Why::NoRelation),
+        ("SELECT random() FROM t", Why::VolatileFunction),
+        ("SELECT * FROM t ORDER BY random()", Why::VolatileFunction),
+        ("SELECT mine(a) FROM t", Why::UserFunction),
+        ("SELECT t.mine FROM t", Why::UserFunction),
+        ("SELECT (t).mine FROM t", Why::UserFunction),
+        ("SELECT absent(a) FROM t", Why::UnknownFunction),
+        ("SELECT lower(a, b) FROM t", Why::UnknownFunction),
+        ("SELECT lower(a, b, c) FROM t", Why::UserFunction),
+        ("SELECT a <~> b FROM t", Why::UserOperator),
+        ("SELECT a OPERATOR(s.=) b FROM t", Why::UserOperator),
+        ("SELECT a::shape FROM t", Why::UserType),
+        ("SELECT $1::shape FROM t", Why::UserType),
+        ("SELECT a::absent FROM t", Why::UserType),
+        ("SELECT a::date FROM t", Why::ClockText),
+        ("SELECT * FROM absent", Why::UnknownRelation),
+        ("SELECT * FROM only_in_s", Why::UnknownRelation),
+        ("SELECT * FROM t, absent.t", Why::UnknownRelation),
+        ("SELECT * FROM pg_class", Why::SystemCatalog),
+        ("SELECT * FROM t, pg_catalog.pg_class", Why::SystemCatalog),
+        ("SELECT * FROM remote", Why::ForeignTable),
+        ("SELECT last_value FROM seq", Why::Sequence),
+        ("SELECT * FROM t FOR UPDATE", Why::Locking),
+        ("UPDATE t SET a = 1", Why::NotSelect),
+        ("EXPLAIN ANALYZE SELECT * FROM t", Why::NotSelect),
+        ("DECLARE c CURSOR FOR SELECT * FROM t", Why::NotSelect),
+        ("COPY (SELECT * FROM t) TO STDOUT", Why::NotSelect),
+        ("SHOW search_path", Why::NotSelect),
+    ] {
+        assert_eq!(effect(&world, text).reads, Err(why), "{text}");
+    }
+}
+
+fn relations(of: &[Oid]) -> Touched {
+    let mut all = of.to_vec();
+    all.sort_unstable();
+    Touched::Relations(all.into())
+}
+
+fn touches(touched: &Touched, relation: Oid) -> bool {
+    match touched {
+        Touched::Nothing => false,
+        Touched::Relations(all) => all.contains(&relation),
+        Touched::Everything => true,
+    }
+}
+
+#[test]
+fn writes_touch_their_targets() {
+    let world = world();
+    for text in [
+        "INSERT INTO t VALUES (1)",
+        "UPDATE t SET a = lower('x')",
+        "DELETE FROM t USING u WHERE t.a = u.a",
+        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+        "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
+        "EXPLAIN ANALYZE UPDATE t SET a = 1",
+        "COPY t FROM STDIN",
+        "COPY (DELETE FROM t RETURNING *) TO STDOUT",
+        "TRUNCATE t",
+    ] {
+        let effect = effect(&world, text);
+        assert_eq!(effect.writes, relations(&[world.t]), "{text}");
+        assert!(effect.dirty && !effect.opaque && !effect.catalog, "{text}");
+        assert!(effect.reads.is_err(), "{text}");
+    }
+    let both = effect(&world, "WITH x AS (DELETE FROM child) UPDATE t SET a = 1").writes;
+    assert!(touches(&both, world.t) && touches(&both, world.child));
+    let cascade = effect(&world, "DELETE FROM orders").writes;
+    assert!(touches(&cascade, world.order) && touches(&cascade, world.line));
+    assert!(touches(
+        &effect(&world, "REFRESH MATERIALIZED VIEW m").writes,
+        world.matview
+    ));
+}
+
+#[test]
+fn code_that_may_write_writes_everything() {
+    let world = world();
+    for text in [
+        "SELECT mine(1)",
+        "SELECT t.mine FROM t",
+        "SELECT absent()",
+        "SELECT a <~> b FROM t",
+        "SELECT a::shape FROM t",
+        "SELECT * FROM absent",
+        "SELECT 1 WHERE EXISTS (SELECT mine(a) FROM t) AND false",
+        "UPDATE t SET a = mine(1)",
+        "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = mine(1)",
+        "INSERT INTO triggered VALUES (1)",
+        "INSERT INTO absent VALUES (1)",
+        "COPY (SELECT mine(1)) TO STDOUT",
+        "DECLARE c CURSOR FOR SELECT mine(1)",
+        "CREATE TEMP TABLE x AS SELECT mine(1)",
+        "SELECT mine(1) INTO TEMP x",
+        "EXPLAIN ANALYZE SELECT mine(1)",
+    ] {
+        let effect = effect(&world, text);
+        assert_eq!(effect.writes, Touched::Everything, "{text}");
+        assert!(effect.dirty && effect.opaque && !effect.catalog, "{text}");
+        assert!(effect.reads.is_err(), "{text}");
+    }
+}
+
+#[test]
+fn definitions_raise_the_catalog() {
+    let world = world();
+    for text in [
+        "CREATE TABLE x (a int)",
+        "SELECT * INTO x FROM t",
+        "DROP TABLE t",
+        "GRANT SELECT ON t TO r",
+        "DO 'BEGIN END'",
+        "CALL p()",
+        "EXECUTE p",
+        "COMMIT PREPARED 'g'",
+        "UPDATE pg_class SET relname = 'x'",
+        "DELETE FROM pg_catalog.pg_class",
+        "INSERT INTO pg_catalog.absent VALUES (1)",
+    ] {
+        let effect = effect(&world, text);
+        assert!(effect.catalog && effect.dirty, "{text}");
+        assert_eq!(effect.writes, Touched::Everything, "{text}");
+    }
+    let refused = analyse("SELEC 1");
+    let effect = resolve(&refused.statements[0], Some(&world.catalog), &[]);
+    assert!(
+        effect.catalog && effect.dirty && effect.opaque && effect.writes == Touched::Everything
+    );
+}
+
+#[test]
+fn what_only_changes_the_session_writes_nothing() {
+    let world = world();
+    for (text, dirty, opaque) in [
+        ("BEGIN", false, false),
+        ("COMMIT", false, false),
+        ("ROLLBACK TO a", false, false),
+        ("PREPARE TRANSACTION 'g'", false, false),
+        ("ROLLBACK PREPARED 'g'", false, false),
+        ("SET search_path = s", false, false),
+        ("SELECT set_config('a.b', 'c', true)", false, false),
+        ("RESET ALL", false, false),
+        ("SHOW ALL", false, false),
+        ("PREPARE p AS SELECT mine(1)", false, false),
+        ("DEALLOCATE ALL", false, false),
+        ("SET search_path FROM CURRENT", true, true),
+        ("CREATE TEMP TABLE x (a int)", true, true),
+        ("CREATE TEMP TABLE x AS SELECT * FROM t", true, true),
+        ("DISCARD TEMP", true, false),
+        ("FETCH c", true, false),
+        ("DECLARE c CURSOR FOR SELECT * FROM t", true, false),
+        ("LISTEN a", true, false),
+        ("NOTIFY a", true, false),
+        ("LOCK t", true, false),
+        ("SELECT * FROM t FOR SHARE", true, false),
+        ("EXPLAIN SELECT * FROM t", true, false),
+        ("VACUUM t", true, false),
+        ("COPY t TO STDOUT", true, false),
+    ] {
+        let effect = effect(&world, text);
+        assert_eq!(effect.writes, Touched::Nothing, "{text}");
+        assert_eq!(
+            (effect.dirty, effect.opaque, effect.catalog),
+            (dirty, opaque, false),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn without_a_catalog_a_name_may_be_anything() {
+    for (text, why, everything) in [
+        ("SELECT 1", Why::NoCatalog, false),
+        ("SELECT $1", Why::NoCatalog, false),
+        ("SELECT * FROM t", Why::NoCatalog, true),
+        ("SELECT f()", Why::NoCatalog, true),
+        ("SELECT 1 + 1", Why::NoCatalog, true),
+        ("SELECT * FROM t FOR UPDATE", Why::Locking, true),
+        ("UPDATE t SET a = 1", Why::NotSelect, true),
+        ("TRUNCATE t", Why::NotSelect, true),
+        ("COPY t FROM STDIN", Why::NotSelect, true),
+        ("BEGIN", Why::NotSelect, false),
+    ] {
+        let effect = resolve(&analyse(text).statements[0], None, &["public".into()]);
+        assert_eq!(effect.reads, Err(why), "{text}");
+        assert_eq!(effect.writes == Touched::Everything, everything, "{text}");
+        assert!(
+            !effect.catalog,
+            "an ordinary write must not keep the catalog from being loaded: {text}"
+        );
+    }
+    let effect = resolve(&analyse("DELETE FROM pg_class").statements[0], None, &[]);
+    assert!(effect.catalog);
+}
+
+#[test]
+fn the_path_decides_and_all_of_it_counts() {
+    let mut rows = Rows::empty_database();
+    let (first, second) = (rows.table("a", "t"), rows.table("b", "t"));
+    let catalog = Catalog::build(1, rows);
+    let resolved =
+        |text: &str, path: &[Box<str>]| resolve(&analyse(text).statements[0], Some(&catalog), path);
+    let (a, b): (Box<str>, Box<str>) = ("a".into(), "b".into());
+    for (path, expected) in [
+        (vec![a.clone()], vec![first]),
+        (vec![b.clone()], vec![second]),
+        (vec![a.clone(), b.clone()], vec![first, second]),
+    ] {
+        let mut expected = expected;
+        expected.sort_unstable();
+        let reads = resolved("SELECT * FROM t", &path).reads;
+        assert_eq!(reads.as_ref().map(Cacheable::relations), Ok(&*expected));
+        assert_eq!(
+            resolved("DELETE FROM t", &path).writes,
+            relations(&expected)
+        );
+    }
+    assert_eq!(
+        resolved("SELECT * FROM t", &[]).reads,
+        Err(Why::UnknownRelation)
+    );
+    assert_eq!(
+        resolved("DELETE FROM b.t", &[a]).writes,
+        relations(&[second])
+    );
+}
