@@ -739,6 +739,8 @@ fn p1_reads_during_a_commit_reach_the_database() {
     let (mut writer, mut reader) = (through(), through());
     writer.ok(RESET);
     until_hit(&mut reader, READS[1]);
+    // The writer's settings are known, too: its write goes out at once.
+    until_hit(&mut writer, READS[1]);
     relay.set(Fault::Delay(Duration::from_millis(150)));
     for round in 0..3 {
         writer.send(Batch::new().query(&format!(
