@@ -172,6 +172,13 @@ impl Database {
         (self.catalog.settled() == Some(catalog.version)).then(|| catalog.clone())
     }
 
+    /// The catalog's word of this moment: the same word later says that nothing in the catalog has changed since, as far
+    /// as is known.
+    #[inline]
+    pub fn catalog_word(&self) -> u64 {
+        self.catalog.word()
+    }
+
     /// The version a load that begins now is good for; `None` while a change of the catalog is in flight.
     pub fn load_version(&self) -> Option<u64> {
         self.catalog.settled()

@@ -88,6 +88,7 @@ impl Session {
                 let Some(bind) = message::bind(&rest[HEAD..]) else {
                     return Ok(0);
                 };
+                self.ensure_upstream(bind.statement, io);
                 self.bind_upstream(bind.portal, bind.statement, io);
                 true
             }
@@ -236,6 +237,7 @@ impl Session {
                     tail: None,
                     describe: true,
                     limit: 0,
+                    serve: !self.pending.forwarded(),
                 },
                 io.now,
             ) {

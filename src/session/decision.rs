@@ -31,6 +31,8 @@ pub struct How<'a> {
     pub describe: bool,
     /// Row limit; 0 or less: none.
     pub limit: i32,
+    /// May be answered from memory at this place.
+    pub serve: bool,
 }
 
 /// A statement that goes upstream.
@@ -105,8 +107,8 @@ impl Session {
         let mut limited = false;
         // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
+            && how.serve
             && self.pending.nothing_owed()
-            && !(how.tail.is_none() && self.pending.forwarded())
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {

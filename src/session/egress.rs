@@ -49,7 +49,7 @@ impl Session {
                     .client
                     .extend_from_slice(&message::ready(self.transaction.status())),
                 Some(Item::Last { simple, word }) => self.put_last(io, simple, &word),
-                Some(Item::CopyEnd) => {}
+                Some(Item::CopyEnd | Item::Made(..)) => {}
                 Some(Item::Owed { .. }) | None => return,
             }
         }

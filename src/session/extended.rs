@@ -26,6 +26,7 @@ impl Session {
                     text: self.thread.text(parse.text),
                     types: self.thread.types(parse.types),
                     upstream: false,
+                    checked: self.database.catalog_word(),
                 }
             }
             None => self.statements.named(unit.bind.statement)?.clone(),
@@ -38,11 +39,14 @@ impl Session {
             return Some(0);
         }
         let limit = unit.execute.unwrap_or(0);
+        // A name is kept for long: the upstream must have it as it is now, to say so when its shape changes.
+        let keeps_name = unit.parse.is_some_and(|parse| !parse.name.is_empty());
         let how = How {
             types: &named.types,
             tail: Some(unit.bind.tail),
             describe: unit.describe,
             limit,
+            serve: !keeps_name && named.checked == self.database.catalog_word(),
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
@@ -71,6 +75,7 @@ impl Session {
                 entry,
                 named,
                 bind: unit.bytes[unit.bind_at..].into(),
+                context: self.settings.context(&self.thread.contexts),
             }
         });
         self.pending.local = true;
@@ -127,9 +132,13 @@ impl Session {
                 text,
                 types: self.thread.types(parse.types),
                 upstream: false,
+                checked: 0,
             };
-            self.statements.put(parse.name, Some(Known::Named(named)));
+            let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
+            if !self.pending.nothing_owed() {
+                self.pending.push(Item::Made(parse.name.into(), before));
+            }
             self.pending.local = true;
             return;
         }
@@ -196,10 +205,12 @@ impl Session {
     pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
         let owed = match target {
             Target::Statement(name) => {
-                let local = self
-                    .statements
-                    .named(name)
-                    .is_some_and(|named| !named.upstream);
+                // Behind what may fail it must be taken back with the rest.
+                let local = self.pending.nothing_owed()
+                    && self
+                        .statements
+                        .named(name)
+                        .is_some_and(|named| !named.upstream);
                 let before = self.statements.put(name, None);
                 if local && !name.is_empty() {
                     self.emit(message::CLOSE_COMPLETE, io);
@@ -251,6 +262,7 @@ impl Session {
 
     /// Executes the unnamed portal here if it lives here; else makes sure that the upstream has it.
     pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
+        let now = self.settings.context(&self.thread.contexts);
         match &self.statements.portal {
             None => return false,
             Some(Portal::Last(_)) => {
@@ -268,10 +280,10 @@ impl Session {
                 message::put_complete(&mut out, "SELECT 0");
                 self.emit(&out, io);
             }
-            Some(Portal::Bound { entry, .. }) => {
+            Some(Portal::Bound { entry, context, .. }) => {
                 let whole = limit <= 0 || entry.header().rows < limit as u32;
-                let first = self.pending.nothing_owed();
-                if !whole || !first || self.gate().is_err() || !entry.again(io.now) {
+                let same = *context == now && self.pending.nothing_owed();
+                if !whole || !same || self.gate().is_err() || !entry.again(io.now) {
                     self.portal_upstream(io);
                     return false;
                 }

@@ -24,6 +24,8 @@ pub enum Owed {
     Statement(Box<[u8]>, Option<Known>),
     /// BindComplete, or CloseComplete of a portal.
     Simple,
+    /// BindComplete of a statement that was not bound yet under this word of the catalog.
+    Bound(Box<[u8]>, u64),
     /// RowDescription or NoData, after ParameterDescription for a statement.
     Describe {
         fill: bool,
@@ -57,6 +59,8 @@ pub enum Item {
         simple: bool,
         word: String,
     },
+    /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
+    Made(Box<[u8]>, Option<Known>),
     /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
     CopyEnd,
 }
@@ -332,7 +336,8 @@ impl Pending {
     pub fn restore(&mut self, name: &[u8], before: Option<Known>) -> Option<Option<Known>> {
         for item in &mut self.queue {
             match item {
-                Item::Owed {
+                Item::Made(later, then)
+                | Item::Owed {
                     owed: Owed::Statement(later, then),
                     ..
                 } if **later == *name => {

@@ -11,6 +11,9 @@ use crate::sql::statement::{Discard, Statement};
 use crate::wire::frame::{self, Frame, HEAD};
 use crate::wire::message;
 
+/// A name for a moment that no client uses.
+const ASIDE: &[u8] = b"larder\x01aside";
+
 impl Session {
     /// Forwards a Parse.
     pub(super) fn parse_upstream(
@@ -28,6 +31,7 @@ impl Session {
             text: self.thread.text(parse.text),
             types: self.thread.types(parse.types),
             upstream: true,
+            checked: self.database.catalog_word(),
         };
         let before = self.statements.put(parse.name, Some(Known::Named(named)));
         if parse.name.is_empty() {
@@ -39,29 +43,30 @@ impl Session {
 
     /// Keeps the books of a Bind that is about to be forwarded.
     pub(super) fn bind_upstream(&mut self, portal: &[u8], statement: &[u8], io: &mut Io<'_>) {
-        if statement.is_empty()
-            && self.statements.unnamed_left
-            && self.statements.get(b"").is_none()
-        {
-            frame::put(io.upstream, b'C', b"S\0");
-            self.hidden(Owed::Simple, io);
-            self.statements.unnamed_left = false;
-        }
-        let text = self
-            .statements
-            .named(statement)
-            .map(|named| named.text.clone());
+        let version = self.database.catalog_word();
+        let named = self.statements.named(statement);
+        let checked = named.is_none_or(|named| named.checked == version);
+        let text = named.map(|named| named.text.clone());
         if portal.is_empty() {
             self.statements.portal = None;
             self.statements.bound_fill = None;
         }
         self.statements.portals.insert(portal.into(), text);
         self.pending.open(io.now);
-        self.owe(Owed::Simple);
+        self.owe(if checked {
+            Owed::Simple
+        } else {
+            Owed::Bound(statement.into(), version)
+        });
     }
 
-    /// Makes sure that the upstream has a statement that so far was only needed here.
+    /// Makes sure that the upstream has a statement that so far was only needed here, and has none that is gone here.
     pub(super) fn ensure_upstream(&mut self, name: &[u8], io: &mut Io<'_>) {
+        if name.is_empty() && self.statements.unnamed_left && self.statements.get(b"").is_none() {
+            frame::put(io.upstream, b'C', b"S\0");
+            self.hidden(Owed::Simple, io);
+            self.statements.unnamed_left = false;
+        }
         let Some(named) = self.statements.named(name) else {
             return;
         };
@@ -89,23 +94,43 @@ impl Session {
                 let Some(found) = message::bind(body) else {
                     return;
                 };
-                let name = found.statement.to_vec();
-                if self.statements.get(&name).is_none() {
-                    self.statements
-                        .put(&name, Some(Known::Named(named.clone())));
+                let same =
+                    |now: &Named| Rc::ptr_eq(&now.text, &named.text) && now.types == named.types;
+                if self.statements.named(found.statement).is_some_and(same) {
+                    self.ensure_upstream(found.statement, io);
+                    io.upstream.extend_from_slice(&bind[..HEAD + body.len()]);
+                    self.hidden(Owed::Simple, io);
+                } else {
+                    self.bind_aside(&named, found.tail, io);
                 }
-                self.ensure_upstream(&name, io);
                 self.statements
                     .portals
                     .insert(Box::default(), Some(named.text));
-                io.upstream.extend_from_slice(&bind[..HEAD + body.len()]);
-                self.hidden(Owed::Simple, io);
             }
             Some(Portal::Closed | Portal::Done) => {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);
             }
             Some(Portal::Last(_)) | None => {}
+        }
+    }
+
+    /// Binds the unnamed portal to a statement whose name means something else by now.
+    fn bind_aside(&mut self, named: &Named, tail: &[u8], io: &mut Io<'_>) {
+        let parse = message::Parse {
+            name: ASIDE,
+            text: &named.text.sql,
+            types: &named.types,
+        };
+        message::put_parse(io.upstream, &parse);
+        frame::put(io.upstream, b'B', &[b"\0", ASIDE, b"\0", tail].concat());
+        frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
+        for owed in [
+            Owed::Statement(ASIDE.into(), None),
+            Owed::Simple,
+            Owed::Simple,
+        ] {
+            self.hidden(owed, io);
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Named {
     pub types: Rc<[u8]>,
     /// Whether the upstream has it.
     pub upstream: bool,
+    /// The catalog's word when it was parsed or last bound: what it returns is of that moment, and after a change of the
+    /// catalog PostgreSQL must say whether it still does (hazard 28).
+    pub checked: u64,
 }
 
 /// What a name stands for.
@@ -39,6 +42,8 @@ pub enum Portal {
         entry: Fresh,
         named: Named,
         bind: Box<[u8]>,
+        /// The context of the key then: settings show in what is sent at Execute.
+        context: u64,
     },
     /// Has given its whole answer.
     Done,
@@ -102,6 +107,18 @@ impl Statements {
         }
         if name.is_empty() {
             self.unnamed_left = false;
+        }
+    }
+
+    /// The upstream has bound it under that word of the catalog.
+    pub fn checked(&mut self, name: &[u8], word: u64) {
+        let known = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.known.get_mut(name)
+        };
+        if let Some(Known::Named(named)) = known {
+            named.checked = word;
         }
     }
 

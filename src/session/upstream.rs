@@ -154,7 +154,9 @@ impl Session {
             return false;
         };
         let (last, filled) = match (owed, tag) {
-            (Owed::Statement(..), b'1' | b'3') | (Owed::Simple, b'2' | b'3') => (true, false),
+            (Owed::Statement(..), b'1' | b'3')
+            | (Owed::Simple, b'2' | b'3')
+            | (Owed::Bound(..), b'2') => (true, false),
             (Owed::Describe { .. }, b't') => (false, false),
             (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
             (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
@@ -174,8 +176,13 @@ impl Session {
                 segment.tag = Tag::Rollback;
             }
         }
-        if last {
-            self.pending.pop();
+        if last
+            && let Some(Item::Owed {
+                owed: Owed::Bound(name, word),
+                ..
+            }) = self.pending.pop()
+        {
+            self.statements.checked(&name, word);
         }
         match tag {
             b'G' => match execute.then(|| self.pending.copy_began()) {
@@ -264,10 +271,13 @@ impl Session {
                 }) => return self.lose_order(),
                 Some(_) => {}
             }
-            if let Some(Item::Owed {
-                owed: Owed::Statement(name, before),
-                ..
-            }) = self.pending.pop()
+            if let Some(
+                Item::Made(name, before)
+                | Item::Owed {
+                    owed: Owed::Statement(name, before),
+                    ..
+                },
+            ) = self.pending.pop()
             {
                 // A Parse of the unnamed statement that fails has ended the one before.
                 let before = if first && name.is_empty() {

@@ -49,6 +49,8 @@ impl Session {
         segment.outcome = outcome;
         if !read && self.thread.mode != Mode::Off {
             segment.run(text);
+            // A portal bound before may send its rows under other settings now.
+            self.statements.bound_fill = None;
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
@@ -66,6 +68,7 @@ impl Session {
     /// Accounts for something that is not looked into: it may write everything.
     pub(super) fn account_opaque(&mut self, why: Why, io: &mut Io<'_>) {
         let segment = self.pending.open(io.now);
+        self.statements.bound_fill = None;
         segment.outcome = Outcome::Bypass;
         segment.marks.impure = true;
         segment.marks.dirty = true;
