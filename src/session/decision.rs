@@ -108,7 +108,7 @@ impl Session {
         // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
             && how.serve
-            && self.pending.nothing_owed()
+            && self.pending.nothing_awaited()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {

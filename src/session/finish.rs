@@ -47,7 +47,7 @@ impl Session {
         }
         if segment.marks.own {
             self.settings.asked();
-        } else {
+        } else if !segment.marks.quiet {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
@@ -170,12 +170,9 @@ impl Session {
             .iter()
             .flat_map(|text| text.analysis.statements.iter())
         {
-            match statement {
-                // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
-                Statement::Prepare(name) => {
-                    self.statements.put(name.as_bytes(), Some(Known::Foreign));
-                }
-                _ => {}
+            // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
+            if let Statement::Prepare(name) = statement {
+                self.statements.put(name.as_bytes(), Some(Known::Foreign));
             }
         }
     }
