@@ -6,7 +6,7 @@
 //! * A local answer waits behind every answer the upstream still owes (hazard 50); no Sync is ever invented in a
 //!   client's pipeline (hazard 51).
 //! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
-//!   a write set of everything stays open until the backend is gone ([`Session::lose_track`]).
+//!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
 //! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,

@@ -12,8 +12,11 @@ use larder::sql::{self, Catalog};
 use larder::wire::frame::{self, Frame, HEAD};
 use larder::wire::{message, startup};
 
-/// Name (of the corpus directory, too) and function of every target.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// Name (of the corpus directory, too) and function of a target.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
     ("bind", bind),
     ("canonical", canonical),
     ("client_stream", client_stream),

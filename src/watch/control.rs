@@ -20,8 +20,10 @@ use crate::config::Upstream;
 use crate::metrics::{Counted, Metrics, Scope, Source, UpstreamState};
 use crate::session::Doubt;
 
-/// How long a control connection may take for one answer: what hangs longer is as good as lost.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a catalog may take to load; nothing is served meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a control connection may take to open and for a small answer: what hangs longer is as good as lost.
+const SMALL: Duration = Duration::from_secs(5);
 /// Between attempts to connect: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Between questions whether a backend is gone: at first, and at most.
@@ -39,8 +41,9 @@ pub struct Control {
 /// An open control connection; the other half of it runs beside.
 struct Link {
     client: Client,
+    /// Ends with the connection.
+    runs: JoinSet<()>,
     _counted: Counted,
-    _runs: JoinSet<()>,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -69,7 +72,7 @@ impl Control {
 
     async fn connect(&self, database: &str) -> Result<Link, Failure> {
         let config = self.upstream.control(database);
-        let (client, connection) = timeout(PATIENCE, config.connect(NoTls)).await??;
+        let (client, connection) = timeout(SMALL, config.connect(NoTls)).await??;
         let mut runs = JoinSet::new();
         runs.spawn(async move {
             let _ = connection.await;
@@ -77,8 +80,8 @@ impl Control {
         let counted = self.metrics.upstream(UpstreamState::Control);
         Ok(Link {
             client,
+            runs,
             _counted: counted,
-            _runs: runs,
         })
     }
 
@@ -89,7 +92,7 @@ impl Control {
             let error = match self.connect(database.name()).await {
                 Ok(link) => {
                     (pause, told) = (RETRY.0, false);
-                    self.watch(&database, &link.client).await
+                    self.watch(&database, link).await
                 }
                 Err(error) => error,
             };
@@ -104,17 +107,28 @@ impl Control {
     }
 
     /// Loads and looks again; returns only with what went wrong.
-    async fn watch(&self, database: &Database, client: &Client) -> Failure {
+    ///
+    /// A look that is late is as bad as one that fails: what was changed past Larder is promised to be seen in time.
+    async fn watch(&self, database: &Database, mut link: Link) -> Failure {
         let mut known: Option<Digest> = None;
         loop {
-            let step = match database.catalog() {
-                None => timeout(PATIENCE, self.reload(database, client, &mut known)).await,
-                Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
-                    Ok(()) => continue,
-                    Err(_) => timeout(PATIENCE, self.look(database, client, &known)).await,
-                },
+            let step = async {
+                match database.catalog() {
+                    None => {
+                        timeout(PATIENCE, self.reload(database, &link.client, &mut known)).await
+                    }
+                    Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
+                        Ok(()) => Ok(Ok(())),
+                        Err(_) => timeout(SMALL, self.look(database, &link.client, &known)).await,
+                    },
+                }
             };
-            match step {
+            let done = tokio::select! {
+                done = step => done,
+                // At once, not at the next look: whoever listens there next may be another.
+                _ = link.runs.join_next() => return "the control connection was closed".into(),
+            };
+            match done {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return error.into(),
                 Err(late) => return late.into(),
@@ -195,10 +209,10 @@ impl Control {
                 pause = RETRY.0;
                 if let Some(start) = &start {
                     // Not every role may; the backend then ends by itself.
-                    let _ = timeout(PATIENCE, terminate(&link.client, pid, start)).await;
+                    let _ = timeout(SMALL, terminate(&link.client, pid, start)).await;
                 }
                 while let Ok(Ok(is_gone)) =
-                    timeout(PATIENCE, gone(&link.client, pid, start.as_deref())).await
+                    timeout(SMALL, gone(&link.client, pid, start.as_deref())).await
                 {
                     if is_gone {
                         for intent in intents {

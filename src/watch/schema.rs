@@ -18,7 +18,7 @@ use crate::sql::catalog::rows::{
     Relation, Rule, Trigger, Type,
 };
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
 /// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,11 @@ pub async fn digest(client: &Client) -> Result<Digest, Error> {
 
 async fn begin(client: &Client) -> Result<(), Error> {
     // A ROLLBACK to be safe would be a warning in the server's log each time.
-    let left_open = match client.query_one(queries::LEFT_OPEN, &[]).await {
-        Ok(row) => row.try_get(0)?,
+    // By simple query: in the extended protocol the two times differ by what lies between Bind and Execute.
+    let left_open = match client.simple_query(queries::LEFT_OPEN).await {
+        Ok(answer) => answer.iter().any(
+            |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")),
+        ),
         Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => true,
         Err(error) => return Err(error),
     };
