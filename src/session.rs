@@ -56,6 +56,10 @@ pub struct Io<'a> {
     pub now: Micros,
 }
 
+/// Bytes towards the client after which the rest of its messages wait until these were sent: a hundred bytes can ask
+/// for a hundred megabytes (hazard 65).
+pub const FULL: usize = 256 << 10;
+
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -93,6 +97,8 @@ struct Flow {
     upstream_left: usize,
     /// The client has said goodbye, or the upstream has said why it leaves.
     parting: bool,
+    /// What comes can no longer be told apart: the connections end.
+    broken: bool,
     /// Held open for as long as the session is not followed.
     lost: Option<Intent>,
 }
@@ -133,6 +139,7 @@ impl Session {
                 client_left: 0,
                 upstream_left: 0,
                 parting: false,
+                broken: false,
                 lost: None,
             },
             settings: Settings::new(name, startup),
@@ -219,6 +226,8 @@ impl Session {
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
         self.lose_track();
+        // The client must neither miss an answer of ours nor see one that was meant for us.
+        self.flow.broken |= self.pending.mixes();
         self.pending.forget_order();
     }
 

@@ -88,6 +88,21 @@ impl Fill {
         self.state == State::TooLarge
     }
 
+    /// Bytes kept so far.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
+    /// The most it may keep.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         if self.state != State::Open {
             return;

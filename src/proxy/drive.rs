@@ -18,7 +18,7 @@ use super::handshake::Arrived;
 use super::line::Line;
 use crate::cache::Micros;
 use crate::net::{Phase, PhaseWatch};
-use crate::session::{Io, Next, Session};
+use crate::session::{FULL, Io, Next, Session};
 use crate::wire::message::{self, Severity};
 
 /// What may wait for a slow reader before the other side is not read any more.
@@ -75,6 +75,8 @@ struct Drive<'a> {
     after_client: Option<Pin<Box<Sleep>>>,
     /// The upstream was told that the client is gone.
     heard: bool,
+    /// Messages of the client wait until it has read its answers.
+    behind: bool,
 }
 
 /// Serves until one side leaves.
@@ -95,6 +97,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         subscribed: false,
         after_client: None,
         heard: false,
+        behind: false,
     };
     let end = poll_fn(|cx| drive.poll(cx)).await;
     if let Err(error) = &end {
@@ -138,8 +141,9 @@ impl Drive<'_> {
         self.upstream.flush(cx)?;
         let mut moved = None;
         for side in [Side::Client, Side::Upstream] {
-            if self.may_read(side)
-                && let Some(next) = self.read(side, cx)?
+            let behind = side == Side::Client && self.may_go_on();
+            if (behind || self.may_read(side))
+                && let Some(next) = self.read(side, !behind, cx)?
             {
                 moved = Some(next);
                 if next == Next::Close {
@@ -148,6 +152,13 @@ impl Drive<'_> {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether messages that waited for a client to read its answers can be dealt with now.
+    fn may_go_on(&self) -> bool {
+        self.behind
+            && (self.client.ended || self.client.waiting() < WAITING)
+            && self.upstream.waiting() < WAITING
     }
 
     fn may_read(&self, side: Side) -> bool {
@@ -164,7 +175,13 @@ impl Drive<'_> {
         }
     }
 
-    fn read(&mut self, side: Side, cx: &mut Context<'_>) -> io::Result<Option<Next>> {
+    /// Receives, unless there is enough already, and deals with what is there.
+    fn read(
+        &mut self,
+        side: Side,
+        receive: bool,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Option<Next>> {
         let mut scratch = self.door.scratch.borrow_mut();
         let Scratch {
             received,
@@ -175,14 +192,15 @@ impl Drive<'_> {
             Side::Client => &mut self.client,
             Side::Upstream => &mut self.upstream,
         };
-        let count = match line.receive(cx, received) {
-            Poll::Ready(Ok(count)) => count,
+        let count = match receive.then(|| line.receive(cx, received)) {
+            None => 0,
+            Some(Poll::Ready(Ok(count))) => count,
             // A client that is gone is not an end of its own: what it asked for may still be under way.
-            Poll::Ready(Err(_)) => {
+            Some(Poll::Ready(Err(_))) => {
                 line.ended = true;
                 0
             }
-            Poll::Pending => return Ok(None),
+            Some(Poll::Pending) => return Ok(None),
         };
         let began = Instant::now();
         let now = Micros::try_from((began - self.door.epoch).as_micros()).unwrap_or(Micros::MAX);
@@ -201,6 +219,7 @@ impl Drive<'_> {
                 &mut io,
             );
         }
+        self.behind = client.len() >= FULL && !self.client.unread.is_empty();
         if !self.client.ended {
             let sent = self.client.send(cx, client);
             if sent.is_err() {

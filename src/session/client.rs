@@ -4,15 +4,12 @@ use super::decision::How;
 use super::pending::{Item, Owed};
 use super::statements::Known;
 use super::unit::{Ahead, ahead};
-use super::{Copy, Io, Next, Phase, Session};
+use super::{Copy, FULL, Io, Next, Phase, Session};
 use crate::cache::reply::Reply;
 use crate::metrics::Outcome;
 use crate::why::Why;
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message::{self, Severity};
-
-/// How many unanswered messages a client may run ahead.
-const AHEAD: usize = 8192;
 
 /// Refuses a connection: the text goes to the client, then both sides are closed.
 pub(super) struct Refused;
@@ -33,7 +30,7 @@ impl Session {
                 io.upstream.extend_from_slice(&buf[at..]);
                 return (buf.len(), Next::Continue);
             }
-            if self.holds_client() || self.pending.len() > AHEAD {
+            if self.holds_client() || self.pending.is_full() || io.client.len() >= FULL {
                 break;
             }
             let rest = &buf[at..];
@@ -47,6 +44,7 @@ impl Session {
                 Frame::Part { tag, len } => self.client_part(tag, len, rest, io),
             };
             match used {
+                Ok(0) if self.flow.phase == Phase::Lost => {}
                 Ok(0) => break,
                 Ok(used) => at += used,
                 Err(Refused) => return (buf.len(), Next::Close),
@@ -76,7 +74,7 @@ impl Session {
             }
             b'P' => {
                 let Some((name, _)) = message::cstr(&rest[HEAD..]) else {
-                    return Ok(0);
+                    return Ok(self.await_names(rest));
                 };
                 self.ensure_upstream(name, io);
                 let before = self.statements.put(name, Some(Known::Foreign));
@@ -86,7 +84,7 @@ impl Session {
             }
             b'B' => {
                 let Some(bind) = message::bind(&rest[HEAD..]) else {
-                    return Ok(0);
+                    return Ok(self.await_names(rest));
                 };
                 self.ensure_upstream(bind.statement, io);
                 self.bind_upstream(bind.portal, bind.statement, io);
@@ -107,6 +105,14 @@ impl Session {
         io.upstream.extend_from_slice(rest);
         self.flow.client_left = len - rest.len();
         Ok(rest.len())
+    }
+
+    /// The names at its start are not whole: a name that never ends is not awaited.
+    fn await_names(&mut self, rest: &[u8]) -> usize {
+        if rest.len() > LONGEST_SEEN {
+            self.lose_track();
+        }
+        0
     }
 
     fn refuse_login(&self, io: &mut Io<'_>) -> Refused {

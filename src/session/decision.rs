@@ -221,6 +221,9 @@ impl Session {
             Err(why) => (pass.outcome, pass.why) = (Outcome::Bypass, Some(why)),
             Ok(reads) => {
                 pass.outcome = Outcome::Miss;
+                if self.pending.fills_enough() {
+                    return;
+                }
                 let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
                     return;
                 };

@@ -70,7 +70,7 @@ impl Session {
         self.statements.portal = Some(if unit.execute.is_some() {
             self.hit(entry.header().made, entry.header().cost, io);
             self.emit(entry.rows(), io);
-            Portal::Done
+            Portal::Done(entry)
         } else {
             Portal::Bound {
                 entry,
@@ -180,7 +180,9 @@ impl Session {
             }
             Target::Portal(b"") => match &self.statements.portal {
                 Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
-                Some(Portal::Bound { entry, .. }) if !entry.description().is_empty() => {
+                Some(Portal::Bound { entry, .. } | Portal::Done(entry))
+                    if !entry.description().is_empty() =>
+                {
                     Some(entry.description().to_vec())
                 }
                 _ => {
@@ -276,7 +278,7 @@ impl Session {
                     io,
                 );
             }
-            Some(Portal::Done) => {
+            Some(Portal::Done(_)) => {
                 let mut out = Vec::new();
                 message::put_complete(&mut out, "SELECT 0");
                 self.emit(&out, io);
@@ -288,13 +290,12 @@ impl Session {
                     self.portal_upstream(io);
                     return false;
                 }
-                let Some(Portal::Bound { entry, .. }) =
-                    self.statements.portal.replace(Portal::Done)
-                else {
+                let Some(Portal::Bound { entry, .. }) = self.statements.portal.take() else {
                     return false;
                 };
                 self.hit(entry.header().made, entry.header().cost, io);
                 self.emit(entry.rows(), io);
+                self.statements.portal = Some(Portal::Done(entry));
             }
             Some(Portal::Closed) => {
                 self.portal_upstream(io);

@@ -17,6 +17,15 @@ use crate::cache::version::{Database, Intent, Ledger, WriteSet};
 use crate::metrics::Outcome;
 use crate::sql::statement::Statement;
 
+/// How many unanswered messages a client may run ahead.
+const AHEAD: usize = 8192;
+/// How many bytes of local answers may wait behind what is owed.
+const WAITING: usize = 256 << 10;
+/// How many answers a session keeps at a time until their batches have ended.
+const FILLS: usize = 256;
+/// How many of the largest answers one batch may keep until it has ended.
+const LARGEST: usize = 4;
+
 /// An answer the upstream owes.
 #[derive(Debug)]
 pub enum Owed {
@@ -126,6 +135,8 @@ pub struct Segment {
     /// In order of their statements; the first `filled` are complete.
     pub fills: Vec<Fill>,
     pub filled: usize,
+    /// Their bytes.
+    pub kept: usize,
     pub tag: Tag,
     /// What is counted with its duration when it ends.
     pub outcome: Outcome,
@@ -143,6 +154,7 @@ impl Segment {
             dropped: Vec::new(),
             fills: Vec::new(),
             filled: 0,
+            kept: 0,
             tag: Tag::Other,
             outcome: Outcome::Other,
         }
@@ -178,6 +190,18 @@ impl Segment {
         }
     }
 
+    /// The fill that answers arriving now belong to has ended.
+    pub fn filled(&mut self) {
+        if let Some(fill) = self.fills.get_mut(self.filled) {
+            self.kept += fill.len();
+            if self.kept > LARGEST * fill.limit() {
+                self.kept -= fill.len();
+                fill.give_up();
+            }
+        }
+        self.filled += 1;
+    }
+
     /// The fill that answers arriving now belong to.
     pub fn filling(&mut self) -> Option<&mut Fill> {
         self.fills.get_mut(self.filled)
@@ -188,6 +212,8 @@ impl Segment {
 #[derive(Debug, Default)]
 pub struct Pending {
     queue: VecDeque<Item>,
+    /// Bytes of ours that wait in it.
+    waiting: usize,
     /// Closed by the client, oldest first; the upstream answers the first.
     closed: VecDeque<Segment>,
     /// Not closed yet; something of it was forwarded.
@@ -218,9 +244,31 @@ impl Pending {
         self.queue.is_empty()
     }
 
-    /// How many places the queue has: bounds how far ahead a client may run.
-    pub fn len(&self) -> usize {
-        self.queue.len()
+    /// The client has run ahead as far as it may.
+    pub fn is_full(&self) -> bool {
+        self.queue.len() > AHEAD || self.waiting > WAITING
+    }
+
+    /// Whether answers of ours wait, or such as the client must not see are owed.
+    pub fn mixes(&self) -> bool {
+        let theirs = |item: &Item| {
+            matches!(
+                item,
+                Item::Owed { hidden: false, .. } | Item::Made(..) | Item::CopyEnd
+            )
+        };
+        !self.queue.iter().all(theirs)
+    }
+
+    /// Whether so many reads of this session are being kept that no more are begun.
+    pub fn fills_enough(&self) -> bool {
+        let fills = |segment: &Segment| segment.fills.len();
+        self.closed
+            .iter()
+            .chain(&self.open)
+            .map(fills)
+            .sum::<usize>()
+            >= FILLS
     }
 
     /// Larder's own question is not answered yet.
@@ -324,6 +372,7 @@ impl Pending {
 
     /// Adds bytes of ours behind what is owed.
     pub fn push_local(&mut self, bytes: &[u8]) {
+        self.waiting += bytes.len();
         match self.queue.back_mut() {
             Some(Item::Local(waiting)) => waiting.extend_from_slice(bytes),
             _ => self.queue.push_back(Item::Local(bytes.to_vec())),
@@ -337,7 +386,11 @@ impl Pending {
 
     /// Takes the first place.
     pub fn pop(&mut self) -> Option<Item> {
-        self.queue.pop_front()
+        let item = self.queue.pop_front();
+        if let Some(Item::Local(bytes)) = &item {
+            self.waiting -= bytes.len();
+        }
+        item
     }
 
     /// A name stands again for what it stood for `before`, so for what is sent behind. Gives it back if nothing that is
@@ -372,6 +425,7 @@ impl Pending {
     /// Nothing is known of the order of answers any more.
     pub fn forget_order(&mut self) {
         self.queue.clear();
+        self.waiting = 0;
     }
 
     /// Everything that is still in flight.

@@ -107,7 +107,7 @@ impl Session {
                     .portals
                     .insert(Box::default(), Some(named.text));
             }
-            Some(Portal::Closed | Portal::Done) => {
+            Some(Portal::Closed | Portal::Done(_)) => {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);
             }

@@ -45,8 +45,8 @@ pub enum Portal {
         /// The context of the key then: settings show in what is sent at Execute.
         context: u64,
     },
-    /// Has given its whole answer.
-    Done,
+    /// Has given its whole answer, and can still be described.
+    Done(Fresh),
     /// Closed here; the upstream may still have an older one.
     Closed,
 }

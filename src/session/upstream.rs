@@ -13,6 +13,9 @@ impl Session {
     pub fn upstream(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
         let mut at = 0;
         while at < buf.len() {
+            if self.flow.broken {
+                return (buf.len(), Next::Close);
+            }
             let rest = &buf[at..];
             if self.flow.upstream_left > 0 {
                 let part = self.flow.upstream_left.min(rest.len());
@@ -48,7 +51,12 @@ impl Session {
                 }
             }
         }
-        (at, Next::Continue)
+        let next = if self.flow.broken {
+            Next::Close
+        } else {
+            Next::Continue
+        };
+        (at, next)
     }
 
     /// Whether what comes now answers a message of Larder's own.
@@ -210,11 +218,11 @@ impl Session {
             b'T' => fill.description(raw),
             b'C' => {
                 fill.complete(raw);
-                segment.filled += 1;
+                segment.filled();
             }
             b's' | b'I' => {
                 fill.give_up();
-                segment.filled += 1;
+                segment.filled();
             }
             _ => fill.give_up(),
         }
@@ -234,7 +242,8 @@ impl Session {
             }) => *hidden,
             _ => quiet,
         };
-        if !hidden {
+        // Why the upstream leaves is the client's business whatever it was asked.
+        if !hidden || self.flow.parting {
             io.client.extend_from_slice(raw);
         }
         if self.flow.copy == Copy::In {

@@ -111,7 +111,11 @@ fn extended() -> impl Strategy<Value = Vec<u8>> {
         2 => (name(), statement()).prop_map(|(name, sql)| parse(name, &sql)),
         2 => (portal(), name(), any::<bool>()).prop_map(|(p, n, b)| bind(p, n, b)),
         1 => name().prop_map(|n| describe(b'S', n)),
-        1 => portal().prop_map(|p| describe(b'P', p)),
+        // A portal that has run is not described: what it was filled without cannot be told later.
+        1 => (name(), any::<bool>()).prop_map(|(name, binary)| {
+            [bind("", name, binary), flush(), describe(b'P', "")].concat()
+        }),
+        1 => Just(describe(b'P', "x")),
         2 => (portal(), limit).prop_map(|(p, l)| execute(p, l)),
         1 => name().prop_map(|n| close(b'S', n)),
         1 => portal().prop_map(|p| close(b'P', p)),
