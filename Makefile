@@ -27,10 +27,8 @@ doc: ## the code's documentation, in target/doc
 demo: ## a throw-away PostgreSQL, Larder in front, and numbers (DEMO_ONCE=1: end after them)
 	@scripts/demo.sh
 
-bench: ## the table of docs/benchmarks.md (needs pgbouncer and pgpool2)
-	$(ENV) cargo build --locked --release && benches/run.sh
+bench: ## everything docs/benchmarks.md shows (BENCH_ARGS=--quick; needs pgbouncer, pgpool2, strace, valgrind)
+	$(ENV) cargo build --locked --release && benches/run.sh $(BENCH_ARGS)
 
-fuzz: ## every fuzz target for FUZZ_SECONDS (60); needs cargo-fuzz and a nightly toolchain
-	$(ENV) for target in fuzz/fuzz_targets/*.rs; do \
-	    cargo +nightly fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
-	done
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; needs cargo-fuzz
+	$(ENV) fuzz/run.sh $(FUZZ_SECONDS)

@@ -108,7 +108,7 @@ SQL
 cat >"$work/point.miss" <<'SQL'
 \set aid random(1, 1000)
 \set n random(1, 1000000000000000)
-SELECT abalance FROM pgbench_accounts WHERE aid = :aid AND aid <> -:n;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid AND aid <> -:n::bigint;
 SQL
 cat >"$work/sum.hit" <<'SQL'
 \set bid random(1, 5)
@@ -117,7 +117,7 @@ SQL
 cat >"$work/sum.miss" <<'SQL'
 \set bid random(1, 5)
 \set n random(1, 1000000000000000)
-SELECT count(*), sum(abalance) FROM pgbench_accounts WHERE bid <= :bid AND aid <> -:n;
+SELECT count(*), sum(abalance) FROM pgbench_accounts WHERE bid <= :bid AND aid <> -:n::bigint;
 SQL
 
 failed=0

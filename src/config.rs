@@ -287,13 +287,8 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 impl Tables {
-    fn judge(self) -> Result<Config, ConfigError> {
-        let Some(url) = self.upstream.url else {
-            return Err(ConfigError::new(
-                "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
-                 LARDER_UPSTREAM__URL or upstream.url in the file",
-            ));
-        };
+    /// What is wrong about values that are each fine by themselves.
+    fn contradictions(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for (key, value) in [
             ("server.workers", self.server.workers == Workers::Fixed(0)),
@@ -318,6 +313,17 @@ impl Tables {
         if matches!(self.admin.address, Address::Unix(_)) {
             wrong.push("admin.address: must be host:port".into());
         }
+        wrong
+    }
+
+    fn judge(self) -> Result<Config, ConfigError> {
+        let mut wrong = self.contradictions();
+        let Some(url) = self.upstream.url else {
+            return Err(ConfigError::new(
+                "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
+                 LARDER_UPSTREAM__URL or upstream.url in the file",
+            ));
+        };
         let listen = self.listen.addresses().unwrap_or_else(|text| {
             wrong.push(text);
             Vec::new()

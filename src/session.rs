@@ -123,14 +123,8 @@ pub struct Doubt {
 impl Session {
     /// A session for a client whose startup message is forwarded as it is.
     pub fn new(thread: Rc<Thread>, startup: &Startup<'_>) -> Session {
-        let name = startup
-            .get("database")
-            .or(startup.get("user"))
-            .unwrap_or_default();
-        let replication = !matches!(
-            startup.get("replication"),
-            None | Some("false" | "off" | "no" | "0")
-        );
+        let name = database_name(startup);
+        let replication = startup.get("replication").is_some_and(|r| !is_false(r));
         Session {
             flow: Flow {
                 phase: Phase::Login,
@@ -232,6 +226,22 @@ impl Session {
         self.last = (outcome, why);
         self.thread.count(outcome, why);
     }
+}
+
+/// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
+/// of one database must be one here, or a write under one would not be seen under the other.
+fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+    const LONGEST: usize = 63;
+    let named = startup.get("database").filter(|name| !name.is_empty());
+    let name = named.or(startup.get("user")).unwrap_or_default();
+    &name[..name.floor_char_boundary(LONGEST)]
+}
+
+/// PostgreSQL's `parse_bool`, as far as it says no.
+fn is_false(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    let starts = |word: &str, least: usize| value.len() >= least && word.starts_with(&*value);
+    value == "0" || starts("false", 1) || starts("no", 1) || starts("off", 2)
 }
 
 #[cfg(test)]

@@ -312,6 +312,31 @@ impl WriteSet {
         self.touched == Touched::Nothing && !self.catalog
     }
 
+    /// Whether an intent on this set shuts all that one on the other would.
+    ///
+    /// An intent on relations is good for sets of the same catalog version only: while it is open no later catalog
+    /// is published, so what a change of the catalog adds to the other set cannot be served meanwhile.
+    pub fn covers(&self, other: &WriteSet) -> bool {
+        let touched = match (&self.touched, &other.touched) {
+            (_, Touched::Nothing) | (Touched::Everything, _) => true,
+            (Touched::Relations(mine), Touched::Relations(others)) => {
+                self.version.is_some()
+                    && self.version == other.version
+                    && others.iter().all(|oid| mine.binary_search(oid).is_ok())
+            }
+            _ => false,
+        };
+        touched && (self.catalog || !other.catalog)
+    }
+
+    /// Takes in a set that an intent was opened on beside this one's: as far as the two can be said in one.
+    pub fn extend(&mut self, other: &WriteSet) {
+        let same = self.version.is_some() && self.version == other.version;
+        if self.is_empty() || same || other.touched == Touched::Everything {
+            self.add(other);
+        }
+    }
+
     /// Adds another set. Two sets resolved with different catalogs make everything.
     pub fn add(&mut self, other: &WriteSet) {
         if other.is_empty() {

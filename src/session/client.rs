@@ -214,7 +214,7 @@ impl Session {
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
-        if text.is_last && !self.pending.forwarded() {
+        if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
             self.statements.query(false);
             self.pending.local = false;
             let word = self.last_word();

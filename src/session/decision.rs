@@ -79,7 +79,12 @@ impl Session {
             && !self.flow.replication
             && self.transaction.status() == b'I'
             && self.pending.is_empty()
-            && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
+            && match text.single() {
+                // A read that may hit, or a write whose names must be looked up to know what it touches.
+                Some(Statement::Query(query)) => !matches!(query.why, Some(why) if !writes(why)),
+                Some(Statement::CopyFrom(_) | Statement::Truncate { .. }) => true,
+                _ => false,
+            }
     }
 
     /// Decides about a text.
@@ -98,7 +103,10 @@ impl Session {
             tail: how.tail,
         };
         let mut limited = false;
+        // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
+            && self.pending.nothing_owed()
+            && !(how.tail.is_none() && self.pending.forwarded())
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {
@@ -180,7 +188,7 @@ impl Session {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }
-        let writes = pass
+        let raises = pass
             .effects
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
@@ -190,7 +198,7 @@ impl Session {
                 .statements
                 .iter()
                 .any(|s| matches!(s, Statement::Query(_)));
-            (pass.outcome, pass.why) = match (writes, queries) {
+            (pass.outcome, pass.why) = match (raises, queries) {
                 (true, _) => (Outcome::Write, None),
                 (false, true) => (Outcome::Bypass, Some(Why::Batch)),
                 (false, false) => (Outcome::Other, None),
@@ -198,7 +206,7 @@ impl Session {
             return;
         };
         let verdict = match &pass.effects[0].reads {
-            Err(Why::NotSelect | Why::DataModifyingCte | Why::SelectInto) if writes => {
+            Err(why) if raises && writes(*why) => {
                 pass.outcome = Outcome::Write;
                 return;
             }
@@ -236,11 +244,20 @@ impl Session {
 /// Why a parameter of a declared type may not be in a cacheable statement (0: not declared).
 ///
 /// The types of an answer's columns need no look: a column comes from a relation, a cast or a parameter, which are
-/// refused by their type, or from a function, and of those none that gives such a type takes another one alone.
+/// refused by their type, or from a function, and those that give such a type and none but such are refused by
+/// their name: the others give it only for a value of such a type.
 fn types_refused(types: &[u8], catalog: &Catalog) -> Option<Why> {
     let (types, _) = types.as_chunks::<4>();
     let mut types = types.iter().map(|oid| u32::from_be_bytes(*oid));
     types.find_map(|oid| (oid != 0).then(|| catalog.type_kept(oid)).flatten())
+}
+
+/// Whether a query is refused because it is a write.
+fn writes(why: Why) -> bool {
+    matches!(
+        why,
+        Why::NotSelect | Why::DataModifyingCte | Why::SelectInto
+    )
 }
 
 /// Text such as 'today' in a parameter is read as the clock by the types that know the word (hazard 3). A text has the

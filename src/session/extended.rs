@@ -3,12 +3,13 @@
 //! A statement or portal lives here as long as hits suffice; the upstream hears of it with the first message that needs
 //! it there (`replay`).
 
-use super::decision::How;
+use super::decision::{How, Pass};
 use super::pending::{Item, Owed};
 use super::statements::{Known, Named, Portal};
 use super::unit::Unit;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
+use crate::cache::version::Fresh;
 use crate::why::Why;
 use crate::wire::message::{self, Target};
 
@@ -44,53 +45,59 @@ impl Session {
             limit,
         };
         match self.plan(&named.text, how, io.now) {
-            Ok(entry) => {
-                if let Some(parse) = &unit.parse {
-                    self.emit(message::PARSE_COMPLETE, io);
-                    self.statements
-                        .put(parse.name, Some(Known::Named(named.clone())));
-                }
-                self.emit(message::BIND_COMPLETE, io);
-                if unit.describe {
-                    self.emit(entry.description(), io);
-                }
-                self.statements.portal = Some(if unit.execute.is_some() {
-                    self.hit(entry.header().made, entry.header().cost, io);
-                    self.emit(entry.rows(), io);
-                    Portal::Done
-                } else {
-                    Portal::Bound {
-                        entry,
-                        named,
-                        bind: unit.bytes[unit.bind_at..].into(),
-                    }
-                });
-                self.pending.local = true;
-            }
-            Err(mut pass) => {
-                if unit.execute.is_some() {
-                    self.prepare_upstream(&named.text, io);
-                }
-                match &unit.parse {
-                    Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
-                    None => self.ensure_upstream(unit.bind.statement, io),
-                }
-                self.bind_upstream(b"", unit.bind.statement, io);
-                io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
-                let fill = pass.fill.is_some();
-                if unit.describe {
-                    self.owe(Owed::Describe { fill });
-                }
-                if unit.execute.is_some() {
-                    self.account(&named.text, *pass, io);
-                    self.owe(Owed::Execute { fill });
-                } else if !unit.describe {
-                    // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
-                    self.statements.bound_fill = pass.fill.take();
-                }
-            }
+            Ok(entry) => self.unit_hit(unit, entry, named, io),
+            Err(pass) => self.unit_upstream(unit, *pass, &named, io),
         }
         Some(unit.bytes.len())
+    }
+
+    /// Answers a unit from memory.
+    fn unit_hit(&mut self, unit: &Unit<'_>, entry: Fresh, named: Named, io: &mut Io<'_>) {
+        if let Some(parse) = &unit.parse {
+            self.emit(message::PARSE_COMPLETE, io);
+            self.statements
+                .put(parse.name, Some(Known::Named(named.clone())));
+        }
+        self.emit(message::BIND_COMPLETE, io);
+        if unit.describe {
+            self.emit(entry.description(), io);
+        }
+        self.statements.portal = Some(if unit.execute.is_some() {
+            self.hit(entry.header().made, entry.header().cost, io);
+            self.emit(entry.rows(), io);
+            Portal::Done
+        } else {
+            Portal::Bound {
+                entry,
+                named,
+                bind: unit.bytes[unit.bind_at..].into(),
+            }
+        });
+        self.pending.local = true;
+    }
+
+    /// Forwards a unit.
+    fn unit_upstream(&mut self, unit: &Unit<'_>, mut pass: Pass, named: &Named, io: &mut Io<'_>) {
+        if unit.execute.is_some() {
+            self.prepare_upstream(&named.text, io);
+        }
+        match &unit.parse {
+            Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
+            None => self.ensure_upstream(unit.bind.statement, io),
+        }
+        self.bind_upstream(b"", unit.bind.statement, io);
+        io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
+        let fill = pass.fill.is_some() && unit.execute.is_some();
+        if unit.describe {
+            self.owe(Owed::Describe { fill });
+        }
+        if unit.execute.is_some() {
+            self.account(&named.text, pass, io);
+            self.owe(Owed::Execute { fill });
+        } else if !unit.describe {
+            // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
+            self.statements.bound_fill = pass.fill.take();
+        }
     }
 
     /// One message of the extended protocol.
@@ -110,6 +117,7 @@ impl Session {
     pub(super) fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
         let text = self.thread.text(parse.text);
         if text.is_last
+            && self.transaction.status() != b'E'
             && self
                 .statements
                 .get(parse.name)
@@ -262,7 +270,8 @@ impl Session {
             }
             Some(Portal::Bound { entry, .. }) => {
                 let whole = limit <= 0 || entry.header().rows < limit as u32;
-                if !whole || self.gate().is_err() || !entry.again(io.now) {
+                let first = self.pending.nothing_owed();
+                if !whole || !first || self.gate().is_err() || !entry.again(io.now) {
                     self.portal_upstream(io);
                     return false;
                 }

@@ -5,15 +5,18 @@
 
 use std::rc::Rc;
 
-use super::Session;
 use super::pending::{Segment, Tag};
 use super::statements::Known;
 use super::text::Text;
+use super::{Mode, Session};
 use crate::cache::Micros;
-use crate::cache::version::Outcome;
+use crate::cache::version::{Intent, Outcome};
 use crate::metrics::Outcome as Statistic;
 use crate::sql::statement::{Discard, Statement, TransactionModes};
 use crate::why::Why;
+
+/// How many portals are remembered of a client that never waits for an answer.
+const PORTALS: usize = 1024;
 
 impl Session {
     /// Ends the oldest segment with that transaction status.
@@ -26,6 +29,7 @@ impl Session {
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
+        self.raise_late(&segment, before, status);
         let kept = !segment.marks.failed && !segment.marks.noisy;
         for fill in segment.fills.drain(..) {
             // Whether a read could have been answered from memory is known only now.
@@ -48,15 +52,34 @@ impl Session {
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
         self.settle_settings(&segment, before, status);
-        self.settle_statements(&segment);
+        self.settle_statements(&mut segment);
         self.settle_transaction(segment, before, status);
+    }
+
+    /// A block has ended without anything that is known to end one, such as EXECUTE of a COMMIT: what it may have
+    /// written is raised before the client is told.
+    fn raise_late(&mut self, segment: &Segment, before: u8, status: u8) {
+        let ended = before != b'I' && status == b'I' && !segment.marks.commits;
+        let rolled_back = segment.marks.ends && !segment.marks.opaque;
+        if !ended || rolled_back || self.thread.mode == Mode::Off {
+            return;
+        }
+        let mut writes = self.transaction.writes.clone();
+        writes.add(&segment.writes);
+        if !writes.is_empty() {
+            let intent = Intent::open(&self.thread.ledger, &self.database, &writes);
+            self.close_intent(intent, Outcome::Visible);
+        }
     }
 
     fn settle_transaction(&mut self, segment: Segment, before: u8, status: u8) {
         self.transaction.ready(status);
         if status == b'I' {
-            self.statements.portals.clear();
-            self.statements.bound_fill = None;
+            // What was already sent may have bound portals of its own; a name too many does no harm.
+            if self.pending.is_empty() || self.statements.portals.len() > PORTALS {
+                self.statements.portals.clear();
+                self.statements.bound_fill = None;
+            }
             // Segments already sent may belong to a transaction of their own.
             return;
         }
@@ -67,15 +90,13 @@ impl Session {
                     None => self.settings.isolation(),
                 });
         }
-        for text in &segment.ran {
-            if text
-                .analysis
-                .statements
-                .iter()
-                .any(|s| matches!(s, Statement::SetTransaction(_)))
-            {
-                self.transaction.isolation = None;
-            }
+        let mut statements = segment
+            .ran
+            .iter()
+            .flat_map(|text| text.analysis.statements.iter());
+        // One block may have ended and another begun, or the isolation was set by its name.
+        if statements.any(|s| sets_isolation(s) || (before != b'I' && bounds_transaction(s))) {
+            self.transaction.isolation = None;
         }
         self.transaction.dirty |= segment.marks.dirty || status == b'E';
         self.transaction.writes.add(&segment.writes);
@@ -135,7 +156,15 @@ impl Session {
         }
     }
 
-    fn settle_statements(&mut self, segment: &Segment) {
+    fn settle_statements(&mut self, segment: &mut Segment) {
+        let dropped = std::mem::take(&mut segment.dropped);
+        if segment.marks.failed {
+            for (name, known) in dropped {
+                if self.statements.get(&name).is_none() {
+                    self.statements.put(&name, Some(known));
+                }
+            }
+        }
         for statement in segment
             .ran
             .iter()
@@ -146,19 +175,6 @@ impl Session {
                 Statement::Prepare(name) => {
                     self.statements.put(name.as_bytes(), Some(Known::Foreign));
                 }
-                Statement::Deallocate(Some(name)) => {
-                    let after = if segment.marks.failed {
-                        Some(Known::Foreign)
-                    } else {
-                        None
-                    };
-                    self.statements.put(name.as_bytes(), after);
-                }
-                Statement::Deallocate(None) | Statement::Discard(Discard::All)
-                    if !segment.marks.failed =>
-                {
-                    self.statements.clear();
-                }
                 _ => {}
             }
         }
@@ -167,24 +183,32 @@ impl Session {
 
 /// Whether what the segment's intents cover may have become visible.
 fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
-    let single = match &*segment.ran {
-        [one] => one.single(),
-        _ => None,
-    };
-    let nothing = match single {
+    let mut statements = segment
+        .ran
+        .iter()
+        .flat_map(|text| text.analysis.statements.iter());
+    let nothing = match &*segment.ran {
         // COMMIT of a failed transaction is answered with ROLLBACK.
-        Some(Statement::Commit { .. }) => segment.tag == Tag::Rollback,
-        // One statement that failed outside a transaction block was rolled back whole.
-        Some(Statement::Query(_) | Statement::CopyFrom(_) | Statement::Truncate { .. }) => {
-            segment.marks.failed && status == b'I'
+        [one] if matches!(one.single(), Some(Statement::Commit { .. })) => {
+            segment.tag == Tag::Rollback
         }
-        _ => false,
+        // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
+        _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
     };
     if nothing && !segment.marks.opaque {
         Outcome::Nothing
     } else {
         Outcome::Visible
     }
+}
+
+/// Statements that an error later in the same implicit transaction undoes.
+fn is_rolled_back(statement: &Statement) -> bool {
+    use Statement::{CopyFrom, Query, Set, Show, Truncate};
+    matches!(
+        statement,
+        Query(_) | CopyFrom(_) | Truncate { .. } | Set(_) | Show(_)
+    )
 }
 
 /// The modes of the BEGIN that a segment begins with, if it is the only transaction control in it.
@@ -205,6 +229,27 @@ fn changes_settings(statement: &Statement) -> bool {
             | Statement::ResetAll
             | Statement::Discard(Discard::All)
             | Statement::RollbackTo(_)
+    )
+}
+
+fn sets_isolation(statement: &Statement) -> bool {
+    match statement {
+        Statement::SetTransaction(_) => true,
+        Statement::Set(settings) => settings.iter().any(|setting| {
+            matches!(
+                &*setting.name,
+                "transaction_isolation" | "default_transaction_isolation"
+            )
+        }),
+        _ => false,
+    }
+}
+
+fn bounds_transaction(statement: &Statement) -> bool {
+    use Statement::{Begin, Commit, PrepareTransaction, Rollback};
+    matches!(
+        statement,
+        Begin(_) | Commit { .. } | Rollback { .. } | PrepareTransaction
     )
 }
 

@@ -7,13 +7,15 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
-use crate::cache::version::{Intent, WriteSet};
+use crate::cache::version::{Database, Intent, Ledger, WriteSet};
 use crate::metrics::Outcome;
+use crate::sql::statement::Statement;
 
 /// An answer the upstream owes.
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub struct Marks {
     pub own: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
     pub commits: bool,
+    /// May end a transaction block: what is sent behind it may run outside of one.
+    pub ends: bool,
     /// Its intents were closed for the length of a COPY and open again at CopyDone.
     pub copying: bool,
 }
@@ -96,6 +100,7 @@ impl Marks {
         self.failed |= other.failed;
         self.noisy |= other.noisy;
         self.commits |= other.commits;
+        self.ends |= other.ends;
     }
 }
 
@@ -108,6 +113,10 @@ pub struct Segment {
     pub ran: Vec<Rc<Text>>,
     pub writes: WriteSet,
     pub intents: Vec<Intent>,
+    /// What the intents cover, or less.
+    pub covered: WriteSet,
+    /// Names that a DEALLOCATE in it takes away, should it fail.
+    pub dropped: Vec<(Box<[u8]>, Known)>,
     /// In order of their statements; the first `filled` are complete.
     pub fills: Vec<Fill>,
     pub filled: usize,
@@ -124,6 +133,8 @@ impl Segment {
             ran: Vec::new(),
             writes: WriteSet::default(),
             intents: Vec::new(),
+            covered: WriteSet::default(),
+            dropped: Vec::new(),
             fills: Vec::new(),
             filled: 0,
             tag: Tag::Other,
@@ -136,9 +147,29 @@ impl Segment {
         let rest = std::mem::replace(self, first);
         self.ran.extend(rest.ran);
         self.intents.extend(rest.intents);
+        self.covered = WriteSet::default();
+        self.dropped.extend(rest.dropped);
         self.fills.extend(rest.fills);
         self.writes.add(&rest.writes);
         self.marks.add(rest.marks);
+    }
+
+    /// Opens an intent, unless one that is open covers it: a pipeline of a million writes opens one, not a million.
+    pub fn intend(&mut self, ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) {
+        if self.covered.covers(writes) {
+            return;
+        }
+        self.intents.push(Intent::open(ledger, database, writes));
+        self.covered.extend(writes);
+    }
+
+    /// A text has run that is not a read.
+    pub fn run(&mut self, text: &Rc<Text>) {
+        let plain = |s: &Statement| matches!(s, Statement::Query(_));
+        let again = self.ran.last().is_some_and(|last| Rc::ptr_eq(last, text));
+        if !(again && text.analysis.statements.iter().all(plain)) {
+            self.ran.push(text.clone());
+        }
     }
 
     /// The fill that answers arriving now belong to.
@@ -294,6 +325,34 @@ impl Pending {
     /// Takes the first place.
     pub fn pop(&mut self) -> Option<Item> {
         self.queue.pop_front()
+    }
+
+    /// A name stands again for what it stood for `before`, so for what is sent behind. Gives it back if nothing that is
+    /// under way has given the name another meaning since.
+    pub fn restore(&mut self, name: &[u8], before: Option<Known>) -> Option<Option<Known>> {
+        for item in &mut self.queue {
+            match item {
+                Item::Owed {
+                    owed: Owed::Statement(later, then),
+                    ..
+                } if **later == *name => {
+                    *then = before;
+                    return None;
+                }
+                // A simple Query ends the unnamed statement.
+                Item::Owed {
+                    owed: Owed::Query { .. },
+                    ..
+                }
+                | Item::Last { simple: true, .. }
+                    if name.is_empty() =>
+                {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        Some(before)
     }
 
     /// Nothing is known of the order of answers any more.

@@ -7,7 +7,7 @@ use super::pending::Owed;
 use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::{Io, Session};
-use crate::sql::statement::Statement;
+use crate::sql::statement::{Discard, Statement};
 use crate::wire::frame::{self, Frame, HEAD};
 use crate::wire::message;
 
@@ -20,19 +20,16 @@ impl Session {
         io: &mut Io<'_>,
     ) {
         self.pending.open(io.now);
-        let before = if !parse.name.is_empty() && self.statements.get(parse.name).is_some() {
-            // PostgreSQL shall say that it exists: it must know.
+        if !parse.name.is_empty() {
+            // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
             self.ensure_upstream(parse.name, io);
-            self.statements.get(parse.name).cloned()
-        } else {
-            let text = self.thread.text(parse.text);
-            let named = Named {
-                text,
-                types: self.thread.types(parse.types),
-                upstream: true,
-            };
-            self.statements.put(parse.name, Some(Known::Named(named)))
+        }
+        let named = Named {
+            text: self.thread.text(parse.text),
+            types: self.thread.types(parse.types),
+            upstream: true,
         };
+        let before = self.statements.put(parse.name, Some(Known::Named(named)));
         if parse.name.is_empty() {
             self.statements.unnamed_left = false;
         }
@@ -116,10 +113,18 @@ impl Session {
     pub(super) fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
         for statement in &text.analysis.statements {
             match statement {
-                Statement::Prepare(name)
-                | Statement::Execute(name)
-                | Statement::Deallocate(Some(name)) => {
+                Statement::Prepare(name) | Statement::Execute(name) => {
                     self.ensure_upstream(name.as_bytes(), io);
+                }
+                // Now, not when it is answered: what is sent behind it may use the names anew.
+                Statement::Deallocate(Some(name)) => {
+                    self.ensure_upstream(name.as_bytes(), io);
+                    let dropped = self.statements.drop_named(Some(name));
+                    self.pending.open(io.now).dropped.extend(dropped);
+                }
+                Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
+                    let dropped = self.statements.drop_named(None);
+                    self.pending.open(io.now).dropped.extend(dropped);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_)

@@ -124,9 +124,15 @@ impl Statements {
         }
     }
 
-    /// DEALLOCATE ALL.
-    pub fn clear(&mut self) {
-        self.known.clear();
-        self.unnamed = None;
+    /// DEALLOCATE: of one name, or of all but the unnamed one.
+    pub fn drop_named(&mut self, name: Option<&str>) -> Vec<(Box<[u8]>, Known)> {
+        match name {
+            Some(name) => self
+                .known
+                .remove_entry(name.as_bytes())
+                .into_iter()
+                .collect(),
+            None => self.known.drain().collect(),
+        }
     }
 }

@@ -1,1 +1,11 @@
+//! Tests of the session: a client's and an upstream's bytes go in, what comes out is looked at.
+//!
+//! `world` feeds a session by hand, `backend` is a small PostgreSQL with two tables: what a client is told through
+//! Larder is compared with what it would have been told without it.
 
+mod backend;
+mod ledger_tests;
+mod limits_tests;
+mod order_tests;
+mod random_tests;
+mod world;

@@ -16,8 +16,10 @@ pub struct Text {
     pub analysis: Analysis,
     /// `SHOW larder.last` and nothing else.
     pub is_last: bool,
-    /// Contains COMMIT, PREPARE TRANSACTION and their kin: makes visible what the transaction wrote.
+    /// Contains COMMIT, PREPARE TRANSACTION and their kin, or may: makes visible what the transaction wrote.
     pub commits: bool,
+    /// May end a transaction block, ROLLBACK included: what is sent behind it may run outside of one.
+    pub ends: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
 }
@@ -44,19 +46,26 @@ impl Text {
         let is_last =
             matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
         let several = analysis.statements.len() > 1;
-        let commits = analysis.statements.iter().any(|statement| match statement {
-            Statement::Commit { .. }
-            | Statement::PrepareTransaction
-            | Statement::CommitPrepared => true,
-            // What follows in the same message runs outside the transaction.
-            Statement::Rollback { .. } => several,
-            _ => false,
+        let rolls_back = analysis
+            .statements
+            .iter()
+            .any(|statement| matches!(statement, Statement::Rollback { .. }));
+        let commits = analysis.statements.iter().any(|statement| {
+            matches!(
+                statement,
+                Statement::Commit { .. }
+                    | Statement::PrepareTransaction
+                    | Statement::CommitPrepared
+            )
         });
+        // What was not looked into may hold a COMMIT; what follows a ROLLBACK in its message runs outside the block.
+        let commits = commits || analysis.refused.is_some() || (rolls_back && several);
         Text {
             sql: sql.into(),
             analysis,
             is_last,
             commits,
+            ends: commits || rolls_back,
             verdict: RefCell::default(),
         }
     }

@@ -169,12 +169,9 @@ impl Session {
             if filled {
                 Session::fill(segment, tag, raw);
             }
-            if tag == b'C' {
-                segment.tag = if body.starts_with(b"ROLLBACK") {
-                    Tag::Rollback
-                } else {
-                    Tag::Other
-                };
+            // Reads may follow it in the same segment.
+            if tag == b'C' && body.starts_with(b"ROLLBACK") {
+                segment.tag = Tag::Rollback;
             }
         }
         if last {
@@ -283,7 +280,9 @@ impl Session {
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            self.statements.put(&name, before);
+            if let Some(before) = self.pending.restore(&name, before) {
+                self.statements.put(&name, before);
+            }
         }
     }
 

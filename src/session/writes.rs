@@ -45,17 +45,16 @@ impl Session {
         segment.marks.dirty |= dirty;
         segment.marks.opaque |= opaque;
         segment.marks.commits |= text.commits;
+        segment.marks.ends |= text.ends;
         segment.outcome = outcome;
         if !read && self.thread.mode != Mode::Off {
-            segment.ran.push(text.clone());
+            segment.run(text);
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
         segment.fills.extend(fill);
         if !opens.is_empty() {
-            segment
-                .intents
-                .push(Intent::open(&self.thread.ledger, &self.database, &opens));
+            segment.intend(&self.thread.ledger, &self.database, &opens);
         }
         self.last = (outcome, why);
         if !counted_later {
@@ -72,12 +71,11 @@ impl Session {
         segment.marks.dirty = true;
         segment.marks.opaque = true;
         segment.marks.commits = true;
+        segment.marks.ends = true;
         if self.thread.mode != Mode::Off {
             let all = WriteSet::new(Touched::Everything, true, None);
             segment.writes.add(&all);
-            segment
-                .intents
-                .push(Intent::open(&self.thread.ledger, &self.database, &all));
+            segment.intend(&self.thread.ledger, &self.database, &all);
         }
         self.count(Outcome::Bypass, Some(why));
         self.thread.upstream_query();
@@ -88,7 +86,7 @@ impl Session {
         let mut block = self.transaction.status() != b'I';
         let mut earlier = self.transaction.writes.clone();
         for segment in self.pending.segments() {
-            block &= !segment.marks.commits;
+            block &= !segment.marks.ends;
             earlier.add(&segment.writes);
         }
         if block && !commits {
@@ -107,10 +105,13 @@ impl Session {
             return;
         };
         let outcome = match &*segment.ran {
-            [one] if one.single().is_some() => crate::cache::version::Outcome::Nothing,
+            [one] if one.single().is_some() && !segment.marks.opaque => {
+                crate::cache::version::Outcome::Nothing
+            }
             _ => crate::cache::version::Outcome::Visible,
         };
         segment.marks.copying = !segment.intents.is_empty();
+        segment.covered = WriteSet::default();
         let intents = std::mem::take(&mut segment.intents);
         for intent in intents {
             self.close_intent(intent, outcome);

@@ -30,14 +30,14 @@ fn the_demo_runs_and_leaves_nothing_behind() {
         .env("DEMO_LARDER", env!("CARGO_BIN_EXE_larder"))
         .output()
         .expect("bash");
+    let rest = leftovers(&scratch);
+    std::fs::remove_dir_all(&scratch).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}\n{errors}");
     for word in ["direct", "miss", "hit", "hit ratio", "UPDATE"] {
         assert!(said.contains(word), "{word} is not in:\n{said}");
     }
-    let rest = leftovers(&scratch);
-    std::fs::remove_dir_all(&scratch).unwrap();
     assert!(rest.is_empty(), "left behind: {rest:?}");
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let mark = scratch.display().to_string();

@@ -1,6 +1,8 @@
 //! P6: an answer is its role's own, and what a role may no longer read it no longer gets.
 
-use crate::ground::{Ground, assert_same};
+use crate::faults::{Fault, Relay, Toward};
+use crate::ground::{Ground, assert_same, upstream};
+use crate::larder::Setup;
 use crate::wireclient::{Answered, Batch, Client};
 use std::time::{Duration, Instant};
 
@@ -145,6 +147,39 @@ fn p6_a_revoke_elsewhere_holds_within_the_refresh() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// A connection to the catalogs that says nothing more, neither answer nor end: what is not watched is not served.
+#[test]
+fn p6_silence_of_the_catalogs_shuts_the_cache() {
+    let ground = Ground::alone("priv_silent", &schema("priv_q"));
+    let relay = Relay::to(ground.port);
+    let larder = Setup::new(&upstream(relay.port, "priv_silent"))
+        .set("CATALOG__REFRESH", "300ms")
+        .start();
+    let login = larder.login("postgres", "priv_silent");
+    larder.wait_hit(&login, READ);
+    let mut reader = login.connect();
+    hits(&mut reader, READ);
+    relay.set(Fault::Hold(Toward::Client));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        // A hit needs no upstream; what is no hit waits for one that is silent.
+        reader.send(Batch::new().query(READ));
+        if reader.frame_within(Duration::from_secs(1)).is_none() {
+            break;
+        }
+        reader.until_ready();
+        assert!(
+            Instant::now() < deadline,
+            "hits although nobody watches the catalogs"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // And when it speaks again, everything comes back.
+    relay.set(Fault::Refuse);
+    relay.heal();
+    larder.wait_hit(&login, READ);
 }
 
 #[test]

@@ -344,7 +344,7 @@ fn harmless_settings_do_not_part_the_cache() {
     ground.through().ok(read);
     for set in [
         "SET application_name = 'me'",
-        "SET client_min_messages = warning",
+        "SET statement_timeout = '1min'",
         "SET TimeZone = 'UTC'; RESET TimeZone",
     ] {
         let mut client = ground.through();

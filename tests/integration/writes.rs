@@ -593,11 +593,9 @@ fn nothing_is_invalidated_by_a_rollback() {
             "a failed statement",
             &["UPDATE plain SET id = 2 WHERE id = 1"],
         ),
-        (
-            "a failed message",
-            &["UPDATE plain SET name = 'never' WHERE id = 1; SELECT 1/0"],
-        ),
     ];
+    // After an opaque statement a session is read again at its next read.
+    until_hit(&mut writer, READS[1]);
     for (what, statements) in ways {
         until_hit(&mut reader, READS[1]);
         for sql in *statements {
@@ -741,6 +739,8 @@ fn p1_reads_during_a_commit_reach_the_database() {
     let (mut writer, mut reader) = (through(), through());
     writer.ok(RESET);
     until_hit(&mut reader, READS[1]);
+    // The writer's settings are known, too: its write goes out at once.
+    until_hit(&mut writer, READS[1]);
     relay.set(Fault::Delay(Duration::from_millis(150)));
     for round in 0..3 {
         writer.send(Batch::new().query(&format!(

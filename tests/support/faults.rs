@@ -47,6 +47,7 @@ struct Shared {
     /// Bytes in each direction since the fault was set.
     passed: [AtomicUsize; 2],
     accepted: AtomicUsize,
+    sockets: Mutex<Vec<TcpStream>>,
     stop: AtomicBool,
 }
 
@@ -67,6 +68,7 @@ impl Relay {
             fault: Mutex::new((Fault::None, 0)),
             passed: [AtomicUsize::new(0), AtomicUsize::new(0)],
             accepted: AtomicUsize::new(0),
+            sockets: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
@@ -85,8 +87,15 @@ impl Relay {
             .passed
             .iter()
             .for_each(|p| p.store(0, Ordering::SeqCst));
+        let cut = matches!(fault, Fault::Refuse | Fault::AcceptAndClose);
         *current = (fault, current.1 + 1);
         drop(current);
+        if cut {
+            let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap());
+            sockets
+                .iter()
+                .for_each(|s| drop(s.shutdown(Shutdown::Both)));
+        }
         thread::sleep(TICK * 3);
     }
 
@@ -144,6 +153,12 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
             Some(Ok((client, _))) if fault != Fault::AcceptAndClose => {
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", target)) {
+                    let both = [client.try_clone(), server.try_clone()];
+                    shared
+                        .sockets
+                        .lock()
+                        .unwrap()
+                        .extend(both.into_iter().flatten());
                     pump(Toward::Server, &client, &server, shared);
                     pump(Toward::Client, &server, &client, shared);
                 }

@@ -1,0 +1,517 @@
+//! Tests of what is served, filled and raised, and when.
+
+use super::world::*;
+use crate::session::Mode;
+
+const T: &str = "SELECT v FROM t";
+const U: &str = "SELECT v FROM u";
+const WRITE: &str = "UPDATE t SET v = 5";
+
+#[test]
+fn a_second_read_hits_in_simple_and_in_extended_protocol() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "Q");
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    assert_eq!(client.told(), "TDCZ");
+    assert_eq!(client.last(), "miss");
+    let mut other = world.client();
+    other.ask(&query(T));
+    assert_eq!((other.sent(), other.told()), ("".into(), "TDCZ".into()));
+    assert_eq!(other.last(), "hit");
+    other.ask(&[unit(T), sync()].concat());
+    assert_eq!(other.sent(), "PBDES");
+    other.answer(&[unit_row("1"), ready(b'I')].concat());
+    assert_eq!(other.told(), "12TDCZ");
+    other.ask(&[unit(T), sync()].concat());
+    assert_eq!((other.sent(), other.told()), ("".into(), "12TDCZ".into()));
+}
+
+#[test]
+fn nothing_is_served_in_the_modes_observe_and_off() {
+    for (mode, word) in [(Mode::Observe, "hit"), (Mode::Off, "bypass: off")] {
+        let world = World::with(mode, 1 << 20);
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&greeting(7));
+        if client.sent() == "Q" {
+            client.answer(&own_row(7, "hex", "read committed"));
+        }
+        for _ in 0..2 {
+            client.ask(&query(T));
+            assert_eq!(client.sent(), "Q", "{mode:?}");
+            client.answer(&[one_row("1"), ready(b'I')].concat());
+        }
+        assert_eq!(client.last(), word);
+        client.ask(&query(WRITE));
+        assert_eq!(world.shut(world.t), mode == Mode::Observe);
+    }
+}
+
+#[test]
+fn p1_an_own_write_is_shut_before_it_leaves_and_raised_before_it_is_told() {
+    let world = World::new();
+    world.warm("t");
+    let (mut writer, mut reader) = (world.client(), world.client());
+    writer.ask(&query(WRITE));
+    assert!(world.shut(world.t) && !world.shut(world.u));
+    reader.ask(&query(T));
+    assert_eq!(
+        reader.sent(),
+        "Q",
+        "not served while the write is in flight"
+    );
+    reader.answer(&[one_row("1"), ready(b'I')].concat());
+    writer.answer(&complete("UPDATE 1"));
+    assert!(world.shut(world.t), "the answer has not ended");
+    writer.answer(&ready(b'I'));
+    assert!(!world.shut(world.t));
+    reader.told();
+    reader.ask(&query(T));
+    assert_eq!(reader.sent(), "Q", "what was read meanwhile was not kept");
+}
+
+#[test]
+fn a_read_that_a_write_overlapped_is_not_kept() {
+    let world = World::new();
+    let (mut writer, mut reader) = (world.client(), world.client());
+    reader.ask(&query(T));
+    writer.ask(&query(WRITE));
+    writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    reader.answer(&[one_row("1"), ready(b'I')].concat());
+    reader.sent();
+    reader.ask(&query(T));
+    assert_eq!(reader.sent(), "Q");
+}
+
+#[test]
+fn what_ends_in_an_error_or_comes_with_a_notice_is_not_kept() {
+    for answer in [
+        [description(false), row("1"), error("57014"), ready(b'I')].concat(),
+        [message(b'N', &[b"\0"]), one_row("1"), ready(b'I')].concat(),
+        [
+            description(false),
+            message(b'A', &[b"\0\0\0\x01c\0\0"]),
+            row("1"),
+            complete("SELECT 1"),
+            ready(b'I'),
+        ]
+        .concat(),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        client.ask(&query(T));
+        client.answer(&answer);
+        client.sent();
+        client.ask(&query(T));
+        assert_eq!(client.sent(), "Q");
+    }
+}
+
+#[test]
+fn a_row_limit_is_passed_on_and_what_it_cuts_is_not_kept() {
+    let world = World::new();
+    let limited = [parse("", T), bind("", "", false), execute("", 1), sync()].concat();
+    let mut client = world.client();
+    client.ask(&limited);
+    client.answer(
+        &[
+            message(b'1', &[]),
+            message(b'2', &[]),
+            row("1"),
+            message(b's', &[]),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    assert_eq!(
+        (client.sent(), client.told()),
+        ("PBES".into(), "12DsZ".into())
+    );
+    client.ask(&[unit(T), sync()].concat());
+    assert_eq!(client.sent(), "PBDES");
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&limited);
+    assert_eq!(
+        client.sent(),
+        "PBES",
+        "one row at a limit of one is suspended"
+    );
+}
+
+#[test]
+fn a_transaction_shuts_at_its_commit_and_raises_what_it_wrote() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query(WRITE));
+    assert!(!world.shut(world.t), "nobody sees it yet");
+    client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+    assert!(before.holds());
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "QQQ", "its own write is not in the cache");
+    client.answer(&[one_row("5"), ready(b'T')].concat());
+    client.ask(&query("COMMIT"));
+    assert!(world.shut(world.t) && !world.shut(world.u));
+    client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
+}
+
+#[test]
+fn rollback_raises_nothing_and_so_does_the_commit_of_a_failed_transaction() {
+    for end in ["ROLLBACK", "COMMIT"] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.t);
+        client.ask(&query("BEGIN"));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query(WRITE));
+        client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+        client.ask(&query("SELECT 1/0"));
+        client.answer(&[error("22012"), ready(b'E')].concat());
+        client.ask(&query(end));
+        client.answer(&[complete("ROLLBACK"), ready(b'I')].concat());
+        assert!(before.holds(), "{end}");
+    }
+}
+
+#[test]
+fn a_savepoint_gone_back_to_keeps_the_write_set() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    for (sql, tag, status) in [
+        ("BEGIN", "BEGIN", b'T'),
+        ("SAVEPOINT s", "SAVEPOINT", b'T'),
+        (WRITE, "UPDATE 1", b'T'),
+        ("ROLLBACK TO s", "ROLLBACK", b'T'),
+        ("COMMIT", "COMMIT", b'I'),
+    ] {
+        client.ask(&query(sql));
+        client.answer(&[complete(tag), ready(status)].concat());
+    }
+    assert!(
+        before.dead(),
+        "a superset is right, and here it is known no better"
+    );
+}
+
+#[test]
+fn a_pipelined_transaction_raises_what_it_wrote() {
+    for sent in [
+        [query("BEGIN"), query(WRITE), query("COMMIT")].concat(),
+        [unit("BEGIN"), unit(WRITE), unit("COMMIT"), sync()].concat(),
+        query("BEGIN; UPDATE t SET v = 5; COMMIT"),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.t);
+        client.ask(&sent);
+        assert!(world.shut(world.t), "before any answer has come");
+        let answers: [Vec<u8>; 2] = match client.sent().as_str() {
+            "QQQ" => [
+                [
+                    complete("BEGIN"),
+                    ready(b'T'),
+                    complete("UPDATE 1"),
+                    ready(b'T'),
+                ]
+                .concat(),
+                [complete("COMMIT"), ready(b'I')].concat(),
+            ],
+            "Q" => [
+                [complete("BEGIN"), complete("UPDATE 1")].concat(),
+                [complete("COMMIT"), ready(b'I')].concat(),
+            ],
+            _ => [
+                [unit_done("BEGIN"), unit_done("UPDATE 1")].concat(),
+                [unit_done("COMMIT"), ready(b'I')].concat(),
+            ],
+        };
+        client.answer(&answers[0]);
+        assert!(world.shut(world.t), "COMMIT is not answered yet");
+        client.answer(&answers[1]);
+        assert!(!world.shut(world.t) && before.dead());
+    }
+}
+
+#[test]
+fn what_is_sent_behind_a_rollback_may_run_outside_of_a_block() {
+    for sent in [
+        [query("ROLLBACK"), query(WRITE)].concat(),
+        [unit("ROLLBACK"), unit(WRITE), sync()].concat(),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.t);
+        client.ask(&query("BEGIN"));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.sent();
+        client.ask(&sent);
+        assert!(world.shut(world.t));
+        if client.sent() == "QQ" {
+            client.answer(&[complete("ROLLBACK"), ready(b'I')].concat());
+            assert!(world.shut(world.t));
+            client.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+        } else {
+            client.answer(&[unit_done("ROLLBACK"), unit_done("UPDATE 1")].concat());
+            client.answer(&ready(b'I'));
+        }
+        assert!(!world.shut(world.t) && before.dead());
+    }
+}
+
+#[test]
+fn a_text_that_is_not_looked_into_may_commit() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query(WRITE));
+    client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+    client.ask(&query("SELECT 1 syntax of a later version; COMMIT"));
+    assert!(world.shut(world.t));
+    client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+    assert!(before.dead());
+}
+
+#[test]
+fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[parse("c", "COMMIT"), sync()].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    let before = world.mark(world.t);
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query(WRITE));
+    client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+    client.ask(&query("EXECUTE c"));
+    client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+    assert!(before.dead());
+}
+
+#[test]
+fn a_portal_that_is_not_followed_may_write_anything() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.u);
+    client.ask(&[execute("p", 0), sync()].concat());
+    assert!(world.shut(world.u));
+    client.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    assert!(before.dead());
+}
+
+#[test]
+fn a_trigger_touches_everything() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&query("UPDATE triggered SET v = 5"));
+    assert!(world.shut(world.t) && world.shut(world.u));
+    client.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t));
+    client.ask(&query(U));
+    assert_eq!(
+        client.sent(),
+        "QQ",
+        "the session is asked about itself first"
+    );
+    assert_ne!(world.triggered, world.t);
+}
+
+#[test]
+fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
+    for (begin, hits) in [
+        ("BEGIN", true),
+        ("BEGIN ISOLATION LEVEL READ COMMITTED", true),
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ", false),
+        (
+            "BEGIN; SET default_transaction_isolation = 'read committed'",
+            false,
+        ),
+    ] {
+        let world = World::new();
+        world.warm("t");
+        let mut client = world.client();
+        client.ask(&query(begin));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.sent();
+        client.ask(&query(T));
+        assert_eq!(client.sent(), if hits { "" } else { "Q" }, "{begin}");
+    }
+}
+
+#[test]
+fn the_next_block_of_the_same_message_has_an_isolation_of_its_own() {
+    for sent in [
+        query("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ"),
+        [
+            unit("COMMIT"),
+            unit("BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            sync(),
+        ]
+        .concat(),
+    ] {
+        let world = World::new();
+        world.warm("t");
+        let mut client = world.client();
+        client.ask(&query("BEGIN"));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.sent();
+        client.ask(&sent);
+        if client.sent() == "Q" {
+            client.answer(&[complete("COMMIT"), complete("BEGIN"), ready(b'T')].concat());
+        } else {
+            let done = [unit_done("COMMIT"), unit_done("BEGIN"), ready(b'T')].concat();
+            client.answer(&done);
+        }
+        client.ask(&query(T));
+        assert_eq!(client.sent(), "Q");
+    }
+}
+
+#[test]
+fn a_read_behind_a_rollback_does_not_make_its_settings_stay() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    for (sql, tag) in [("BEGIN", "BEGIN"), ("SET bytea_output = 'escape'", "SET")] {
+        client.ask(&query(sql));
+        client.answer(&[complete(tag), ready(b'T')].concat());
+    }
+    client.sent();
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "Q", "another setting is another key");
+    client.answer(&[one_row("escaped"), ready(b'T')].concat());
+    client.ask(&[unit("ROLLBACK"), unit(U), sync()].concat());
+    client.answer(&[unit_done("ROLLBACK"), unit_row("1"), ready(b'I')].concat());
+    client.told.clear();
+    client.ask(&query(T));
+    assert!(!String::from_utf8_lossy(&client.told).contains("escaped"));
+}
+
+#[test]
+fn a_copy_shuts_from_its_end_on_and_never_without() {
+    let world = World::new();
+    let asks = message(b'G', &[&[0, 0, 0]]);
+    let (data, end) = (message(b'd', &[b"1\n"]), message(b'c', &[]));
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    client.ask(&query("COPY t FROM STDIN"));
+    client.answer(&asks);
+    client.ask(&data);
+    assert!(
+        !world.shut(world.t) && before.holds(),
+        "nobody sees the rows yet"
+    );
+    client.ask(&end);
+    assert!(world.shut(world.t));
+    client.answer(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
+
+    let before = world.mark(world.t);
+    client.ask(&[query("COPY t FROM STDIN"), data.clone(), end.clone()].concat());
+    assert!(world.shut(world.t));
+    client.answer(&asks);
+    assert!(world.shut(world.t), "its end was sent ahead");
+    client.answer(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
+
+    let before = world.mark(world.t);
+    client.ask(&query("COPY t FROM STDIN"));
+    client.answer(&asks);
+    client.ask(&[data, message(b'f', &[b"no\0"])].concat());
+    client.answer(&[error("57014"), ready(b'I')].concat());
+    assert!(before.holds(), "a COPY that failed");
+}
+
+#[test]
+fn an_extended_copy_ignores_the_sync_before_its_end() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    let copy = [
+        parse("", "COPY t FROM STDIN"),
+        bind("", "", false),
+        execute("", 0),
+        sync(),
+    ];
+    client.ask(&copy.concat());
+    let done = [message(b'1', &[]), message(b'2', &[])].concat();
+    client.answer(&[done, message(b'G', &[&[0, 0, 0]])].concat());
+    client.ask(&[message(b'd', &[b"1\n"]), message(b'c', &[]), sync()].concat());
+    assert!(world.shut(world.t));
+    client.answer(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
+    client.told.clear();
+    client.sent();
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "Q");
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    assert_eq!(client.told(), "TDCZ");
+}
+
+#[test]
+fn a_write_whose_connection_ends_stays_shut() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&query(WRITE));
+    assert!(!client.session.may_leave(0));
+    let doubt = client
+        .session
+        .end()
+        .expect("nobody knows what became of it");
+    assert_eq!(doubt.backend.as_ref().map(|(pid, _)| *pid), Some(7));
+    assert!(world.shut(world.t));
+    for intent in doubt.intents {
+        intent.close(crate::cache::version::Outcome::Visible);
+    }
+    assert!(!world.shut(world.t));
+}
+
+#[test]
+fn two_names_of_one_database_are_one() {
+    let world = World::new();
+    let mut client = world.client_of(&[("user", "shop"), ("database", "")]);
+    client.login();
+    client.ask(&query(WRITE));
+    assert!(world.shut(world.t), "an empty name is the user's");
+    let long = "x".repeat(70);
+    let (mut one, mut other) = (
+        world.client_of(&[("user", "ann"), ("database", &long)]),
+        world.client_of(&[("user", "ann"), ("database", &long[..63])]),
+    );
+    one.login();
+    other.login();
+    assert_eq!(
+        one.session.database().name(),
+        other.session.database().name()
+    );
+}
+
+#[test]
+fn only_a_replication_connection_has_replication_commands() {
+    for (value, shuts) in [
+        ("f", true),
+        ("OFF", true),
+        ("0", true),
+        ("no", true),
+        ("1", false),
+    ] {
+        let world = World::new();
+        let mut client = world.client_of(&[
+            ("user", "ann"),
+            ("database", "shop"),
+            ("replication", value),
+        ]);
+        client.answer(&greeting(7));
+        if client.sent() == "Q" {
+            client.answer(&own_row(7, "hex", "read committed"));
+        }
+        client.ask(&query("SHOW x; UPDATE t SET v = 5"));
+        assert_eq!(world.shut(world.t), shuts, "{value}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Tests of the order of answers, and of what the upstream hears of statements and portals.
+
+use super::world::*;
+
+const T: &str = "SELECT v FROM t";
+const U: &str = "SELECT v FROM u";
+
+#[test]
+fn a_local_answer_waits_behind_what_is_owed() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[query(U), query("SHOW larder.last"), query(U)].concat());
+    assert_eq!((client.sent(), client.told()), ("QQ".into(), "".into()));
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    assert_eq!(client.told(), "TDCZTDCZ");
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    assert_eq!(client.told(), "TDCZ");
+}
+
+#[test]
+fn p4_a_hit_is_never_given_behind_a_read_that_is_under_way() {
+    let world = World::new();
+    world.warm("t");
+    for sent in [
+        [query(U), query(T)].concat(),
+        [unit(U), unit(T), sync()].concat(),
+        [unit(U), sync(), query(T)].concat(),
+    ] {
+        let mut client = world.client();
+        client.ask(&sent);
+        let sent = client.sent();
+        assert!(
+            ["QQ", "PBDEPBDES", "PBDESQ"].contains(&&*sent),
+            "what the first sees may be newer than the entry: {sent}"
+        );
+    }
+}
+
+#[test]
+fn no_sync_is_invented_and_none_is_lost() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&sync());
+    assert_eq!((client.sent(), client.told()), ("S".into(), "".into()));
+    client.answer(&ready(b'I'));
+    assert_eq!(client.told(), "Z");
+    client.ask(&[unit("BEGIN"), unit(U), sync(), sync()].concat());
+    assert_eq!(client.sent(), "PBDEPBDESS");
+}
+
+#[test]
+fn a_statement_that_only_lived_here_is_parsed_before_it_is_needed_and_nobody_hears() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&[unit(T), sync()].concat());
+    assert_eq!(
+        (client.sent(), client.told()),
+        ("PBDES".into(), "12TDCZ12TDCZ".into())
+    );
+    // The same statement once more, with a limit that must be passed on.
+    client.ask(&[bind("", "", false), execute("", 1), sync()].concat());
+    assert_eq!(client.sent(), "PBES");
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    client.answer(&[one, two, row("1"), message(b's', &[]), ready(b'I')].concat());
+    assert_eq!(client.told(), "2DsZ");
+}
+
+#[test]
+fn an_error_takes_back_what_was_assumed_behind_it() {
+    let world = World::new();
+    let mut client = world.client();
+    let first = [bind("", "missing", false), parse("a", T), sync()].concat();
+    let second = [parse("a", "UPDATE t SET v = 5"), sync()].concat();
+    client.ask(&[first, second].concat());
+    client.answer(&[error("26000"), ready(b'I')].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+    assert!(world.shut(world.t), "the name stands for the UPDATE");
+}
+
+#[test]
+fn a_name_that_is_freed_in_the_same_pipeline_is_free() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[parse("a", T), sync()].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    for free in [
+        unit("DEALLOCATE a"),
+        unit("DEALLOCATE ALL"),
+        close(b'S', "a"),
+    ] {
+        client.sent();
+        client.ask(&[free.clone(), parse("a", "UPDATE t SET v = 5")].concat());
+        client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+        assert!(world.shut(world.t), "the name stands for the UPDATE");
+        let freed = match free[0] {
+            b'C' => message(b'3', &[]),
+            _ => unit_done("DEALLOCATE"),
+        };
+        let done = [message(b'1', &[]), message(b'2', &[]), complete("UPDATE 1")].concat();
+        client.answer(&[freed, done, ready(b'I')].concat());
+        assert!(!world.shut(world.t));
+    }
+}
+
+#[test]
+fn a_statement_that_a_failed_pipeline_has_ignored_does_not_exist() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(
+        &[
+            bind("", "missing", false),
+            parse("a", "SHOW larder.last"),
+            sync(),
+        ]
+        .concat(),
+    );
+    client.answer(&[error("26000"), ready(b'I')].concat());
+    assert_eq!(client.told(), "EZ");
+    client.sent();
+    client.ask(&[parse("a", T), sync()].concat());
+    assert_eq!(client.sent(), "PS");
+}
+
+#[test]
+fn a_close_that_a_failed_pipeline_has_ignored_has_not_happened() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[parse("a", "SHOW larder.last"), sync()].concat());
+    assert_eq!(client.told(), "1Z");
+    client.ask(&[bind("", "missing", false), close(b'S', "a"), sync()].concat());
+    client.answer(&[error("26000"), ready(b'I')].concat());
+    client.told();
+    client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+    assert_eq!(client.told(), "2DCZ");
+}
+
+#[test]
+fn the_last_outcome_is_told_in_a_pipeline_where_it_stands() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(U), sync(), unit("SHOW larder.last"), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    let told = std::mem::take(&mut client.told);
+    assert_eq!(tags(&told), "12TDCZ12TDCZ");
+    assert!(told.windows(4).any(|word| word == b"miss"));
+}
+
+/// What a prepared statement returns is settled when it is prepared (0A000): after a change of the catalog PostgreSQL
+/// itself must say whether it still holds, and a hit of somebody's newer entry would be of another shape.
+#[test]
+fn p7_a_prepared_statement_is_checked_again_after_a_change_of_the_catalog() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[parse("a", T), sync()].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    let run = [bind("", "a", false), execute("", 0), sync()].concat();
+    let rows = [
+        message(b'2', &[]),
+        row("1"),
+        complete("SELECT 1"),
+        ready(b'I'),
+    ]
+    .concat();
+    client.ask(&run);
+    client.answer(&rows);
+    client.sent();
+    client.ask(&run);
+    assert_eq!(client.sent(), "", "a hit");
+    world.database.raise_catalog();
+    world.load();
+    // Somebody else prepares it now, and fills.
+    let mut other = world.client();
+    other.ask(&[parse("b", T), sync()].concat());
+    other.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    other.ask(&[bind("", "b", false), execute("", 0), sync()].concat());
+    other.answer(&rows);
+    client.ask(&run);
+    assert_eq!(client.sent(), "BES");
+    client.answer(&[error("0A000"), ready(b'I')].concat());
+    client.ask(&run);
+    assert_eq!(client.sent(), "BES", "still not what it was");
+    client.answer(&rows);
+    client.ask(&run);
+    assert_eq!(client.sent(), "", "PostgreSQL has taken it: a hit again");
+}
+
+#[test]
+fn a_named_statement_is_prepared_upstream_although_its_answer_is_here() {
+    let world = World::new();
+    let named = [parse("a", T), bind("", "a", false), execute("", 0), sync()].concat();
+    let rows = [
+        message(b'1', &[]),
+        message(b'2', &[]),
+        row("1"),
+        complete("SELECT 1"),
+        ready(b'I'),
+    ]
+    .concat();
+    let mut first = world.client();
+    first.ask(&named);
+    first.answer(&rows);
+    let mut second = world.client();
+    second.ask(&named);
+    assert_eq!(second.sent(), "PBES", "its shape is that of this moment");
+    second.answer(&rows);
+    second.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+    assert_eq!(second.sent(), "");
+}
+
+#[test]
+fn a_portal_runs_what_it_was_bound_to() {
+    let world = World::new();
+    let mut client = world.client();
+    let bound = [
+        parse("", T),
+        bind("", "", false),
+        describe(b'P', ""),
+        flush(),
+    ]
+    .concat();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.sent();
+    client.ask(&bound);
+    assert_eq!(client.sent(), "", "bound to an answer");
+    // The name is given to something else, and the answer does not hold any more.
+    let mut writer = world.client();
+    writer.ask(&query("UPDATE t SET v = 5"));
+    client.ask(&[parse("", U), execute("", 0), sync()].concat());
+    let sent = std::mem::take(&mut client.sent);
+    let binds: Vec<_> = messages(&sent)
+        .into_iter()
+        .filter(|(tag, _)| matches!(tag, b'P' | b'B'))
+        .map(|(tag, body)| (tag, String::from_utf8_lossy(body).into_owned()))
+        .collect();
+    let bind_at = binds.iter().position(|(tag, _)| *tag == b'B').unwrap();
+    let parsed = &binds[bind_at - 1].1;
+    assert!(parsed.contains(T), "{binds:?}");
+}
