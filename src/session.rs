@@ -210,17 +210,27 @@ impl Session {
         })
     }
 
-    /// Stops following the protocol: everything passes untouched, everything may be written.
+    /// Stops following the protocol: everything passes untouched.
     fn lose_track(&mut self) {
         tracing::warn!(
             database = self.database.name(),
             "a session left the part of the protocol that is followed"
         );
         self.flow.phase = Phase::Lost;
-        if self.flow.lost.is_none() && self.thread.mode != Mode::Off {
-            let all = WriteSet::new(Touched::Everything, true, None);
-            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+    }
+
+    /// Before bytes are forwarded unseen: they may write everything, for as long as the backend lives. `false`: which
+    /// backend that is will never be known, and so they must not be sent.
+    fn may_pass_unseen(&mut self) -> bool {
+        if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
+            return true;
         }
+        if self.settings.backend().is_none() {
+            return false;
+        }
+        let all = WriteSet::new(Touched::Everything, true, None);
+        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        true
     }
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
