@@ -170,12 +170,9 @@ impl Session {
             .iter()
             .flat_map(|text| text.analysis.statements.iter())
         {
-            match statement {
-                // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
-                Statement::Prepare(name) => {
-                    self.statements.put(name.as_bytes(), Some(Known::Foreign));
-                }
-                _ => {}
+            // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
+            if let Statement::Prepare(name) = statement {
+                self.statements.put(name.as_bytes(), Some(Known::Foreign));
             }
         }
     }
