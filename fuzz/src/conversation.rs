@@ -148,7 +148,14 @@ fn rows(out: &mut Vec<u8>, text: &[u8], describe: bool) {
     let text = String::from_utf8_lossy(text);
     let mut fields = vec!["1"];
     if text.contains("pg_my_temp_schema()") {
-        fields = vec!["42", "2024-01-01 00:00:00.000000", "app", "app", "0"];
+        fields = vec![
+            "42",
+            "2024-01-01 00:00:00.000000",
+            "app",
+            "app",
+            "0",
+            "7/1/5",
+        ];
         fields.extend(
             text.matches(", pg_catalog.current_setting(")
                 .map(|_| "public"),

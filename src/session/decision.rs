@@ -16,7 +16,7 @@ use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
 use crate::metrics::Outcome;
 use crate::sql::statement::{Isolation, Statement};
-use crate::sql::{Effect, reads_the_clock};
+use crate::sql::{Catalog, Effect, reads_the_clock};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -108,7 +108,7 @@ impl Session {
         // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
             && how.serve
-            && self.pending.nothing_owed()
+            && self.pending.nothing_awaited()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {
@@ -227,6 +227,10 @@ impl Session {
                 let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
                     return;
                 };
+                if let Some(why) = types_refused(asked.types, &catalog) {
+                    (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
+                    return;
+                }
                 let ttl = self.thread.rules.ttl(reads, &catalog);
                 if ttl == 0 {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
@@ -242,6 +246,17 @@ impl Session {
     }
 }
 
+/// Why a parameter of a declared type may not be in a cacheable statement (0: not declared).
+///
+/// The types of an answer's columns need no look: a column comes from a relation, a cast or a parameter, which are
+/// refused by their type, or from a function, and those that give such a type and none but such are refused by
+/// their name: the others give it only for a value of such a type.
+fn types_refused(types: &[u8], catalog: &Catalog) -> Option<Why> {
+    let (types, _) = types.as_chunks::<4>();
+    let mut types = types.iter().map(|oid| u32::from_be_bytes(*oid));
+    types.find_map(|oid| (oid != 0).then(|| catalog.type_kept(oid)).flatten())
+}
+
 /// Whether a query is refused because it is a write.
 fn writes(why: Why) -> bool {
     matches!(
@@ -250,17 +265,59 @@ fn writes(why: Why) -> bool {
     )
 }
 
-/// A text parameter such as 'today' is read as the clock by the types that know the word (hazard 3).
+/// Text such as 'today' in a parameter is read as the clock by the types that know the word (hazard 3). A text has the
+/// same bytes in either format.
 fn parameters_allow(tail: Option<&[u8]>) -> Result<(), Why> {
     let Some(tail) = tail else { return Ok(()) };
     let Some(parameters) = message::parameters(tail) else {
         return Err(Why::Protocol);
     };
-    let clock =
-        |(format, value): &(u16, Option<&[u8]>)| *format == 0 && value.is_some_and(reads_the_clock);
+    let clock = |(_, value): &(u16, Option<&[u8]>)| value.is_some_and(reads_the_clock);
     if parameters.iter().any(clock) {
         Err(Why::ClockText)
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::catalog::Rows;
+
+    #[test]
+    fn declared_types_are_refused_like_columns() {
+        let mut rows = Rows::empty_database();
+        let fine = rows.named_type("pg_catalog", "int4", b'b');
+        let clock = rows.named_type("pg_catalog", "timetz", b'b');
+        let catalog = Catalog::build(1, rows);
+        for (types, expected) in [
+            (vec![], None),
+            (vec![0, fine, 0], None),
+            (vec![fine, clock], Some(Why::ClockColumn)),
+            (vec![fine, 99_999], Some(Why::UserType)),
+        ] {
+            let bytes: Vec<u8> = types
+                .iter()
+                .flat_map(|oid: &u32| oid.to_be_bytes())
+                .collect();
+            assert_eq!(types_refused(&bytes, &catalog), expected, "{types:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_word_is_found_in_both_formats() {
+        let tail = |format: u8, value: &[u8]| {
+            let mut tail = vec![0, 1, 0, format, 0, 1, 0, 0, 0, value.len() as u8];
+            tail.extend_from_slice(value);
+            tail.extend_from_slice(&[0, 0]);
+            tail
+        };
+        for format in [0, 1] {
+            let words = tail(format, b"today");
+            assert_eq!(parameters_allow(Some(&words)), Err(Why::ClockText));
+            assert_eq!(parameters_allow(Some(&tail(format, &[0, 0, 0, 7]))), Ok(()));
+        }
+        assert_eq!(parameters_allow(None), Ok(()));
     }
 }

@@ -16,7 +16,7 @@ impl Session {
 
     /// Sends bytes of ours to the client, behind everything that is owed.
     pub(super) fn emit(&mut self, bytes: &[u8], io: &mut Io<'_>) {
-        if self.pending.nothing_owed() {
+        if self.pending.nothing_awaited() {
             io.client.extend_from_slice(bytes);
         } else {
             self.pending.push_local(bytes);
@@ -24,8 +24,24 @@ impl Session {
     }
 
     pub(super) fn answer(&mut self, item: Item, io: &mut Io<'_>) {
-        self.pending.push(item);
-        self.release(io);
+        if self.pending.nothing_awaited() {
+            self.say(item, io);
+        } else {
+            self.pending.push(item);
+            self.release(io);
+        }
+    }
+
+    fn say(&mut self, item: Item, io: &mut Io<'_>) {
+        match item {
+            Item::Local(bytes) => io.client.extend_from_slice(&bytes),
+            Item::Ready => {
+                let ready = message::ready(self.transaction.status());
+                io.client.extend_from_slice(&ready);
+            }
+            Item::Last { simple, word } => self.put_last(io, simple, &word),
+            Item::CopyEnd | Item::Made(..) | Item::Owed { .. } => {}
+        }
     }
 
     pub(super) fn owe(&mut self, owed: Owed) {
@@ -43,14 +59,8 @@ impl Session {
     /// Sends the local answers that nothing stands before any more.
     pub(super) fn release(&mut self, io: &mut Io<'_>) {
         while !matches!(self.pending.first(), None | Some(Item::Owed { .. })) {
-            match self.pending.pop() {
-                Some(Item::Local(bytes)) => io.client.extend_from_slice(&bytes),
-                Some(Item::Ready) => io
-                    .client
-                    .extend_from_slice(&message::ready(self.transaction.status())),
-                Some(Item::Last { simple, word }) => self.put_last(io, simple, &word),
-                Some(Item::CopyEnd | Item::Made(..)) => {}
-                Some(Item::Owed { .. }) | None => return,
+            if let Some(item) = self.pending.pop() {
+                self.say(item, io);
             }
         }
     }

@@ -39,14 +39,12 @@ impl Session {
             return Some(0);
         }
         let limit = unit.execute.unwrap_or(0);
-        // A name is kept for long: the upstream must have it as it is now, to say so when its shape changes.
-        let keeps_name = unit.parse.is_some_and(|parse| !parse.name.is_empty());
         let how = How {
             types: &named.types,
             tail: Some(unit.bind.tail),
             describe: unit.describe,
             limit,
-            serve: !keeps_name && named.checked == self.database.catalog_word(),
+            serve: named.checked == self.database.catalog_word(),
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
@@ -61,6 +59,9 @@ impl Session {
             self.emit(message::PARSE_COMPLETE, io);
             self.statements
                 .put(parse.name, Some(Known::Named(named.clone())));
+            if !parse.name.is_empty() {
+                self.statements.untaught.push(parse.name.into());
+            }
         }
         self.emit(message::BIND_COMPLETE, io);
         if unit.describe {
@@ -312,6 +313,7 @@ impl Session {
                 self.statements.portal = None;
             }
             self.answer(Item::Ready, io);
+            self.teach(raw, io);
             return;
         }
         self.pending.open(io.now);

@@ -47,7 +47,7 @@ impl Session {
         }
         if segment.marks.own {
             self.settings.asked();
-        } else {
+        } else if !segment.marks.quiet {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }

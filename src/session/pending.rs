@@ -97,6 +97,8 @@ pub struct Marks {
     pub noisy: bool,
     /// Larder's own question about the session's settings.
     pub own: bool,
+    /// Only teaches the upstream names; the client has its answers already.
+    pub quiet: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
     pub commits: bool,
     /// May end a transaction block: what is sent behind it may run outside of one.
@@ -229,6 +231,13 @@ impl Pending {
         self.queue.is_empty() && self.closed.is_empty() && self.open.is_none()
     }
 
+    /// Nothing is owed that the client waits for or that reads data.
+    #[inline]
+    pub fn nothing_awaited(&self) -> bool {
+        self.queue.is_empty()
+            || self.closed.iter().all(|segment| segment.marks.quiet) && self.open.is_none()
+    }
+
     /// Nothing is owed.
     #[inline]
     pub fn nothing_owed(&self) -> bool {
@@ -267,9 +276,9 @@ impl Pending {
         self.closed.back().is_some_and(|segment| segment.marks.own)
     }
 
-    /// Whether a closed segment is under way.
+    /// Whether a closed segment is under way that may change the transaction.
     pub fn has_closed(&self) -> bool {
-        !self.closed.is_empty()
+        self.closed.iter().any(|segment| !segment.marks.quiet)
     }
 
     /// Whether anything under way is more than cacheable reads.

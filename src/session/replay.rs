@@ -115,6 +115,24 @@ impl Session {
         }
     }
 
+    /// Tells the upstream of the names that were prepared here in this segment, with the client's own Sync (`raw`).
+    ///
+    /// A name is kept for long: the upstream must have it as it is now, to say so when its shape changes (0A000).
+    pub(super) fn teach(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
+            return;
+        }
+        for name in std::mem::take(&mut self.statements.untaught) {
+            self.ensure_upstream(&name, io);
+        }
+        if self.pending.forwarded() {
+            self.pending.open(io.now).marks.quiet = true;
+            io.upstream.extend_from_slice(raw);
+            self.hidden(Owed::Sync, io);
+            self.pending.close();
+        }
+    }
+
     /// Binds the unnamed portal to a statement whose name means something else by now.
     fn bind_aside(&mut self, named: &Named, tail: &[u8], io: &mut Io<'_>) {
         let parse = message::Parse {

@@ -74,7 +74,10 @@ const HARMLESS: [&str; 20] = [
 /// Columns of the probe before the tracked settings.
 const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', \
      a.backend_start), 'YYYY-MM-DD HH24:MI:SS.US') FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
-     session_user, current_user, pg_catalog.pg_my_temp_schema()";
+     session_user, current_user, pg_catalog.pg_my_temp_schema(), \
+     (SELECT pg_catalog.concat_ws('/', s.system_identifier, c.timeline_id, d.oid) FROM pg_catalog.pg_control_system() s, \
+     pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
+     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
 
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
@@ -92,6 +95,8 @@ struct Probed {
     session_user: Box<str>,
     current_user: Box<str>,
     temporary: bool,
+    /// Cluster, timeline and database: another server under the same name is another context (hazards 18, 68).
+    identity: Box<str>,
     values: Box<[Box<str>]>,
 }
 
@@ -184,7 +189,16 @@ impl Settings {
     pub fn read(&mut self, fields: &[Option<&[u8]>]) -> bool {
         let text =
             |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
-        let [pid, start, session, current, temporary, values @ ..] = fields else {
+        let [
+            pid,
+            start,
+            session,
+            current,
+            temporary,
+            identity,
+            values @ ..,
+        ] = fields
+        else {
             return false;
         };
         let (Some(pid), Some(session_user), Some(current_user), Some(temporary)) = (
@@ -205,6 +219,7 @@ impl Settings {
             session_user,
             current_user,
             temporary,
+            identity: text(identity).unwrap_or_default(),
             values,
         });
         let tracked = |name: &str| {
@@ -445,6 +460,7 @@ impl Settings {
         let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
         if let Some(probed) = &self.probed {
             parts.extend([
+                probed.identity.as_bytes(),
                 probed.session_user.as_bytes(),
                 probed.current_user.as_bytes(),
             ]);
@@ -544,6 +560,7 @@ mod tests {
     fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
+        row.push(Some(b"1/1/5"));
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),

@@ -58,6 +58,8 @@ pub struct Statements {
     unnamed: Option<Known>,
     /// The upstream has an unnamed statement that the client has none of any more.
     pub unnamed_left: bool,
+    /// Names prepared here that the upstream is to be told of.
+    pub untaught: Vec<Box<[u8]>>,
     /// The unnamed portal; `None`: what the upstream has.
     pub portal: Option<Portal>,
     /// What the upstream's portals run, as far as followed.

@@ -231,12 +231,16 @@ impl Session {
     fn error(&mut self, raw: &[u8], io: &mut Io<'_>) {
         let leaves = |field: &[u8]| matches!(field, b"SFATAL" | b"VFATAL" | b"SPANIC" | b"VPANIC");
         self.flow.parting |= raw[HEAD..].split(|byte| *byte == 0).any(leaves);
+        let quiet = self
+            .pending
+            .front()
+            .is_some_and(|segment| segment.marks.quiet);
         let hidden = match self.pending.first() {
             Some(Item::Owed {
                 owed: Owed::Query { .. },
                 hidden,
             }) => *hidden,
-            _ => false,
+            _ => quiet,
         };
         // Why the upstream leaves is the client's business whatever it was asked.
         if !hidden || self.flow.parting {

@@ -7,6 +7,7 @@
 //!
 //! Not here: queries (`watch::schema`), syntax (`sql::parse`), whether a statement may be cached (`sql::verdict`).
 
+mod columns;
 mod datatypes;
 mod functions;
 mod nodetree;
@@ -17,6 +18,7 @@ mod touches;
 
 pub use rows::Rows;
 
+use self::columns::Columns;
 use self::datatypes::Datatypes;
 use self::functions::Functions;
 use self::relations::Relations;
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     functions: Functions,
     types: Datatypes,
     relations: Relations,
+    columns: Columns,
     touches: Touches,
 }
 
@@ -86,12 +89,14 @@ impl Catalog {
         let functions = Functions::build(&rows);
         let types = Datatypes::build(&rows, &functions);
         let relations = Relations::build(&rows, &functions, &types);
+        let columns = Columns::build(&rows, &types);
         let touches = Touches::build(&rows, &functions, &types);
         let parts = Parts {
             namespaces,
             functions,
             types,
             relations,
+            columns,
             touches,
         };
         Catalog {
@@ -156,10 +161,25 @@ impl Catalog {
         self.parts.types.kept(type_oid).why
     }
 
-    /// True if a user's function of that name that may be called with one argument exists anywhere: `t.f` may
-    /// then be `f(t)`.
-    pub fn has_user_function(&self, name: &str) -> bool {
-        self.parts.functions.has_user_function(name)
+    /// What `t.f` may run, which is `f(t)` if the row `t` has no such column: any function of that name, anywhere,
+    /// that takes a row.
+    pub fn attribute(&self, name: &str) -> FunctionClass {
+        self.parts.functions.attribute(name)
+    }
+
+    /// What `(e).f` may run, which is `f(e)`, a call or a cast, if `e` has no such field: any function of one argument
+    /// and any type of that name.
+    pub fn field(&self, name: &str) -> FunctionClass {
+        self.parts
+            .functions
+            .field(name)
+            .and(self.parts.types.field(name))
+    }
+
+    /// True if a column of that name, which a statement takes from one of these relations, holds no text that a cast
+    /// to another type would read. The relations are those that the statement names, views as themselves.
+    pub fn never_text(&self, relations: &[Oid], name: &str) -> bool {
+        !self.parts.functions.has_attribute(name) && self.parts.columns.never_text(relations, name)
     }
 
     /// Schema and name of a relation.
@@ -281,7 +301,13 @@ mod tests {
             function("lower", 3),
             FunctionClass::anything(Why::UnknownFunction)
         );
-        assert!(catalog.has_user_function("mine") && !catalog.has_user_function("lower"));
+        let mine = FunctionClass::anything(Why::UserFunction);
+        assert_eq!(
+            (catalog.attribute("mine"), catalog.field("mine")),
+            (mine, mine)
+        );
+        assert_eq!(catalog.attribute("lower"), FunctionClass::PURE);
+        assert_eq!(catalog.attribute("absent"), FunctionClass::PURE);
         assert_eq!(catalog.operator(&named(None, "="), &path), None);
         assert_eq!(
             catalog.operator(&named(None, "%%"), &path),

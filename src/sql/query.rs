@@ -29,7 +29,10 @@ pub struct Query {
     pub types: Vec<Name>,
     /// `f` of `t.f`, which is `f(t)` if `t` has no such column.
     pub attributes: Vec<Box<str>>,
-    /// Columns cast to a type that reads the clock in text: wrong for a column of text with 'today' in it.
+    /// `f` of `(e).f`, which is `f(e)` or a cast to `f` if `e` has no such field.
+    pub fields: Vec<Box<str>>,
+    /// Columns cast to a type that reads the clock in text, by names that nothing inside the query gives: wrong for a
+    /// column of text with 'today' in it.
     pub cast_columns: Vec<Box<str>>,
 }
 
@@ -47,6 +50,7 @@ impl Query {
         once(&mut self.operators);
         once(&mut self.types);
         once(&mut self.attributes);
+        once(&mut self.fields);
         once(&mut self.cast_columns);
     }
 }

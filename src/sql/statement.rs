@@ -34,7 +34,7 @@ pub struct TransactionModes {
 #[derive(Debug)]
 pub enum Statement {
     /// SELECT, VALUES, TABLE, INSERT, UPDATE, DELETE, MERGE, with or without WITH; SELECT INTO; EXPLAIN of those
-    /// without ANALYZE is `Utility`, with ANALYZE it is the query itself (never cacheable).
+    /// without ANALYZE is `Explain`, with ANALYZE it is the query itself (never cacheable).
     Query(Query),
     Begin(TransactionModes),
     Commit {
@@ -49,7 +49,8 @@ pub enum Statement {
     PrepareTransaction,
     CommitPrepared,
     RollbackPrepared,
-    /// `SET TRANSACTION …`, `SET TRANSACTION SNAPSHOT` included (then `modes` is empty).
+    /// `SET TRANSACTION …`, `SET TRANSACTION SNAPSHOT` and RESET of its settings included (then the modes are empty),
+    /// and `SELECT set_config('transaction_isolation', …)`, alone, with literals.
     SetTransaction(TransactionModes),
     /// Changes the session in a way that the text does not tell (`SET name FROM CURRENT`): writes nothing.
     Unfollowed,
@@ -74,7 +75,10 @@ pub enum Statement {
     Listen,
     Unlisten,
     Notify,
-    /// EXPLAIN without ANALYZE, CHECKPOINT, SET CONSTRAINTS, VACUUM, ANALYZE, and such: writes no row, changes no setting.
+    /// EXPLAIN without ANALYZE of a query: it is planned and does not run, but planning calls functions whose
+    /// arguments are known.
+    Explain(Query),
+    /// EXPLAIN of other statements, CHECKPOINT, SET CONSTRAINTS, VACUUM, ANALYZE, and such: writes no row, changes no setting.
     Utility,
     /// `LOCK TABLE`.
     Lock,

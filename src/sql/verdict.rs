@@ -58,6 +58,7 @@ const FIRST_NORMAL: Oid = 16_384;
 pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPath) -> Effect {
     match statement {
         Statement::Query(query) => Resolver { catalog, path }.query(query),
+        Statement::Explain(query) => Resolver { catalog, path }.explain(query),
         Statement::Declare(query) | Statement::CopyTo(Some(query)) => {
             let effect = Resolver { catalog, path }.query(query);
             Effect {
@@ -153,6 +154,15 @@ impl Effect {
     };
 }
 
+/// The relations of a query.
+#[derive(Default)]
+struct Found {
+    /// By what its names may mean.
+    named: Vec<Oid>,
+    /// All that a read of those depends on.
+    below: Vec<Oid>,
+}
+
 struct Resolver<'a> {
     catalog: Option<&'a Catalog>,
     path: &'a SearchPath,
@@ -164,8 +174,12 @@ impl Resolver<'_> {
             return self.blind(query);
         };
         let code = self.code(catalog, query);
-        let mut relations = Vec::new();
-        let run = self.reads(catalog, query, &mut relations).and(code);
+        let mut found = Found::default();
+        let mut run = self.reads(catalog, query, &mut found).and(code);
+        let mut columns = query.cast_columns.iter();
+        if !columns.all(|column| catalog.never_text(&found.named, column)) {
+            run = run.and(FunctionClass::reads(Why::ClockText));
+        }
         let why = query
             .why
             .or(query.reads.is_empty().then_some(Why::NoRelation))
@@ -182,14 +196,42 @@ impl Resolver<'_> {
         effect.reads = match why {
             Some(why) => Err(why),
             None => {
-                relations.sort_unstable();
-                relations.dedup();
+                found.below.sort_unstable();
+                found.below.dedup();
                 Ok(Cacheable {
-                    relations: relations.into_boxed_slice(),
+                    relations: found.below.into_boxed_slice(),
                 })
             }
         };
         effect
+    }
+
+    /// Planned, not run: what a SELECT would not do by running, it does not do by being planned. The planner does
+    /// call functions, and a statement that would write locks its target.
+    fn explain(&self, query: &Query) -> Effect {
+        let run = match self.catalog {
+            None => {
+                return Effect {
+                    reads: Err(Why::NotSelect),
+                    ..self.blind(query)
+                };
+            }
+            Some(catalog) => self
+                .reads(catalog, query, &mut Found::default())
+                .and(self.code(catalog, query)),
+        };
+        let opaque = run.opaque || query.unknown;
+        Effect {
+            writes: if run.writes || query.unknown {
+                Touched::Everything
+            } else {
+                Touched::Nothing
+            },
+            catalog: query.unknown,
+            dirty: opaque || run.dirty || query.locks || !query.targets.is_empty(),
+            opaque,
+            ..Effect::NOTHING
+        }
     }
 
     /// Without a catalog a name may be anything: a view over a function that writes.
@@ -200,6 +242,7 @@ impl Resolver<'_> {
             && query.operators.is_empty()
             && query.types.is_empty()
             && query.attributes.is_empty()
+            && query.fields.is_empty()
             && !query.unknown;
         let effect = if names_nothing {
             Effect::NOTHING
@@ -220,19 +263,24 @@ impl Resolver<'_> {
     }
 
     /// The relations read, and what reading them runs.
-    fn reads(&self, catalog: &Catalog, query: &Query, relations: &mut Vec<Oid>) -> FunctionClass {
+    fn reads(&self, catalog: &Catalog, query: &Query, all: &mut Found) -> FunctionClass {
         let mut run = FunctionClass::PURE;
         for name in &query.reads {
             let found = catalog.relations_named(name, self.path);
             if found.is_empty() {
+                // Of what it may be, only a temporary view runs code of the session's own (CREATE VIEW over a
+                // temporary table makes one, too); what was made elsewhere counts from the next load. In a session
+                // known to have nothing but plain tables in its temporary schema this could be
+                // `FunctionClass::reads`; a verdict does not know the session, and so it stays the worst.
                 run = run.and(FunctionClass::anything(Why::UnknownRelation));
             }
             for relation in found {
                 match catalog.reads_of(relation) {
-                    Ok(below) => relations.extend_from_slice(below),
+                    Ok(below) => all.below.extend_from_slice(below),
                     Err(why) => run = run.and(FunctionClass::reads(why)),
                 }
                 run = run.and(catalog.runs_on_read(relation));
+                all.named.push(relation);
             }
         }
         run
@@ -250,15 +298,11 @@ impl Resolver<'_> {
         for name in &query.types {
             run = run.and(reason(catalog.type_named(name, self.path)));
         }
-        if query
-            .attributes
-            .iter()
-            .any(|name| catalog.has_user_function(name))
-        {
-            run = run.and(FunctionClass::anything(Why::UserFunction));
+        for name in &query.attributes {
+            run = run.and(catalog.attribute(name));
         }
-        if !query.cast_columns.is_empty() {
-            run = run.and(FunctionClass::reads(Why::ClockText));
+        for name in &query.fields {
+            run = run.and(catalog.field(name));
         }
         run
     }

@@ -139,7 +139,8 @@ fn relation(row: &Row) -> Result<Relation, Error> {
 fn column(row: &Row) -> Result<Column, Error> {
     Ok(Column {
         relation: row.try_get(0)?,
-        type_oid: row.try_get(1)?,
+        name: text(row, 1)?,
+        type_oid: row.try_get(2)?,
     })
 }
 
@@ -150,10 +151,11 @@ fn data_type(row: &Row) -> Result<Type, Error> {
         name: text(row, 2)?,
         kind: letter(row, 3)?,
         inner: row.try_get(4)?,
-        relation: row.try_get(5)?,
-        canonical: row.try_get(6)?,
-        user_order: row.try_get(7)?,
-        extension: extension(row, 8)?,
+        string: row.try_get(5)?,
+        relation: row.try_get(6)?,
+        canonical: row.try_get(7)?,
+        user_order: row.try_get(8)?,
+        extension: extension(row, 9)?,
     })
 }
 
@@ -162,14 +164,15 @@ fn function(row: &Row) -> Result<Function, Error> {
         oid: row.try_get(0)?,
         namespace: row.try_get(1)?,
         name: text(row, 2)?,
-        arguments: count(row, 3)?,
+        arguments: row.try_get::<_, Vec<u32>>(3)?.into(),
         defaults: count(row, 4)?,
         variadic: row.try_get(5)?,
-        kind: letter(row, 6)?,
-        volatility: letter(row, 7)?,
-        trusted_language: row.try_get(8)?,
-        range_constructor: row.try_get(9)?,
-        extension: extension(row, 10)?,
+        result: row.try_get(6)?,
+        kind: letter(row, 7)?,
+        volatility: letter(row, 8)?,
+        trusted_language: row.try_get(9)?,
+        range_constructor: row.try_get(10)?,
+        extension: extension(row, 11)?,
     })
 }
 

@@ -13,7 +13,8 @@ CREATE FUNCTION upper(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION with_defaults(int, int DEFAULT 1, int DEFAULT 2) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION variadic_one(VARIADIC int[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION two_arguments(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE FUNCTION other.far_away(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION other.far_away(anyelement) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION of_any(anyelement) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE AGGREGATE user_aggregate(int) (SFUNC = int4pl, STYPE = int);
 CREATE FUNCTION int_never(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT false';
 CREATE OPERATOR <+> (FUNCTION = int_never, LEFTARG = int, RIGHTARG = int);
@@ -34,6 +35,8 @@ CREATE DOMAIN lying_domain AS checked_domain;
 
 -- Tables.
 CREATE TABLE plain_table (id serial PRIMARY KEY, name text, moment timestamptz DEFAULT now());
+CREATE TABLE with_text_moment (moment text);
+CREATE FUNCTION of_row(plain_table) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE UNLOGGED TABLE logged_not (a int);
 CREATE TABLE typed (id int, m mood, ms mood[], p pair, r text_range, d plain_domain, ds plain_domain[]);
 CREATE TABLE many_types (a bool, b bytea, c "char", d name, e bigint, f smallint, g int, h text, i oid, j json, k xml,
@@ -143,6 +146,10 @@ CREATE VIEW v_sample AS SELECT * FROM plain_table TABLESAMPLE BERNOULLI (10);
 CREATE VIEW v_locking AS SELECT * FROM plain_table FOR UPDATE;
 CREATE VIEW v_ctid AS SELECT ctid::text AS c FROM plain_table;
 CREATE VIEW v_text_to_date AS SELECT name::date AS d FROM plain_table;
+CREATE VIEW v_text_to_date_called AS SELECT date(name) AS d FROM plain_table;
+CREATE VIEW v_text_to_range AS SELECT coalesce(name, 'x')::varchar::tstzrange AS d FROM plain_table;
+CREATE VIEW v_texts_to_dates AS SELECT ARRAY[name]::date[] AS d FROM plain_table;
+CREATE VIEW v_domain_to_date AS SELECT name::plain_domain::timestamptz AS d FROM plain_table;
 CREATE VIEW v_setting AS SELECT current_setting('x.y', true) AS s FROM plain_table;
 CREATE VIEW v_xml AS SELECT xmlelement(NAME a, name) AS x FROM plain_table;
 CREATE VIEW v_aggregate AS SELECT user_aggregate(id) FROM plain_table;

@@ -205,8 +205,16 @@ fn a_named_statement_is_prepared_upstream_although_its_answer_is_here() {
     first.answer(&rows);
     let mut second = world.client();
     second.ask(&named);
-    assert_eq!(second.sent(), "PBES", "its shape is that of this moment");
-    second.answer(&rows);
+    assert_eq!(second.told(), "12DCZ", "a hit");
+    assert_eq!(second.sent(), "PS", "its shape is that of this moment");
+    second.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+    assert_eq!(
+        second.told(),
+        "2DCZ",
+        "a hit while the upstream learns the name"
+    );
+    second.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    assert_eq!(second.told(), "", "of which the client hears nothing");
     second.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
     assert_eq!(second.sent(), "");
 }

@@ -336,7 +336,7 @@ pub fn own_row(pid: i32, bytea_output: &str, isolation: &str) -> Vec<u8> {
         .skip(1)
         .filter_map(|rest| rest.split('\'').next());
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", "ann", "ann", "0"];
+    let mut values = vec![&*pid, "t0", "ann", "ann", "0", "7/1/5"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,

@@ -15,7 +15,7 @@ use crate::why::Why;
 use std::collections::{HashMap, HashSet};
 
 /// Deeper nesting of types than anybody builds.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// PostgreSQL's own scalar types whose input function reads the clock, or the catalog. Sorted.
 const INPUT_READS: &[&str] = &[
@@ -38,7 +38,7 @@ const INPUT_READS: &[&str] = &[
 
 /// Of those, the ones whose values cannot be kept. (regconfig and regdictionary are on neither list: what they read
 /// raises the catalog when it changes.)
-const NEVER_KEPT: &[&str] = &[
+pub(super) const NEVER_KEPT: &[&str] = &[
     "aclitem",
     "regclass",
     "regcollation",
@@ -71,6 +71,8 @@ struct Datatype {
     cast: FunctionClass,
     /// Its input function depends on nothing but the text.
     plain_input: bool,
+    /// Its values, or its elements, are text as far as is known: a cast of them reads that text.
+    text: bool,
 }
 
 struct Builder<'a> {
@@ -206,6 +208,25 @@ impl Datatypes {
             .map_or(Some(Why::UserType), |class| class.why)
     }
 
+    /// `(e).t`, if it is a cast to this type: the text of any value may become its input.
+    pub(super) fn field(&self, name: &str) -> FunctionClass {
+        let all = self.by_name.get(name).into_iter().flatten();
+        all.filter_map(|(_, oid)| self.by_oid.get(oid))
+            .fold(FunctionClass::PURE, |class, found| {
+                let own = if found.plain_input {
+                    FunctionClass::PURE
+                } else {
+                    FunctionClass::reads(Why::ClockText)
+                };
+                class.and(found.kept).and(found.cast).and(own)
+            })
+    }
+
+    /// Whether a cast of this type's values may read text that they hold.
+    pub(super) fn is_text(&self, oid: Oid) -> bool {
+        self.by_oid.get(&oid).is_none_or(|t| t.text)
+    }
+
     pub(super) fn implicit(&self) -> FunctionClass {
         self.implicit
     }
@@ -254,6 +275,7 @@ impl Builder<'_> {
                 Datatype {
                     kept,
                     plain_input: !on(INPUT_READS),
+                    text: row.string || &*row.name == "char",
                     ..Datatype::FINE
                 }
             }
@@ -262,7 +284,10 @@ impl Builder<'_> {
                 .as_deref()
                 .is_some_and(reviewed::has_plain_types) =>
             {
-                Datatype::FINE
+                Datatype {
+                    text: row.string,
+                    ..Datatype::FINE
+                }
             }
             b'm' => self.datatype(row.inner).wrapped(),
             b'r' if row.canonical == 0 || row.canonical < FIRST_NORMAL => {
@@ -287,7 +312,10 @@ impl Builder<'_> {
             }
             // A row, an array of rows, a literal not yet typed: what is inside has types of its own.
             b'p' if matches!(&*row.name, "record" | "_record" | "unknown") && built_in => {
-                Datatype::FINE.wrapped()
+                Datatype {
+                    text: &*row.name == "unknown",
+                    ..Datatype::FINE.wrapped()
+                }
             }
             b'p' => Datatype::refused(FunctionClass::reads(Why::UserType)),
             // A user's base type is written in C by a superuser; it is not known, but it writes no relation.
@@ -321,6 +349,7 @@ impl Datatype {
         kept: FunctionClass::PURE,
         cast: FunctionClass::PURE,
         plain_input: true,
+        text: false,
     };
 
     fn refused(class: FunctionClass) -> Datatype {
@@ -328,6 +357,7 @@ impl Datatype {
             kept: class,
             cast: FunctionClass::PURE,
             plain_input: false,
+            text: true,
         }
     }
 

@@ -1,18 +1,28 @@
 //! Functions and operators by name, each with what it may do.
+//!
+//! * `t.f` is `f(t)` where `t` is a row without such a column: every function that takes a row counts for it, the
+//!   system's own too (`t.pg_typeof`), and where a row can be cast, every function of one argument.
+//! * `(e).f` is `f(e)` for a value of any type (`(made).age` reads the clock).
+//! * A function that takes or gives values that cannot be kept (timetz, regclass) can be named without a word of
+//!   them (`timetz_larger($1, $2)`). Where others of its name take other types, PostgreSQL prefers those for what
+//!   has no type yet.
 
+use super::datatypes::{DEEPEST, NEVER_KEPT};
 use super::nodetree::{Surprise, Tree};
-use super::rows::{FIRST_NORMAL, Function, PG_CATALOG, Rows};
+use super::rows::{FIRST_NORMAL, Function, PG_CATALOG, Rows, Type};
 use super::{FunctionClass, Oid, reviewed};
 use crate::why::Why;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// One function as a call sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Candidate {
     namespace: Oid,
     least: usize,
     most: usize,
     class: FunctionClass,
+    /// Takes or gives a type whose values cannot be kept.
+    unkept: bool,
 }
 
 /// All functions and operators.
@@ -22,36 +32,86 @@ pub(super) struct Functions {
     by_oid: HashMap<Oid, FunctionClass>,
     operators: HashMap<Box<str>, Vec<(Oid, FunctionClass)>>,
     operator_by_oid: HashMap<Oid, FunctionClass>,
-    /// Names of users' functions that may be called with one argument.
-    attributes: HashSet<Box<str>>,
+    /// What may be called with a row as its only argument.
+    of_rows: HashMap<Box<str>, FunctionClass>,
+    /// A user's cast takes rows.
+    row_casts: bool,
+}
+
+/// The types that tell what a function can be called with.
+struct Types<'a> {
+    by_oid: HashMap<Oid, &'a Type>,
+}
+
+impl Types<'_> {
+    /// May be the type of a row, as far as is known.
+    fn takes_rows(&self, mut oid: Oid) -> bool {
+        for _ in 0..DEEPEST {
+            match self.by_oid.get(&oid) {
+                Some(domain) if domain.kind == b'd' => oid = domain.inner,
+                Some(found) => return matches!(found.kind, b'c' | b'p'),
+                None => return true,
+            }
+        }
+        true
+    }
+
+    fn unkept(&self, oid: Oid) -> bool {
+        self.by_oid.get(&oid).is_some_and(|found| {
+            let element = self.by_oid.get(&found.inner);
+            [Some(found), element]
+                .into_iter()
+                .flatten()
+                .any(|t| t.namespace == PG_CATALOG && NEVER_KEPT.binary_search(&&*t.name).is_ok())
+        })
+    }
+}
+
+impl Candidate {
+    fn of(row: &Function, types: &Types<'_>) -> Candidate {
+        let arguments = row.arguments.len();
+        let variadic = row.variadic != 0;
+        let left_out = usize::from(row.defaults).max(usize::from(variadic));
+        let (least, most) = match row.kind {
+            b'o' => (0, usize::MAX),
+            _ if variadic => (arguments.saturating_sub(left_out), usize::MAX),
+            _ => (arguments.saturating_sub(left_out), arguments),
+        };
+        let unkept = row
+            .arguments
+            .iter()
+            .chain([&row.result])
+            .any(|t| types.unkept(*t));
+        Candidate {
+            namespace: row.namespace,
+            least,
+            most,
+            class: class_of(row),
+            unkept,
+        }
+    }
+
+    fn takes(&self, arguments: usize) -> bool {
+        (self.least..=self.most).contains(&arguments)
+    }
 }
 
 impl Functions {
     pub(super) fn build(rows: &Rows) -> Functions {
         let mut functions = Functions::default();
+        let types = Types {
+            by_oid: rows.types.iter().map(|t| (t.oid, t)).collect(),
+        };
+        functions.row_casts = rows.casts.iter().any(|cast| types.takes_rows(cast.source));
         for row in &rows.functions {
-            let class = class_of(row);
-            let arguments = usize::from(row.arguments);
-            let left_out = usize::from(row.defaults).max(usize::from(row.variadic));
-            let candidate = match row.kind {
-                b'o' => Candidate {
-                    namespace: row.namespace,
-                    least: 0,
-                    most: usize::MAX,
-                    class,
-                },
-                _ => Candidate {
-                    namespace: row.namespace,
-                    least: arguments.saturating_sub(left_out),
-                    most: if row.variadic { usize::MAX } else { arguments },
-                    class,
-                },
-            };
-            if class.why.is_some()
-                && !built_in(row)
-                && (candidate.least..=candidate.most).contains(&1)
-            {
-                functions.attributes.insert(row.name.clone());
+            let candidate = Candidate::of(row, &types);
+            let class = candidate.class;
+            let element = Some(row.variadic).filter(|t| *t != 0 && row.arguments.len() == 1);
+            let mut first = row.arguments.first().copied().into_iter().chain(element);
+            if candidate.takes(1) && first.any(|t| types.takes_rows(t)) {
+                let known = functions.of_rows.entry(row.name.clone());
+                let known = known.or_insert(FunctionClass::PURE);
+                *known = known.and(class);
             }
             functions.by_oid.insert(row.oid, class);
             functions
@@ -60,6 +120,7 @@ impl Functions {
                 .or_default()
                 .push(candidate);
         }
+        functions.read_extract_as_date_part();
         for row in &rows.operators {
             let class = match functions.by_oid.get(&row.function) {
                 Some(class) if class.why.is_none() => FunctionClass::PURE,
@@ -79,12 +140,43 @@ impl Functions {
         functions
     }
 
+    /// PostgreSQL 13 reads EXTRACT as `date_part`, the grammar here as `extract`.
+    fn read_extract_as_date_part(&mut self) {
+        let Some(parts) = self.by_name.get("date_part").cloned() else {
+            return;
+        };
+        let all = self.by_name.entry("extract".into()).or_default();
+        if !all.iter().any(|c| c.namespace == PG_CATALOG) {
+            all.extend(parts.into_iter().filter(|c| c.namespace == PG_CATALOG));
+        }
+    }
+
     pub(super) fn called(&self, name: &str, arguments: usize, schemas: &[Oid]) -> FunctionClass {
         let all = self.by_name.get(name).into_iter().flatten();
-        all.filter(|c| schemas.contains(&c.namespace) && (c.least..=c.most).contains(&arguments))
-            .map(|c| c.class)
-            .reduce(FunctionClass::and)
+        worst(all.filter(|c| schemas.contains(&c.namespace) && c.takes(arguments)))
             .unwrap_or(FunctionClass::anything(Why::UnknownFunction))
+    }
+
+    /// `t.f`, if it is a call.
+    pub(super) fn attribute(&self, name: &str) -> FunctionClass {
+        if self.row_casts {
+            return self.field(name);
+        }
+        self.of_rows
+            .get(name)
+            .copied()
+            .unwrap_or(FunctionClass::PURE)
+    }
+
+    /// Whether `t.f` may be a call.
+    pub(super) fn has_attribute(&self, name: &str) -> bool {
+        self.row_casts || self.of_rows.contains_key(name)
+    }
+
+    /// `(e).f`, if it is a call.
+    pub(super) fn field(&self, name: &str) -> FunctionClass {
+        let all = self.by_name.get(name).into_iter().flatten();
+        worst(all.filter(|c| c.takes(1))).unwrap_or(FunctionClass::PURE)
     }
 
     pub(super) fn operator(&self, name: &str, schemas: &[Oid]) -> Option<Why> {
@@ -121,10 +213,20 @@ impl Functions {
         let unknown = FunctionClass::anything(Why::UserOperator);
         self.operator_by_oid.get(&oid).copied().unwrap_or(unknown)
     }
+}
 
-    pub(super) fn has_user_function(&self, name: &str) -> bool {
-        self.attributes.contains(name)
-    }
+/// What any of these may do; `None` if there are none.
+fn worst<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<FunctionClass> {
+    let mut unkept = true;
+    let class = candidates
+        .inspect(|c| unkept &= c.unkept)
+        .map(|c| c.class)
+        .reduce(FunctionClass::and)?;
+    Some(if unkept {
+        class.and(FunctionClass::reads(Why::ClockColumn))
+    } else {
+        class
+    })
 }
 
 fn built_in(row: &Function) -> bool {

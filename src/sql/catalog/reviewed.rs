@@ -292,6 +292,8 @@ pub(super) fn built_in(name: &str, volatility: u8) -> FunctionClass {
         b's' if on(STABLE) => FunctionClass::PURE,
         b's' if on(STABLE_THAT_RUN) => FunctionClass::anything(Why::StableFunction),
         b's' => FunctionClass::reads(Why::StableFunction),
+        // Up to PostgreSQL 14 that of a timetz is VOLATILE; no timetz gets this far.
+        _ if name == "timezone" => FunctionClass::PURE,
         _ if on(VOLATILE_THAT_READ) => FunctionClass::reads(Why::VolatileFunction),
         _ if on(VOLATILE_WITH_EFFECT) => effect,
         _ if name == "set_config" => FunctionClass {

@@ -55,10 +55,11 @@ pub struct Relation {
     pub row_security: bool,
 }
 
-/// `pg_attribute`: one row per relation and distinct type.
+/// `pg_attribute`, without system columns.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub relation: Oid,
+    pub name: Box<str>,
     pub type_oid: Oid,
 }
 
@@ -72,6 +73,8 @@ pub struct Type {
     pub kind: u8,
     /// Element type of a true array, base type of a domain, subtype of a range, range of a multirange; else 0.
     pub inner: Oid,
+    /// `typcategory` S: PostgreSQL casts it to any type by way of that type's input function.
+    pub string: bool,
     /// `typrelid` of a composite type, else 0.
     pub relation: Oid,
     /// `rngcanonical`, else 0.
@@ -88,10 +91,14 @@ pub struct Function {
     pub oid: Oid,
     pub namespace: Oid,
     pub name: Box<str>,
-    /// `pronargs`, `pronargdefaults`: input arguments, and those at the end that may be left out.
-    pub arguments: u16,
+    /// `proargtypes`: types of the input arguments.
+    pub arguments: Box<[Oid]>,
+    /// `pronargdefaults`: how many at the end may be left out.
     pub defaults: u16,
-    pub variadic: bool,
+    /// `provariadic`, else 0.
+    pub variadic: Oid,
+    /// `prorettype`.
+    pub result: Oid,
     /// `prokind`: f, p, a, w; o for ordered-set and hypothetical-set aggregates.
     pub kind: u8,
     /// `provolatile`: i, s, v.
@@ -251,6 +258,15 @@ impl Rows {
         relation
     }
 
+    /// A column of a relation.
+    pub fn column(&mut self, relation: Oid, name: &str, type_oid: Oid) {
+        self.columns.push(Column {
+            relation,
+            name: name.into(),
+            type_oid,
+        });
+    }
+
     /// A function that PostgreSQL brings with it: `arguments` of them, none may be left out.
     pub fn builtin(&mut self, name: &str, arguments: u16, volatility: u8) -> Oid {
         let oid = 1000 + Oid::try_from(self.functions.len()).unwrap_or_default();
@@ -314,6 +330,7 @@ impl Rows {
     ) -> Oid {
         let name = name.into();
         let (kind, trusted_language) = (b'f', namespace == PG_CATALOG);
+        let arguments = vec![0; usize::from(arguments)].into();
         let shape = Function {
             oid,
             namespace,

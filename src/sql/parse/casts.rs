@@ -64,11 +64,36 @@ const GIVES_ARGUMENT: &[&str] = &[
 ];
 
 /// Functions of one argument by these names may be casts (manual, 4.2.9).
-const CAST_FUNCTIONS: &[&str] = &["date", "time", "timetz", "timestamp", "timestamptz"];
+const CAST_FUNCTIONS: &[&str] = &[
+    "date",
+    "datemultirange",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "tsmultirange",
+    "tstzmultirange",
+];
 
 /// Names that PostgreSQL gives to columns without one.
 const NAMELESS: &[&str] = &[
-    "array", "case", "coalesce", "exists", "greatest", "least", "nullif", "row",
+    "?column?",
+    "array",
+    "case",
+    "coalesce",
+    "exists",
+    "greatest",
+    "grouping",
+    "json",
+    "json_array",
+    "json_arrayagg",
+    "json_object",
+    "json_objectagg",
+    "json_scalar",
+    "json_serialize",
+    "least",
+    "nullif",
+    "row",
 ];
 
 impl<'t> Walk<'t> {
@@ -106,12 +131,14 @@ impl<'t> Walk<'t> {
 
     /// What is cast to a type whose input may read the clock.
     fn source(&mut self, source: Node<'t>) {
+        // A text that was made of a column may say what the column does not: an enum's label, a row's element.
+        let mut text = false;
         let mut work = vec![source];
         while let Some(node) = work.pop() {
             match node {
                 Node::None | Node::A_Const(_) | Node::ParamRef(_) | Node::SQLValueFunction(_) => {}
                 Node::ColumnRef(column) => match column.fields().iter().next_back() {
-                    Some(Node::String(name)) => {
+                    Some(Node::String(name)) if !text => {
                         add_text(
                             &mut self.query.cast_columns,
                             name.sval().unwrap_or_default(),
@@ -124,6 +151,7 @@ impl<'t> Walk<'t> {
                         .type_name()
                         .map(|t| last_two(t.names().iter().map(|s| s.sval())).1);
                     if inner.is_none_or(|name| text_input(name) == TextInput::Keeps) {
+                        text = true;
                         work.push(cast.arg());
                     }
                 }
@@ -157,17 +185,30 @@ impl<'t> Walk<'t> {
             self.derived.push(name);
             return;
         }
+        // Whether a column's name is passed on with a value that may be text where the column is none.
+        let mut text = None;
         let mut value = target.val();
         loop {
             match value {
                 Node::TypeCast(cast) => {
-                    let names = cast
+                    let name = cast
                         .type_name()
                         .map(|t| last_two(t.names().iter().map(|s| s.sval())).1);
-                    self.derived.extend(names);
+                    text.get_or_insert(name.is_none_or(may_be_text));
+                    self.derived.extend(name);
                     value = cast.arg();
                 }
                 Node::CollateClause(collate) => value = collate.arg(),
+                Node::CaseExpr(case) => {
+                    text.get_or_insert(true);
+                    value = case.defresult();
+                }
+                Node::ColumnRef(column) => {
+                    let name = column.fields().iter().next_back();
+                    self.derived
+                        .extend(name.and_then(Node::as_str).filter(|_| text == Some(true)));
+                    return;
+                }
                 Node::FuncCall(call) => {
                     self.derived
                         .push(last_two(call.funcname().iter().map(Node::as_str)).1);
@@ -184,15 +225,30 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// At the end: a cast column whose name is given inside the query is not known to be a relation's.
+    /// At the end: a cast column whose name may be given inside the query is not known to be a relation's.
     pub(super) fn judge_cast_columns(&mut self) {
         let (columns, derived) = (&self.query.cast_columns, &self.derived);
-        let mine = |name: &str| NAMELESS.contains(&name) || derived.contains(&name);
+        let mine =
+            |name: &str| NAMELESS.contains(&name) || of_values(name) || derived.contains(&name);
         // Quadratic texts must not cost seconds.
-        if columns.len() * derived.len() > 1_000_000 || columns.iter().any(|name| mine(name)) {
+        if columns.len() * derived.len() > 1_000_000
+            || (self.open_names && !columns.is_empty())
+            || columns.iter().any(|name| mine(name))
+        {
             self.deny(Why::ClockText);
         }
     }
+}
+
+/// Whether values of that type may be text; those of the types that a name in pg_catalog tells are not.
+fn may_be_text(type_name: &str) -> bool {
+    text_input(type_name) != TextInput::Clockless && !CAST_FUNCTIONS.contains(&type_name)
+}
+
+/// `column1`, `column2` …: what VALUES calls its columns.
+fn of_values(name: &str) -> bool {
+    name.strip_prefix("column")
+        .is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn arithmetic(expression: &nodes::A_Expr) -> bool {

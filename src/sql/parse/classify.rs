@@ -55,6 +55,14 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             Statement::Set(_) => Statement::Opaque,
             other => other,
         },
+        Node::ExplainStmt(explain) => match explain.query() {
+            source @ (Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_)) => Statement::Explain(walk(source).0),
+            _ => Statement::Utility,
+        },
         Node::DoStmt(_) | Node::CallStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
             Statement::Opaque
         }
@@ -64,8 +72,7 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
 
 fn utility(node: Node<'_>) -> Statement {
     match node {
-        Node::ExplainStmt(_)
-        | Node::CheckPointStmt(_)
+        Node::CheckPointStmt(_)
         | Node::ConstraintsSetStmt(_)
         | Node::CommentStmt(_)
         | Node::ReindexStmt(_) => Statement::Utility,

@@ -94,11 +94,11 @@ impl<'t> Walk<'t> {
     fn part(&mut self, node: Node<'t>, scope: Scope) -> bool {
         match node {
             Node::A_Indirection(indirection) => {
-                if let Some(Node::String(name)) = indirection.indirection().iter().next_back() {
-                    add_text(&mut self.query.attributes, name.sval().unwrap_or_default());
-                }
-                for name in indirection.indirection().iter().filter_map(Node::as_str) {
-                    add_text(&mut self.query.attributes, name);
+                for part in indirection.indirection() {
+                    if let Some(name) = part.as_str() {
+                        add_text(&mut self.query.fields, name);
+                    }
+                    self.open_names |= matches!(part, Node::A_Star(_));
                 }
                 self.list(indirection.indirection(), scope);
                 self.push(indirection.arg(), scope);

@@ -51,6 +51,9 @@ fn every_kind_is_told_by_the_tree() {
                 "SELECT set_config('a.b', 'c', false) FROM t",
                 "SELECT set_config('a.b', 'c', false), now()",
                 "SELECT other.set_config('a.b', 'c', false)",
+                "SELECT set_config('transaction_isolation', 'none such', true)",
+                "SELECT set_config('transaction_read_only', NULL, true)",
+                "SELECT set_config('a.b', 'c', false), set_config('transaction_read_only', 'on', true)",
             ],
         ),
         (
@@ -137,11 +140,20 @@ fn every_kind_is_told_by_the_tree() {
             &["REFRESH MATERIALIZED VIEW CONCURRENTLY v"],
         ),
         (
-            "Utility",
+            "Explain",
             &[
                 "EXPLAIN SELECT f()",
+                "EXPLAIN VERBOSE SELECT * INTO t FROM u",
                 "EXPLAIN (ANALYZE false) UPDATE t SET a = 1",
                 "EXPLAIN (ANALYZE, ANALYZE off) DELETE FROM t",
+            ],
+        ),
+        (
+            "Utility",
+            &[
+                "EXPLAIN EXECUTE p",
+                "EXPLAIN CREATE TABLE t AS SELECT 1",
+                "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
                 "CHECKPOINT",
                 "SET CONSTRAINTS ALL IMMEDIATE",
                 "VACUUM",
@@ -330,6 +342,23 @@ fn transactions_tell_their_modes() {
             modes(None, Some(false), None),
         ),
         ("SET TRANSACTION SNAPSHOT 'x'", modes(None, None, None)),
+        ("RESET transaction_isolation", modes(None, None, None)),
+        (
+            "SET LOCAL transaction_read_only TO DEFAULT",
+            modes(None, None, None),
+        ),
+        (
+            "SELECT set_config('Transaction_Isolation', 'serializable', false)",
+            modes(serializable, None, None),
+        ),
+        (
+            "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)",
+            modes(None, Some(true), None),
+        ),
+        (
+            "SELECT set_config('transaction_deferrable', 'f', true)",
+            modes(None, None, Some(false)),
+        ),
     ] {
         assert!(
             matches!(one(text), Statement::SetTransaction(found) if found == expected),

@@ -38,6 +38,9 @@ pub(super) fn set(statement: &nodes::VariableSetStmt) -> Statement {
             one(&name, Some(value.into()), statement.is_local)
         }
         VariableSetKind::VAR_SET_DEFAULT | VariableSetKind::VAR_RESET => {
+            if is_of_transaction(&name.to_ascii_lowercase()) {
+                return Statement::SetTransaction(TransactionModes::default());
+            }
             one(name, None, statement.is_local)
         }
         _ => Statement::Unfollowed,
@@ -94,6 +97,14 @@ pub(super) fn modes(options: &NodeList) -> TransactionModes {
         }
     }
     modes
+}
+
+/// Settings of the transaction at hand, not of the session.
+fn is_of_transaction(name: &str) -> bool {
+    matches!(
+        name,
+        "transaction_isolation" | "transaction_read_only" | "transaction_deferrable"
+    )
 }
 
 fn transaction_setting(name: &str, value: &str) -> Option<TransactionModes> {
@@ -190,7 +201,7 @@ fn quote(out: &mut String, identifier: &str) {
     }
 }
 
-/// `SELECT set_config('…', '…', …) [, …]` and nothing else, all literals.
+/// `SELECT set_config('…', '…', …) [, …]` and nothing else, all literals: the SET that it is.
 pub(super) fn set_config(select: &nodes::SelectStmt) -> Option<Statement> {
     let bare = !select.target_list().is_empty()
         && select.distinct_clause().is_empty()
@@ -209,9 +220,21 @@ pub(super) fn set_config(select: &nodes::SelectStmt) -> Option<Statement> {
     if !bare {
         return None;
     }
-    let settings: Option<Box<[Setting]>> =
-        select.target_list().iter().map(set_config_call).collect();
-    settings.map(Statement::Set)
+    let settings: Box<[Setting]> = select
+        .target_list()
+        .iter()
+        .map(set_config_call)
+        .collect::<Option<_>>()?;
+    if !settings.iter().any(|s| is_of_transaction(&s.name)) {
+        return Some(Statement::Set(settings));
+    }
+    match &*settings {
+        [one] => {
+            transaction_setting(&one.name, one.value.as_deref()?).map(Statement::SetTransaction)
+        }
+        // Together with others: neither kind tells all, so it is a call like any other.
+        _ => None,
+    }
 }
 
 fn set_config_call(target: &nodes::ResTarget) -> Option<Setting> {

@@ -39,6 +39,7 @@ pub(super) fn walk(root: Node<'_>) -> (Query, SelectInto) {
         nested: false,
         into: SelectInto::Nothing,
         derived: Vec::new(),
+        open_names: false,
         query: Query::default(),
     };
     walk.work.push((root, 0));
@@ -59,6 +60,8 @@ pub(super) struct Walk<'t> {
     into: SelectInto,
     /// Names that columns get inside the query, instead of from a relation.
     pub(super) derived: Vec<&'t str>,
+    /// Columns have names that neither the text nor a relation tells: a function's, a composite type's.
+    pub(super) open_names: bool,
     pub(super) query: Query,
 }
 
@@ -81,7 +84,7 @@ impl<'t> Walk<'t> {
         match node {
             Node::None => {}
             Node::NodeList(list) => self.list(list, scope),
-            Node::SelectStmt(select) => self.select(select, scope),
+            Node::SelectStmt(select) => self.select(select, root, scope),
             Node::InsertStmt(_)
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)
@@ -105,7 +108,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn select(&mut self, select: &'t nodes::SelectStmt, scope: Scope) {
+    fn select(&mut self, select: &'t nodes::SelectStmt, root: bool, scope: Scope) {
         let scope = self.with_clause(select.with_clause(), scope);
         if !select.locking_clause().is_empty() {
             self.query.locks = true;
@@ -131,7 +134,10 @@ impl<'t> Walk<'t> {
         self.list(select.group_clause(), scope);
         self.push(select.where_clause(), scope);
         for target in select.target_list() {
-            self.derive(target);
+            // Nothing in the query takes a column of its own answer by name but to sort by it.
+            if !root {
+                self.derive(target);
+            }
             self.push(target.val(), scope);
         }
         self.list(select.distinct_clause(), scope);
@@ -152,9 +158,14 @@ impl<'t> Walk<'t> {
         for item in clause.ctes() {
             self.push(item.ctequery(), scope);
             self.columns(item.aliascolnames());
+            if let Some(search) = item.search_clause() {
+                self.derived.extend(search.search_seq_column());
+            }
             if let Some(cycle) = item.cycle_clause() {
                 self.push(cycle.cycle_mark_value(), scope);
                 self.push(cycle.cycle_mark_default(), scope);
+                self.derived.extend(cycle.cycle_mark_column());
+                self.derived.extend(cycle.cycle_path_column());
                 self.operator(None, "=");
                 self.operator(None, "<>");
             }
@@ -166,7 +177,9 @@ impl<'t> Walk<'t> {
     }
 
     fn bring_in(&mut self, item: &'t nodes::CommonTableExpr, scope: Scope) -> Scope {
-        self.with.push((item.ctename().unwrap_or_default(), scope));
+        let name = item.ctename().unwrap_or_default();
+        self.derived.push(name);
+        self.with.push((name, scope));
         self.with.len()
     }
 
@@ -274,7 +287,7 @@ impl<'t> Walk<'t> {
             Node::RangeVar(relation) => self.relation(relation, scope),
             Node::RangeSubselect(item) => {
                 self.push(item.subquery(), scope);
-                self.alias(item.alias(), false);
+                self.alias(item.alias());
             }
             Node::JoinExpr(join) => {
                 if join.is_natural || !join.using_clause().is_empty() {
@@ -283,14 +296,16 @@ impl<'t> Walk<'t> {
                 self.push(join.quals(), scope);
                 self.push(join.rarg(), scope);
                 self.push(join.larg(), scope);
-                self.alias(join.alias(), false);
+                self.alias(join.alias());
+                self.alias(join.join_using_alias());
             }
             Node::RangeFunction(item) => {
+                self.functions_of_from(item.functions());
                 self.list(item.functions(), scope);
                 for column in item.coldeflist() {
                     self.push(column, scope);
                 }
-                self.alias(item.alias(), true);
+                self.alias(item.alias());
             }
             Node::ColumnDef(column) => {
                 self.derived.extend(column.colname());
@@ -310,19 +325,34 @@ impl<'t> Walk<'t> {
     fn relation(&mut self, relation: &'t nodes::RangeVar, scope: Scope) {
         let unqualified = relation.schemaname().is_none() && relation.catalogname().is_none();
         let name = relation.relname().unwrap_or_default();
-        self.alias(relation.alias(), false);
+        self.alias(relation.alias());
         if !(unqualified && self.is_with_query(name, scope)) {
             add(&mut self.query.reads, relation.schemaname(), name);
         }
     }
 
-    /// Columns renamed by an alias. A function's only column is called like its alias.
-    fn alias(&mut self, alias: Option<&'t nodes::Alias>, function: bool) {
+    /// An alias of a whole row may be cast to a composite type like a column; a function's only column is called like
+    /// its alias.
+    fn alias(&mut self, alias: Option<&'t nodes::Alias>) {
         let Some(alias) = alias else { return };
-        if function {
-            self.derived.extend(alias.aliasname());
-        }
+        self.derived.extend(alias.aliasname());
         self.columns(alias.colnames());
+    }
+
+    /// A function's columns are named in the catalog, but for a few that have only one without a name.
+    fn functions_of_from(&mut self, functions: &'t NodeList) {
+        for function in functions {
+            let call = match function {
+                Node::NodeList(pair) => pair.first().unwrap_or(Node::None),
+                other => other,
+            };
+            let name = match call {
+                Node::FuncCall(call) => last_two(call.funcname().iter().map(Node::as_str)).1,
+                _ => "",
+            };
+            self.derived.push(name);
+            self.open_names |= name != "generate_series";
+        }
     }
 
     fn columns(&mut self, names: &'t NodeList) {

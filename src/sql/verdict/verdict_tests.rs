@@ -3,7 +3,7 @@
 use super::*;
 use crate::sql::analyse;
 use crate::sql::catalog::Rows;
-use crate::sql::catalog::rows::{ForeignKey, Inheritance, Trigger};
+use crate::sql::catalog::rows::{Cast, ForeignKey, Inheritance, Trigger};
 
 struct World {
     catalog: Catalog,
@@ -48,12 +48,13 @@ fn world() -> World {
     rows.builtin("random", 0, b'v');
     rows.function("public", "mine", 1, b'i');
     rows.function("public", "lower", 3, b'i');
+    rows.builtin("age", 1, b's');
     for name in ["=", "<", "<=", ">", ">=", "+", "~~"] {
         rows.operator("pg_catalog", name);
     }
     rows.operator("public", "<~>");
     rows.operator("s", "=");
-    for name in ["int4", "text", "date"] {
+    for name in ["int4", "text", "date", "timestamptz"] {
         rows.named_type("pg_catalog", name, b'b');
     }
     rows.named_type("public", "shape", b'b');
@@ -130,6 +131,9 @@ fn every_no_has_its_reason() {
         ("SELECT mine(a) FROM t", Why::UserFunction),
         ("SELECT t.mine FROM t", Why::UserFunction),
         ("SELECT (t).mine FROM t", Why::UserFunction),
+        ("SELECT (a).age FROM t", Why::StableFunction),
+        ("SELECT (a).date FROM t", Why::ClockText),
+        ("SELECT (a).shape FROM t", Why::UserType),
         ("SELECT absent(a) FROM t", Why::UnknownFunction),
         ("SELECT lower(a, b) FROM t", Why::UnknownFunction),
         ("SELECT lower(a, b, c) FROM t", Why::UserFunction),
@@ -220,6 +224,9 @@ fn code_that_may_write_writes_everything() {
         "CREATE TEMP TABLE x AS SELECT mine(1)",
         "SELECT mine(1) INTO TEMP x",
         "EXPLAIN ANALYZE SELECT mine(1)",
+        // The planner calls an IMMUTABLE function whose arguments it knows.
+        "EXPLAIN SELECT mine(1)",
+        "SELECT (a).mine FROM t",
     ] {
         let effect = effect(&world, text);
         assert_eq!(effect.writes, Touched::Everything, "{text}");
@@ -280,7 +287,11 @@ fn what_only_changes_the_session_writes_nothing() {
         ("NOTIFY a", true, false),
         ("LOCK t", true, false),
         ("SELECT * FROM t FOR SHARE", true, false),
-        ("EXPLAIN SELECT * FROM t", true, false),
+        ("EXPLAIN SELECT * FROM t", false, false),
+        ("EXPLAIN (VERBOSE) SELECT lower(a) FROM v", false, false),
+        ("EXPLAIN SELECT * FROM t FOR UPDATE", true, false),
+        ("EXPLAIN UPDATE t SET a = 1", true, false),
+        ("EXPLAIN DECLARE c CURSOR FOR SELECT 1", true, false),
         ("VACUUM t", true, false),
         ("COPY t TO STDOUT", true, false),
     ] {
@@ -349,5 +360,119 @@ fn the_path_decides_and_all_of_it_counts() {
     assert_eq!(
         resolved("DELETE FROM b.t", &[a]).writes,
         relations(&[second])
+    );
+}
+
+#[test]
+fn a_column_that_is_never_text_may_be_cast() {
+    let mut rows = Rows::empty_database();
+    let mut a_type = |name: &str, string: bool| {
+        let oid = rows.named_type("pg_catalog", name, b'b');
+        rows.types.last_mut().expect("a type").string = string;
+        oid
+    };
+    let (timestamptz, text, _) = (
+        a_type("timestamptz", false),
+        a_type("text", true),
+        a_type("date", false),
+    );
+    rows.builtin("date", 1, b's');
+    rows.builtin("quote_literal", 1, b's');
+    rows.operator("pg_catalog", "=");
+    let texts = rows.named_type("pg_catalog", "_text", b'b');
+    rows.types.last_mut().expect("a type").inner = text;
+    let (t, u) = (rows.table("public", "t"), rows.table("public", "u"));
+    let v = rows.view("public", "v", &[u]);
+    for (relation, name, type_oid) in [
+        (t, "made", timestamptz),
+        (t, "note", text),
+        (t, "notes", texts),
+        (t, "quote_literal", timestamptz),
+        (u, "made", text),
+        (v, "made", timestamptz),
+    ] {
+        rows.column(relation, name, type_oid);
+    }
+    let catalog = Catalog::build(1, rows);
+    for (text, cacheable) in [
+        ("SELECT made::date FROM t", true),
+        ("SELECT date(made), t.made::date FROM t", true),
+        ("SELECT x.made::date FROM (SELECT * FROM t) x", true),
+        ("SELECT made::date FROM v", true),
+        ("SELECT note::date FROM t", false),
+        ("SELECT date(note) FROM t", false),
+        ("SELECT notes::date[] FROM t", false),
+        ("SELECT made::date FROM u", false),
+        (
+            "SELECT t.made::date FROM t JOIN u ON t.note = u.made",
+            false,
+        ),
+        (
+            "SELECT made::date FROM t WHERE EXISTS (SELECT FROM u)",
+            false,
+        ),
+        ("SELECT absent::date FROM t", false),
+        ("SELECT t.quote_literal::date FROM t", false),
+    ] {
+        let reads = resolve(
+            &analyse(text).statements[0],
+            Some(&catalog),
+            &["public".into()],
+        )
+        .reads;
+        match cacheable {
+            true => assert!(reads.is_ok(), "{text}: {reads:?}"),
+            false => assert_eq!(reads, Err(Why::ClockText), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn only_what_takes_a_row_can_be_an_attribute() {
+    let mut rows = Rows::empty_database();
+    let t = rows.table("public", "t");
+    let number = rows.named_type("pg_catalog", "int4", b'b');
+    let row = rows.named_type("public", "t", b'c');
+    let element = rows.named_type("pg_catalog", "anyelement", b'p');
+    let domain = rows.named_type("public", "d", b'd');
+    rows.types.last_mut().expect("a type").inner = row;
+    for (name, argument, variadic) in [
+        ("status", number, 0),
+        ("of_row", row, 0),
+        ("of_any", element, 0),
+        ("of_domain", domain, 0),
+        ("variadic", number, row),
+    ] {
+        rows.function("public", name, 1, b'i');
+        let function = rows.functions.last_mut().expect("a function");
+        (function.arguments, function.variadic) = ([argument].into(), variadic);
+    }
+    let reads = |rows: Rows, text: &str| {
+        let catalog = Catalog::build(1, rows);
+        let path = ["public".into()];
+        resolve(&analyse(text).statements[0], Some(&catalog), &path).reads
+    };
+    let plain = reads(rows.clone(), "SELECT o.status FROM t o");
+    assert_eq!(plain.as_ref().map(Cacheable::relations), Ok(&[t][..]));
+    for text in [
+        "SELECT o.of_row FROM t o",
+        "SELECT o.of_any FROM t o",
+        "SELECT o.of_domain FROM t o",
+        "SELECT o.variadic FROM t o",
+        "SELECT (o.id).status FROM t o",
+    ] {
+        assert_eq!(reads(rows.clone(), text), Err(Why::UserFunction), "{text}");
+    }
+    rows.casts.push(Cast {
+        source: row,
+        target: number,
+        function: 0,
+        method: b'i',
+        context: b'i',
+    });
+    assert_eq!(
+        reads(rows, "SELECT o.status FROM t o"),
+        Err(Why::UserFunction),
+        "a row can be cast to its argument"
     );
 }

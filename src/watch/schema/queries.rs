@@ -26,7 +26,7 @@ pub(super) const RELATIONS: &str = "
         WHERE i.inhrelid = c.oid AND parent.relpersistence <> 't'))";
 
 pub(super) const COLUMNS: &str = "
-    SELECT DISTINCT a.attrelid, a.atttypid
+    SELECT a.attrelid, a.attname::text, a.atttypid
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
       AND a.attnum > 0 AND NOT a.attisdropped";
@@ -47,7 +47,7 @@ pub(super) fn types(server_version: i32) -> String {
         SELECT t.oid, t.typnamespace, t.typname::text, t.typtype,
             CASE t.typtype WHEN 'd' THEN t.typbasetype WHEN 'r' THEN r.rngsubtype WHEN 'm' THEN m.rngtypid
                 WHEN 'b' THEN CASE WHEN t.typoutput = 751 THEN t.typelem ELSE 0::oid END ELSE 0::oid END,
-            t.typrelid, coalesce(r.rngcanonical::oid, 0::oid),
+            t.typcategory = 'S', t.typrelid, coalesce(r.rngcanonical::oid, 0::oid),
             coalesce(r.rngsubopc >= 16384, false) OR EXISTS (
                 SELECT FROM pg_opclass o WHERE o.opcintype = t.oid AND o.oid >= 16384 AND o.opcdefault
                 AND o.opcmethod IN (403, 405) AND NOT EXISTS (SELECT FROM pg_depend d
@@ -69,7 +69,7 @@ pub(super) fn functions(server_version: i32) -> String {
         _ => "r.rngtypid = d.refobjid",
     };
     format!(
-        "SELECT p.oid, p.pronamespace, p.proname::text, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
+        "SELECT p.oid, p.pronamespace, p.proname::text, p.proargtypes::oid[], p.pronargdefaults, p.provariadic, p.prorettype,
             CASE WHEN a.aggkind IN ('o', 'h') THEN 'o'::\"char\" ELSE p.prokind END, p.provolatile,
             p.prolang IN (12, 13, 14),
             p.oid >= 16384 AND p.prolang = 12 AND EXISTS (
