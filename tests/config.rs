@@ -438,11 +438,10 @@ fn a_file_that_is_named_must_be_there() {
 fn numbers_and_texts_read_alike() {
     let file = File::new(
         "alike",
-        "[server]\nworkers = '2'\n[upstream]\npooler = true\n",
+        "[server]\nworkers = '2'\n",
     );
     let config = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]);
     assert_eq!(config.server.workers, Workers::Fixed(2));
-    assert!(config.upstream.pooler);
     let error = refused(&upstream(), &[("LARDER_UPSTREAM__POOLER", "yes")]);
     assert!(error.contains("LARDER_UPSTREAM__POOLER"), "{error}");
 }
