@@ -435,10 +435,7 @@ fn a_file_that_is_named_must_be_there() {
 
 #[test]
 fn numbers_and_texts_read_alike() {
-    let file = File::new(
-        "alike",
-        "[server]\nworkers = '2'\n",
-    );
+    let file = File::new("alike", "[server]\nworkers = '2'\n");
     let config = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]);
     assert_eq!(config.server.workers, Workers::Fixed(2));
 }

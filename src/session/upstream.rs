@@ -182,7 +182,11 @@ impl Session {
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
+            } else if tag == b'C' && counts_zero(body) {
+                segment.tag = Tag::Zero;
             }
+            // The tag of a portal that goes on counts the rows of its last Execute only.
+            segment.marks.counted &= tag != b's';
         }
         if last
             && let Some(Item::Owed {
@@ -331,4 +335,10 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a command tag says that a write has changed no row.
+fn counts_zero(tag: &[u8]) -> bool {
+    let writes: [&[u8]; 4] = [b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "];
+    tag.ends_with(b" 0\0") && writes.iter().any(|word| tag.starts_with(word))
 }
