@@ -1,4 +1,4 @@
-//! Tests of what a client may cost, and of what ends a connection.
+//! Tests of what a client may cost, of what ends a connection, and of writes that change nothing.
 
 use super::world::*;
 use crate::session::{FULL, Mode};
