@@ -197,15 +197,15 @@ impl Session {
     }
 
     /// Ends the session. What is left is in doubt if the upstream may still be working on it.
-    pub fn end(self) -> Option<Doubt> {
-        let mut intents = self.pending.into_intents();
-        intents.extend(self.flow.lost);
+    pub fn end(&mut self) -> Option<Doubt> {
+        let mut intents = std::mem::take(&mut self.pending).into_intents();
+        intents.extend(self.flow.lost.take());
         if intents.is_empty() {
             return None;
         }
         Some(Doubt {
             intents,
-            database: self.database,
+            database: self.database.clone(),
             backend: self.settings.backend(),
         })
     }
