@@ -153,9 +153,9 @@ impl Session {
         }
     }
 
-    /// Whether the client must wait: the session reads its own settings.
+    /// Whether the client must wait: the session reads its own settings, or what is under way decides what names mean.
     pub fn holds_client(&self) -> bool {
-        self.pending.asked_itself()
+        self.pending.asked_itself() || self.pending.in_doubt()
     }
 
     /// Whether nothing is under way: the session may be ended without breaking a transaction.
@@ -235,9 +235,14 @@ impl Session {
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
-        self.lose_track();
-        // The client must neither miss an answer of ours nor see one that was meant for us.
-        self.flow.broken |= self.pending.mixes();
+        if self.pending.mixes() {
+            // The client must neither miss an answer of ours nor see one that was meant for us. Nothing passes any
+            // more, and what is in flight has its intents.
+            self.flow.phase = Phase::Lost;
+            self.flow.broken = true;
+        } else {
+            self.lose_track();
+        }
         self.pending.forget_order();
     }
 

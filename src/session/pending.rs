@@ -218,6 +218,7 @@ pub struct Pending {
     queue: VecDeque<Item>,
     /// Bytes of ours that wait in it.
     waiting: usize,
+    risky: bool,
     /// Closed by the client, oldest first; the upstream answers the first.
     closed: VecDeque<Segment>,
     /// Not closed yet; something of it was forwarded.
@@ -248,6 +249,11 @@ impl Pending {
         self.queue.is_empty()
     }
 
+    /// How many places the queue has.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The client has run ahead as far as it may.
     pub fn is_full(&self) -> bool {
         self.queue.len() > AHEAD || self.waiting > WAITING
@@ -273,6 +279,16 @@ impl Pending {
             .map(fills)
             .sum::<usize>()
             >= FILLS
+    }
+
+    /// A message is sent that, should one before it in its segment fail, leaves a name here that the upstream lacks.
+    pub fn risks(&mut self, risky: bool) {
+        self.risky |= risky && self.open.is_some();
+    }
+
+    /// Whether such a segment is closed and not answered: what is behind it must wait to know what its names mean.
+    pub fn in_doubt(&self) -> bool {
+        self.risky && self.open.is_none()
     }
 
     /// Larder's own question is not answered yet.
@@ -322,7 +338,9 @@ impl Pending {
 
     /// The oldest segment has ended.
     pub fn finish(&mut self) -> Option<Segment> {
-        self.closed.pop_front()
+        let segment = self.closed.pop_front();
+        self.risky &= !(self.closed.is_empty() && self.open.is_none());
+        segment
     }
 
     /// COPY has begun behind the first place: what was sent before its end is ignored by the upstream, Sync included.
@@ -430,6 +448,7 @@ impl Pending {
     pub fn forget_order(&mut self) {
         self.queue.clear();
         self.waiting = 0;
+        self.risky = false;
     }
 
     /// Everything that is still in flight.

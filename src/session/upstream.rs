@@ -311,6 +311,11 @@ impl Session {
                 self.statements.put(&name, before);
             }
         }
+        // What was to be closed there may be left, and no portal is but in a block that has failed.
+        self.statements.unnamed_left |= self.statements.get(b"").is_none();
+        if self.pending.skipping || self.pending.len() <= 1 {
+            self.statements.portal = None;
+        }
     }
 
     fn ready(&mut self, body: &[u8], raw: &[u8], io: &mut Io<'_>) {

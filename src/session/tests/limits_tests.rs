@@ -97,6 +97,10 @@ fn an_upstream_that_answers_what_was_not_asked_does_not_uncover_questions_of_our
     client.answer(&own_row(7, "hex", "read committed"));
     assert!(client.closed);
     assert!(!client.told().contains('D'));
+    assert!(
+        client.session.end().is_none(),
+        "nothing of it can have written"
+    );
 }
 
 #[test]
