@@ -203,10 +203,17 @@ impl Session {
         if intents.is_empty() {
             return None;
         }
+        let backend = self.settings.backend();
+        let backend = backend.or_else(|| self.settings.announced(self.database.is_direct()));
         Some(Doubt {
             intents,
+<<<<<<< HEAD
             database: self.database.clone(),
             backend: self.settings.backend(),
+=======
+            database: self.database,
+            backend,
+>>>>>>> attack
         })
     }
 
@@ -235,7 +242,7 @@ impl Session {
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
-        if self.pending.mixes() {
+        if self.pending.mixes() || self.flow.phase == Phase::Login {
             // The client must neither miss an answer of ours nor see one that was meant for us. Nothing passes any
             // more, and what is in flight has its intents.
             self.flow.phase = Phase::Lost;

@@ -70,7 +70,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<usize, Refused> {
         let streamed = match tag {
-            b'd' => true,
+            b'd' if self.flow.phase != Phase::Login => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
             _ if self.pending.skipping => true,
             b'Q' | b'F' => {

@@ -257,6 +257,14 @@ impl Settings {
         }
     }
 
+    /// The backend that was announced, if it was not asked and the upstream is known to announce its own (`direct`).
+    pub fn announced(&self, direct: bool) -> Option<(i32, Option<Box<str>>)> {
+        let pid = self
+            .announced
+            .filter(|_| direct && self.backend.is_none())?;
+        Some((pid, None))
+    }
+
     /// Whether answers may be served and kept under these settings.
     #[inline]
     pub fn gate(&self) -> Result<(), Why> {

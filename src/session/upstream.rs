@@ -99,7 +99,9 @@ impl Session {
             .front()
             .is_some_and(|segment| segment.marks.own);
         if own && let Some(fields) = message::data_row(body) {
-            self.settings.read(&fields);
+            if self.settings.read(&fields) {
+                self.database.meet(self.settings.backend().is_some());
+            }
         }
     }
 
