@@ -203,18 +203,18 @@ impl Session {
         if intents.is_empty() {
             return None;
         }
-        let backend = self.settings.backend();
-        let backend = backend.or_else(|| self.settings.announced(self.database.is_direct()));
+        let backend = self.backend();
         Some(Doubt {
             intents,
-<<<<<<< HEAD
             database: self.database.clone(),
-            backend: self.settings.backend(),
-=======
-            database: self.database,
             backend,
->>>>>>> attack
         })
+    }
+
+    /// The backend, as far as it is known.
+    fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
+        let known = self.settings.backend();
+        known.or_else(|| self.settings.announced(self.database.is_direct()))
     }
 
     /// Stops following the protocol: everything passes untouched.
@@ -232,7 +232,7 @@ impl Session {
         if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
             return true;
         }
-        if self.settings.backend().is_none() {
+        if self.backend().is_none() {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);

@@ -131,7 +131,6 @@ fn a_portal_that_has_run_can_be_described() {
     );
 }
 
-<<<<<<< HEAD
 /// A command tag of zero raises nothing, where it counts everything that the statement changes.
 #[test]
 fn a_write_that_changes_no_row_leaves_answers_valid() {
@@ -176,7 +175,7 @@ fn a_write_that_changes_no_row_leaves_answers_valid() {
         }
     }
 }
-=======
+
 #[test]
 fn an_upstream_that_is_none_shuts_nothing() {
     let world = World::new();
@@ -196,4 +195,3 @@ fn copy_data_before_the_login_is_not_passed_on() {
     client.ask(b"d\0\x20\0\0data");
     assert!(client.sent.is_empty());
 }
->>>>>>> attack
