@@ -153,9 +153,9 @@ impl Session {
         }
     }
 
-    /// Whether the client must wait: the session reads its own settings.
+    /// Whether the client must wait: the session reads its own settings, or what is under way decides what names mean.
     pub fn holds_client(&self) -> bool {
-        self.pending.asked_itself()
+        self.pending.asked_itself() || self.pending.in_doubt()
     }
 
     /// Whether nothing is under way: the session may be ended without breaking a transaction.
@@ -197,37 +197,52 @@ impl Session {
     }
 
     /// Ends the session. What is left is in doubt if the upstream may still be working on it.
-    pub fn end(self) -> Option<Doubt> {
-        let mut intents = self.pending.into_intents();
-        intents.extend(self.flow.lost);
+    pub fn end(&mut self) -> Option<Doubt> {
+        let mut intents = std::mem::take(&mut self.pending).into_intents();
+        intents.extend(self.flow.lost.take());
         if intents.is_empty() {
             return None;
         }
         Some(Doubt {
             intents,
-            database: self.database,
+            database: self.database.clone(),
             backend: self.settings.backend(),
         })
     }
 
-    /// Stops following the protocol: everything passes untouched, everything may be written.
+    /// Stops following the protocol: everything passes untouched.
     fn lose_track(&mut self) {
         tracing::warn!(
             database = self.database.name(),
             "a session left the part of the protocol that is followed"
         );
         self.flow.phase = Phase::Lost;
-        if self.flow.lost.is_none() && self.thread.mode != Mode::Off {
-            let all = WriteSet::new(Touched::Everything, true, None);
-            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+    }
+
+    /// Before bytes are forwarded unseen: they may write everything, for as long as the backend lives. `false`: which
+    /// backend that is will never be known, and so they must not be sent.
+    fn may_pass_unseen(&mut self) -> bool {
+        if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
+            return true;
         }
+        if self.settings.backend().is_none() {
+            return false;
+        }
+        let all = WriteSet::new(Touched::Everything, true, None);
+        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        true
     }
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
-        self.lose_track();
-        // The client must neither miss an answer of ours nor see one that was meant for us.
-        self.flow.broken |= self.pending.mixes();
+        if self.pending.mixes() {
+            // The client must neither miss an answer of ours nor see one that was meant for us. Nothing passes any
+            // more, and what is in flight has its intents.
+            self.flow.phase = Phase::Lost;
+            self.flow.broken = true;
+        } else {
+            self.lose_track();
+        }
         self.pending.forget_order();
     }
 

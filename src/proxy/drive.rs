@@ -106,9 +106,15 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     let farewell = drive.farewell(&end);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
     drop(counted);
-    if let Some(doubt) = drive.session.end() {
-        // Closed by the other connection, once the backend is gone; shut until then.
-        let _ = door.doubts.send(doubt);
+}
+
+/// However a session ends, a panic included, what it has left open is not forgotten.
+impl Drop for Drive<'_> {
+    fn drop(&mut self) {
+        if let Some(doubt) = self.session.end() {
+            // Closed by a control connection, once the backend is gone; shut until then.
+            let _ = self.door.doubts.send(doubt);
+        }
     }
 }
 
@@ -188,6 +194,9 @@ impl Drive<'_> {
             client,
             upstream,
         } = &mut *scratch;
+        // A session that panicked may have left bytes of its own.
+        client.clear();
+        upstream.clear();
         let line = match side {
             Side::Client => &mut self.client,
             Side::Upstream => &mut self.upstream,
@@ -261,7 +270,8 @@ impl Drive<'_> {
             if self.session.may_leave(self.client.unread.len()) {
                 return Some(End::Quiet);
             }
-            if self.client.unread.is_empty() && !std::mem::replace(&mut self.heard, true) {
+            let passed_on = self.client.unread.is_empty() && self.upstream.waiting() == 0;
+            if passed_on && !std::mem::replace(&mut self.heard, true) {
                 // All it has said was passed on; as PostgreSQL would see it, it is gone.
                 self.upstream.close_write(cx);
             }

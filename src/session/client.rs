@@ -27,6 +27,14 @@ impl Session {
                 continue;
             }
             if self.flow.phase == Phase::Lost {
+                if !self.may_pass_unseen() {
+                    refuse(
+                        io,
+                        "08P01",
+                        "the database behind Larder does not speak PostgreSQL's protocol",
+                    );
+                    return (buf.len(), Next::Close);
+                }
                 io.upstream.extend_from_slice(&buf[at..]);
                 return (buf.len(), Next::Continue);
             }
@@ -191,7 +199,11 @@ impl Session {
 
     pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {
         self.lose_track();
-        io.upstream.extend_from_slice(raw);
+        if self.may_pass_unseen() {
+            io.upstream.extend_from_slice(raw);
+        } else {
+            self.flow.broken = true;
+        }
     }
 
     /// Messages while the upstream reads COPY data, or ignores everything until Sync.
@@ -213,7 +225,7 @@ impl Session {
                 self.pending.close();
             }
             b'X' => self.flow.parting = true,
-            _ if self.flow.copy != Copy::None => self.lose_track(),
+            _ if self.flow.copy != Copy::None => return self.pass_unknown(raw, io),
             _ => {}
         }
         io.upstream.extend_from_slice(raw);

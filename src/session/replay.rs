@@ -22,11 +22,15 @@ impl Session {
         raw: &[u8],
         io: &mut Io<'_>,
     ) {
-        self.pending.open(io.now);
-        if !parse.name.is_empty() {
+        if parse.name.is_empty() {
+            let only_here = |named: &Named| !named.upstream;
+            let risky = self.statements.named(b"").is_some_and(only_here);
+            self.pending.risks(risky);
+        } else {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
             self.ensure_upstream(parse.name, io);
         }
+        self.pending.open(io.now);
         let named = Named {
             text: self.thread.text(parse.text),
             types: self.thread.types(parse.types),
@@ -74,6 +78,7 @@ impl Session {
             return;
         }
         let named = named.clone();
+        self.pending.risks(true);
         let parse = message::Parse {
             name,
             text: &named.text.sql,

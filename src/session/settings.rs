@@ -248,11 +248,13 @@ impl Settings {
         self.changed();
     }
 
-    /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
+    /// Process id and start of the backend; `None` where it is not the one that was announced: behind a pooler. One that
+    /// has not answered for itself is taken at its word.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        self.backend
-            .clone()
-            .filter(|(pid, _)| self.announced == Some(*pid))
+        match &self.backend {
+            Some((pid, start)) => (self.announced == Some(*pid)).then(|| (*pid, start.clone())),
+            None => self.announced.map(|pid| (pid, None)),
+        }
     }
 
     /// Whether answers may be served and kept under these settings.

@@ -182,7 +182,11 @@ impl Session {
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
+            } else if tag == b'C' && counts_zero(body) {
+                segment.tag = Tag::Zero;
             }
+            // The tag of a portal that goes on counts the rows of its last Execute only.
+            segment.marks.counted &= tag != b's';
         }
         if last
             && let Some(Item::Owed {
@@ -307,6 +311,11 @@ impl Session {
                 self.statements.put(&name, before);
             }
         }
+        // What was to be closed there may be left, and no portal is but in a block that has failed.
+        self.statements.unnamed_left |= self.statements.get(b"").is_none();
+        if self.pending.skipping || self.pending.len() <= 1 {
+            self.statements.portal = None;
+        }
     }
 
     fn ready(&mut self, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
@@ -331,4 +340,10 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a command tag says that a write has changed no row.
+fn counts_zero(tag: &[u8]) -> bool {
+    let writes: [&[u8]; 4] = [b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "];
+    tag.ends_with(b" 0\0") && writes.iter().any(|word| tag.starts_with(word))
 }

@@ -252,3 +252,37 @@ fn a_portal_runs_what_it_was_bound_to() {
     let parsed = &binds[bind_at - 1].1;
     assert!(parsed.contains(T), "{binds:?}");
 }
+
+#[test]
+fn an_error_ends_what_lives_here_of_the_segment() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[unit(T), execute("missing", 0), flush()].concat());
+    client.answer(&error("34000"));
+    client.ask(&sync());
+    client.answer(&ready(b'I'));
+    client.sent();
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "ES", "the portal is gone, says PostgreSQL");
+}
+
+#[test]
+fn an_unnamed_statement_that_an_ignored_message_was_to_end_is_ended_later() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&query(T));
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    client.ask(&[unit(T), sync()].concat());
+    client.ask(&query(T));
+    client.sent();
+    client.ask(&[describe(b'P', "missing"), parse("", T), sync()].concat());
+    client.answer(&[error("34000"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
+    assert!(client.sent().starts_with('C'));
+}
