@@ -98,10 +98,11 @@ impl Session {
             .pending
             .front()
             .is_some_and(|segment| segment.marks.own);
-        if own && let Some(fields) = message::data_row(body) {
-            if self.settings.read(&fields) {
-                self.database.meet(self.settings.backend().is_some());
-            }
+        if own
+            && let Some(fields) = message::data_row(body)
+            && self.settings.read(&fields)
+        {
+            self.database.meet(self.settings.backend().is_some());
         }
     }
 
