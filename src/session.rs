@@ -197,32 +197,47 @@ impl Session {
     }
 
     /// Ends the session. What is left is in doubt if the upstream may still be working on it.
-    pub fn end(self) -> Option<Doubt> {
-        let mut intents = self.pending.into_intents();
-        intents.extend(self.flow.lost);
+    pub fn end(&mut self) -> Option<Doubt> {
+        let mut intents = std::mem::take(&mut self.pending).into_intents();
+        intents.extend(self.flow.lost.take());
         if intents.is_empty() {
             return None;
         }
-        let backend = self.settings.backend();
-        let backend = backend.or_else(|| self.settings.announced(self.database.is_direct()));
         Some(Doubt {
             intents,
-            database: self.database,
-            backend,
+            database: self.database.clone(),
+            backend: self.backend(),
         })
     }
 
-    /// Stops following the protocol: everything passes untouched, everything may be written.
+    /// The backend, as it said itself, or else as it was announced where others have shown that this can be believed.
+    fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
+        let direct = self.database.is_direct();
+        let told = self.settings.backend();
+        told.or_else(|| self.settings.announced(direct))
+    }
+
+    /// Stops following the protocol: everything passes untouched.
     fn lose_track(&mut self) {
         tracing::warn!(
             database = self.database.name(),
             "a session left the part of the protocol that is followed"
         );
         self.flow.phase = Phase::Lost;
-        if self.flow.lost.is_none() && self.thread.mode != Mode::Off {
-            let all = WriteSet::new(Touched::Everything, true, None);
-            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+    }
+
+    /// Before bytes are forwarded unseen: they may write everything, for as long as the backend lives. `false`: which
+    /// backend that is will never be known, and so they must not be sent.
+    fn may_pass_unseen(&mut self) -> bool {
+        if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
+            return true;
         }
+        if self.backend().is_none() {
+            return false;
+        }
+        let all = WriteSet::new(Touched::Everything, true, None);
+        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        true
     }
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.

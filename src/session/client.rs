@@ -27,6 +27,14 @@ impl Session {
                 continue;
             }
             if self.flow.phase == Phase::Lost {
+                if !self.may_pass_unseen() {
+                    refuse(
+                        io,
+                        "08P01",
+                        "the database behind Larder does not speak PostgreSQL's protocol",
+                    );
+                    return (buf.len(), Next::Close);
+                }
                 io.upstream.extend_from_slice(&buf[at..]);
                 return (buf.len(), Next::Continue);
             }
@@ -50,7 +58,12 @@ impl Session {
                 Err(Refused) => return (buf.len(), Next::Close),
             }
         }
-        (at, Next::Continue)
+        let next = if self.flow.broken {
+            Next::Close
+        } else {
+            Next::Continue
+        };
+        (at, next)
     }
 
     /// A message that is not whole: awaited if it must be seen, else streamed.
@@ -191,7 +204,11 @@ impl Session {
 
     pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {
         self.lose_track();
-        io.upstream.extend_from_slice(raw);
+        if self.may_pass_unseen() {
+            io.upstream.extend_from_slice(raw);
+        } else {
+            self.flow.broken = true;
+        }
     }
 
     /// Messages while the upstream reads COPY data, or ignores everything until Sync.
@@ -213,7 +230,7 @@ impl Session {
                 self.pending.close();
             }
             b'X' => self.flow.parting = true,
-            _ if self.flow.copy != Copy::None => self.lose_track(),
+            _ if self.flow.copy != Copy::None => return self.pass_unknown(raw, io),
             _ => {}
         }
         io.upstream.extend_from_slice(raw);

@@ -99,7 +99,9 @@ impl Session {
             self.transaction.isolation = None;
         }
         self.transaction.dirty |= segment.marks.dirty || status == b'E';
-        self.transaction.writes.add(&segment.writes);
+        if !changed_nothing(&segment) {
+            self.transaction.writes.add(&segment.writes);
+        }
     }
 
     fn settle_settings(&mut self, segment: &Segment, before: u8, status: u8) {
@@ -192,11 +194,17 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
         // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
         _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
     };
-    if nothing && !segment.marks.opaque {
+    if (nothing && !segment.marks.opaque) || changed_nothing(segment) {
         Outcome::Nothing
     } else {
         Outcome::Visible
     }
+}
+
+/// Whether its one writing statement has counted no row.
+fn changed_nothing(segment: &Segment) -> bool {
+    let alone = segment.ran.len() == 1 && !segment.marks.opaque;
+    segment.marks.counted && alone && segment.tag == Tag::Zero
 }
 
 /// Statements that an error later in the same implicit transaction undoes.

@@ -80,6 +80,8 @@ pub enum Tag {
     #[default]
     Other,
     Rollback,
+    /// No row was changed.
+    Zero,
 }
 
 /// Marks of a segment.
@@ -97,6 +99,8 @@ pub struct Marks {
     pub noisy: bool,
     /// Larder's own question about the session's settings.
     pub own: bool,
+    /// Holds one statement that writes, whose command tag counts all that it changes.
+    pub counted: bool,
     /// Only teaches the upstream names; the client has its answers already.
     pub quiet: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.

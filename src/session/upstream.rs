@@ -98,10 +98,11 @@ impl Session {
             .pending
             .front()
             .is_some_and(|segment| segment.marks.own);
-        if own && let Some(fields) = message::data_row(body) {
-            if self.settings.read(&fields) {
-                self.database.meet(self.settings.backend().is_some());
-            }
+        if own
+            && let Some(fields) = message::data_row(body)
+            && self.settings.read(&fields)
+        {
+            self.database.meet(self.settings.backend().is_some());
         }
     }
 
@@ -184,7 +185,11 @@ impl Session {
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
+            } else if tag == b'C' && segment.tag == Tag::Other && counts_zero(body) {
+                segment.tag = Tag::Zero;
             }
+            // The tag of a portal that goes on counts the rows of its last Execute only.
+            segment.marks.counted &= tag != b's';
         }
         if last
             && let Some(Item::Owed {
@@ -338,4 +343,10 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a command tag says that a write has changed no row.
+fn counts_zero(tag: &[u8]) -> bool {
+    let writes: [&[u8]; 4] = [b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "];
+    tag.ends_with(b" 0\0") && writes.iter().any(|word| tag.starts_with(word))
 }

@@ -1,4 +1,4 @@
-//! Tests of what a client may cost, and of what ends a connection.
+//! Tests of what a client may cost, of what ends a connection, and of writes that change nothing.
 
 use super::world::*;
 use crate::session::{FULL, Mode};
@@ -149,4 +149,49 @@ fn copy_data_before_the_login_is_not_passed_on() {
     let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
     client.ask(b"d\0\x20\0\0data");
     assert!(client.sent.is_empty());
+}
+
+/// A command tag of zero raises nothing, where it counts everything that the statement changes.
+#[test]
+fn a_write_that_changes_no_row_leaves_answers_valid() {
+    for (sql, tag, holds) in [
+        ("UPDATE t SET v = 5", "UPDATE 0", true),
+        ("DELETE FROM t", "DELETE 0", true),
+        ("INSERT INTO t SELECT v FROM u", "INSERT 0 0", true),
+        ("UPDATE t SET v = 5", "UPDATE 10", false),
+        (
+            "WITH w AS (DELETE FROM t RETURNING v) UPDATE t SET v = 5",
+            "UPDATE 0",
+            false,
+        ),
+        (
+            "WITH w AS (DELETE FROM u RETURNING v) UPDATE t SET v = 5",
+            "UPDATE 0",
+            false,
+        ),
+        ("UPDATE t SET v = random()", "UPDATE 0", false),
+    ] {
+        for block in [false, true] {
+            let world = World::new();
+            world.warm("t");
+            let mut writer = world.client();
+            if block {
+                writer.ask(&query("BEGIN"));
+                writer.answer(&[complete("BEGIN"), ready(b'T')].concat());
+            }
+            writer.ask(&query(sql));
+            writer.answer(&[complete(tag), ready(if block { b'T' } else { b'I' })].concat());
+            if block {
+                writer.ask(&query("COMMIT"));
+                writer.answer(&[complete("COMMIT"), ready(b'I')].concat());
+            }
+            let mut reader = world.client();
+            reader.ask(&query("SELECT v FROM t"));
+            assert_eq!(
+                reader.sent().is_empty(),
+                holds,
+                "{sql}, {tag}, in a block: {block}"
+            );
+        }
+    }
 }
