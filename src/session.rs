@@ -203,18 +203,18 @@ impl Session {
         if intents.is_empty() {
             return None;
         }
-        let backend = self.backend();
         Some(Doubt {
             intents,
             database: self.database.clone(),
-            backend,
+            backend: self.backend(),
         })
     }
 
-    /// The backend, as far as it is known.
+    /// The backend, as it said itself, or else as it was announced where others have shown that this can be believed.
     fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        let known = self.settings.backend();
-        known.or_else(|| self.settings.announced(self.database.is_direct()))
+        let direct = self.database.is_direct();
+        let told = self.settings.backend();
+        told.or_else(|| self.settings.announced(direct))
     }
 
     /// Stops following the protocol: everything passes untouched.

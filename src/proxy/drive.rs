@@ -188,7 +188,8 @@ impl Drive<'_> {
         receive: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Option<Next>> {
-        let mut scratch = self.door.scratch.borrow_mut();
+        let door = self.door;
+        let mut scratch = door.scratch.borrow_mut();
         let Scratch {
             received,
             client,
@@ -228,21 +229,42 @@ impl Drive<'_> {
                 &mut io,
             );
         }
-        self.behind = client.len() >= FULL && !self.client.unread.is_empty();
-        let gone = side == Side::Client && !self.upstream.ended;
-        send(
-            &mut self.client,
-            client,
-            &mut self.upstream,
-            upstream,
-            gone,
-            cx,
-        )?;
+        self.send(side, client, upstream, cx)?;
+        if client.capacity() > 4 * WAITING {
+            *client = Vec::new();
+        }
         let thread = &self.door.thread;
         if thread.has_hits() {
             thread.end_turn(began.elapsed());
         }
         Ok(Some(next))
+    }
+
+    /// Sends what came of a turn; what is not taken is kept.
+    fn send(
+        &mut self,
+        side: Side,
+        client: &mut Vec<u8>,
+        upstream: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        self.behind = client.len() >= FULL && !self.client.unread.is_empty();
+        if !self.client.ended {
+            let sent = self.client.send(cx, client);
+            if sent.is_err() {
+                self.client.ended = true;
+            }
+        }
+        client.clear();
+        self.upstream.send(cx, upstream).or_else(|error| {
+            upstream.clear();
+            // Its last words may still be there to be read.
+            if side == Side::Client && !self.upstream.ended {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<End> {
@@ -320,28 +342,6 @@ impl Drive<'_> {
         self.client.close_write(cx);
         self.upstream.close_write(cx);
         Poll::Ready(())
-    }
-}
-
-/// Sends what the session has written; `last_words`: an upstream that takes no more may still have something to say.
-fn send(
-    client: &mut Line,
-    to_client: &mut Vec<u8>,
-    upstream: &mut Line,
-    to_upstream: &mut Vec<u8>,
-    last_words: bool,
-    cx: &mut Context<'_>,
-) -> io::Result<()> {
-    if !client.ended && client.send(cx, to_client).is_err() {
-        client.ended = true;
-    }
-    to_client.clear();
-    if to_client.capacity() > 4 * WAITING {
-        *to_client = Vec::new();
-    }
-    match upstream.send(cx, to_upstream) {
-        Err(_) if last_words => Ok(()),
-        sent => sent,
     }
 }
 

@@ -58,7 +58,12 @@ impl Session {
                 Err(Refused) => return (buf.len(), Next::Close),
             }
         }
-        (at, Next::Continue)
+        let next = if self.flow.broken {
+            Next::Close
+        } else {
+            Next::Continue
+        };
+        (at, next)
     }
 
     /// A message that is not whole: awaited if it must be seen, else streamed.

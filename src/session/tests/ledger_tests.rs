@@ -537,3 +537,20 @@ fn p9_a_backend_that_did_not_tell_of_itself_is_the_announced_one_unless_the_upst
         assert_eq!(doubt.backend, pid.map(|pid| (pid, None)));
     }
 }
+
+#[test]
+fn a_count_of_zero_says_nothing_of_what_else_ran_in_the_segment() {
+    let unknown = execute("p", 0);
+    let (zero, five) = (unit_done("UPDATE 0"), complete("UPDATE 5"));
+    for (sent, answer) in [
+        ([unit(WRITE), unknown.clone()], [zero.clone(), five.clone()]),
+        ([unknown, unit(WRITE)], [five, zero]),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.u);
+        client.ask(&[sent.concat(), sync()].concat());
+        client.answer(&[answer.concat(), ready(b'I')].concat());
+        assert!(before.dead());
+    }
+}
