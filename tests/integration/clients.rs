@@ -625,7 +625,9 @@ fn failure<T>(result: Result<T, tokio_postgres::Error>) -> Result<T, String> {
     })
 }
 
-fn points(rows: &[Row]) -> Vec<(Option<String>, Option<String>, Option<Vec<u8>>, Option<i64>)> {
+type Point = (Option<String>, Option<String>, Option<Vec<u8>>, Option<i64>);
+
+fn points(rows: &[Row]) -> Vec<Point> {
     let point = |row: &Row| (row.get(0), row.get(1), row.get(2), row.get(3));
     rows.iter().map(point).collect()
 }
