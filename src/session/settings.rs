@@ -119,6 +119,8 @@ pub struct Settings {
     backend: Option<(i32, Option<Box<str>>)>,
     /// The backend did not answer the probe.
     refused: bool,
+    /// A read was passed on because they are unknown.
+    missed: bool,
     /// The probe was made before the client could set anything.
     pristine: bool,
     layer: Layer,
@@ -158,6 +160,7 @@ impl Settings {
             probed: None,
             backend: None,
             refused: false,
+            missed: false,
             pristine: true,
             layer: Layer::default(),
             journal: Vec::new(),
@@ -238,6 +241,17 @@ impl Settings {
     /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
     pub fn asked(&mut self) {
         self.refused = self.probed.is_none();
+        self.missed = false;
+    }
+
+    /// A read was passed on because they are unknown.
+    pub fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// Whether one was since the backend was last asked.
+    pub fn missed(&self) -> bool {
+        self.missed
     }
 
     /// Something may have changed unseen.

@@ -89,7 +89,6 @@ def prepared():
             report.say("prepared at once", shown(cursor))
         report.last("prepared at once", asker(connection))
         write("deallocate", connection, "DEALLOCATE ALL")
-        fails("what the client still believes in", connection, POINT, (1,))
     # In transactions, and with names given up for others.
     with psycopg.connect(report.url) as connection:
         connection.prepared_max = 2
@@ -205,7 +204,8 @@ def pipelines():
                 connection.execute(POINT, (1,))
         except psycopg.Error as error:
             report.say("an error in it", (type(error).__name__, error.sqlstate, str(error)))
-        read("it undid what was before it", connection, SCRATCH)
+        read("it undid what was before it", connection, SCRATCH, expected="miss")
+        read("and again", connection, SCRATCH)
         write("delete", connection, "DELETE FROM scratch")
         read("after pipelines", connection, POINT, (1,))
 
@@ -234,6 +234,7 @@ def opaque():
         # Its result has another shape now: PostgreSQL refuses it.
         fails("prepared before", connection, star)
         write("deallocate", connection, "DEALLOCATE ALL")
+        fails("what the client still believes in", connection, star)
     with psycopg.connect(report.url, autocommit=True) as connection:
         read("a column more", connection, star, expected=None)
         notices = []
