@@ -345,6 +345,47 @@ fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
 }
 
 #[test]
+fn p1_a_snapshot_that_a_pipeline_shares_fills_nothing() {
+    let world = World::new();
+    let repeatable = || {
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&greeting(7));
+        client.answer(&own_row(7, "hex", "repeatable read"));
+        client.told.clear();
+        client.sent();
+        client
+    };
+    let (mut client, mut writer) = (repeatable(), world.client());
+    client.ask(&[unit(T), flush()].concat());
+    client.answer(&unit_row("1"));
+    writer.ask(&query("UPDATE u SET v = 5"));
+    writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    client.ask(&[unit(U), sync()].concat());
+    client.answer(&[unit_row("old"), ready(b'I')].concat());
+    let mut other = repeatable();
+    other.ask(&query(U));
+    assert_eq!(other.sent(), "Q", "the snapshot was older than the write");
+    other.answer(&[one_row("5"), ready(b'I')].concat());
+    other.ask(&query(U));
+    assert_eq!(
+        other.sent(),
+        "",
+        "a message of its own has a snapshot of its own"
+    );
+    other.ask(&[unit(U), sync()].concat());
+    other.answer(&[unit_row("5"), ready(b'I')].concat());
+    other.sent();
+    other.ask(&[unit(U), sync()].concat());
+    assert_eq!(other.sent(), "", "and so has a unit that is alone");
+    other.ask(&[unit(U), unit(T), sync()].concat());
+    assert_eq!(
+        other.sent(),
+        "PBDEPBDES",
+        "a hit would be of another moment"
+    );
+}
+
+#[test]
 fn the_next_block_of_the_same_message_has_an_isolation_of_its_own() {
     for sent in [
         query("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ"),
