@@ -279,7 +279,7 @@ fn a_text_that_is_not_looked_into_may_commit() {
 }
 
 #[test]
-fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
+fn p9_a_commit_behind_execute_is_shut_before_it_leaves() {
     let world = World::new();
     let mut client = world.client();
     client.ask(&[parse("c", "COMMIT"), sync()].concat());
@@ -290,8 +290,9 @@ fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
     client.ask(&query(WRITE));
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
     client.ask(&query("EXECUTE c"));
+    assert!(world.shut(world.t), "its outcome may stay unknown");
     client.answer(&[complete("COMMIT"), ready(b'I')].concat());
-    assert!(before.dead());
+    assert!(!world.shut(world.t) && before.dead());
 }
 
 #[test]
@@ -555,4 +556,45 @@ fn only_a_replication_connection_has_replication_commands() {
         client.ask(&query("SHOW x; UPDATE t SET v = 5"));
         assert_eq!(world.shut(world.t), shuts, "{value}");
     }
+}
+
+#[test]
+fn execute_of_what_cannot_end_a_block_shuts_nobody_out() {
+    for prepared in ["PREPARE p AS UPDATE t SET v = 5", "parse"] {
+        let world = World::new();
+        let mut client = world.client();
+        if prepared == "parse" {
+            client.ask(&[parse("p", WRITE), sync()].concat());
+            client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+        } else {
+            client.ask(&query(prepared));
+            client.answer(&[complete("PREPARE"), ready(b'I')].concat());
+        }
+        let before = world.mark(world.t);
+        client.ask(&query("BEGIN"));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("EXECUTE p"));
+        assert!(!world.shut(world.t), "nobody sees it yet");
+        client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+        client.ask(&query("COMMIT"));
+        assert!(world.shut(world.t));
+        client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+        assert!(before.dead());
+    }
+}
+
+#[test]
+fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    for (sql, tag, status) in [
+        ("BEGIN", "BEGIN", b'T'),
+        (WRITE, "UPDATE 1", b'T'),
+        ("SHOW search_path", "SHOW", b'I'),
+    ] {
+        client.ask(&query(sql));
+        client.answer(&[complete(tag), ready(status)].concat());
+    }
+    assert!(before.dead());
 }
