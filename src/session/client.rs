@@ -261,6 +261,7 @@ impl Session {
                     describe: true,
                     limit: 0,
                     serve: !self.pending.forwarded(),
+                    last: true,
                 },
                 io.now,
             ) {

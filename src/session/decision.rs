@@ -33,6 +33,8 @@ pub struct How<'a> {
     pub limit: i32,
     /// May be answered from memory at this place.
     pub serve: bool,
+    /// Nothing else will belong to its segment after it.
+    pub last: bool,
 }
 
 /// A statement that goes upstream.
@@ -73,6 +75,18 @@ impl Session {
         }
     }
 
+    /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
+    /// statements of a pipeline share that of the first: what a later one reads is older than its stamp, and a hit
+    /// among them is of another moment.
+    fn own_snapshot(&self, last: bool) -> Result<(), Why> {
+        let alone = || last && !self.pending.forwarded() && !self.pending.local;
+        if self.settings.own_snapshots() || self.transaction.status() != b'I' || alone() {
+            Ok(())
+        } else {
+            Err(Why::Isolation)
+        }
+    }
+
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
         self.settings.unknown()
@@ -98,7 +112,7 @@ impl Session {
         how: How<'_>,
         now: Micros,
     ) -> Result<Fresh, Box<Pass>> {
-        let gate = self.gate();
+        let gate = self.gate().and_then(|()| self.own_snapshot(how.last));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -142,7 +156,7 @@ impl Session {
     ) -> Pass {
         let context = self.settings.context(&self.thread.contexts);
         let gate = match bound {
-            Some(_) => self.gate(),
+            Some(_) => self.gate().and_then(|()| self.own_snapshot(false)),
             None => self.gate().and(Err(Why::Portal)),
         };
         let mut pass = *self.pass(text, context);

@@ -45,6 +45,7 @@ impl Session {
             describe: unit.describe,
             limit,
             serve: named.checked == self.database.catalog_word(),
+            last: unit.last,
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),

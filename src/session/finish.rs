@@ -174,7 +174,7 @@ impl Session {
         {
             // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
             if let Statement::Prepare(name) = statement {
-                self.statements.put(name.as_bytes(), Some(Known::Foreign));
+                self.statements.put(name.as_bytes(), Some(Known::Prepared));
             }
         }
     }

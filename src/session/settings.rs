@@ -133,6 +133,7 @@ pub struct Settings {
 #[derive(Debug, Default)]
 struct Derived {
     gate: Cell<Option<Result<(), Why>>>,
+    own_snapshots: Cell<Option<bool>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
 }
@@ -438,6 +439,15 @@ impl Settings {
             "serializable" => Some(Isolation::Serializable),
             _ => None,
         }
+    }
+
+    /// Whether each statement of a transaction that names no isolation has a snapshot of its own.
+    pub fn own_snapshots(&self) -> bool {
+        self.derived.own_snapshots.get().unwrap_or_else(|| {
+            let own = self.isolation() == Some(Isolation::ReadCommitted);
+            self.derived.own_snapshots.set(Some(own));
+            own
+        })
     }
 
     fn role(&self) -> Option<&str> {

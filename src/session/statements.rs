@@ -2,7 +2,7 @@
 //!
 //! * A statement that was only ever needed for hits is not known upstream; it is parsed there before the first
 //!   message that needs it, and that answer is hidden from the client.
-//! * Names share one space with SQL's PREPARE (hazard 56): what was made there is `Foreign`.
+//! * Names share one space with SQL's PREPARE (hazard 56): what was made there is `Prepared`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::text::Text;
 use crate::cache::fill::Fill;
 use crate::cache::version::Fresh;
+use crate::sql::statement::Statement;
 
 /// A prepared statement made by Parse.
 #[derive(Clone, Debug)]
@@ -28,7 +29,9 @@ pub struct Named {
 #[derive(Clone, Debug)]
 pub enum Known {
     Named(Named),
-    /// Something the upstream may have and that is not followed: by SQL's PREPARE, or too long.
+    /// Made by SQL's PREPARE, which takes nothing but queries and DML.
+    Prepared,
+    /// Something the upstream may have and that is not followed: too long.
     Foreign,
 }
 
@@ -86,6 +89,15 @@ impl Statements {
         }
     }
 
+    /// Whether EXECUTE of that name may end a transaction block: Parse takes COMMIT, too, and EXECUTE of one that does.
+    pub fn may_end(&self, name: &[u8]) -> bool {
+        match self.get(name) {
+            Some(Known::Prepared) => false,
+            Some(Known::Named(named)) => !matches!(named.text.single(), Some(Statement::Query(_))),
+            Some(Known::Foreign) | None => true,
+        }
+    }
+
     /// Makes a name stand for something; gives what it stood for before.
     pub fn put(&mut self, name: &[u8], known: Option<Known>) -> Option<Known> {
         if name.is_empty() {
@@ -128,7 +140,7 @@ impl Statements {
     pub fn query(&mut self, forwarded: bool) {
         let had = matches!(
             self.unnamed.take(),
-            Some(Known::Named(Named { upstream: true, .. }) | Known::Foreign)
+            Some(Known::Named(Named { upstream: true, .. }) | Known::Prepared | Known::Foreign)
         );
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
         self.portal = None;

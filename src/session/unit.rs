@@ -22,6 +22,8 @@ pub struct Unit<'a> {
     pub bytes: &'a [u8],
     /// Where Bind starts in them.
     pub bind_at: usize,
+    /// A Sync follows at once.
+    pub last: bool,
 }
 
 /// What stands at the start of the buffer.
@@ -77,6 +79,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                         execute: Some(limit),
                         bytes: &buf[..end],
                         bind_at: *bind_at,
+                        last: buf.get(end) == Some(&b'S'),
                     };
                     return Ahead::Unit(unit);
                 }
@@ -90,6 +93,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                     execute: None,
                     bytes: &buf[..at],
                     bind_at: *bind_at,
+                    last: false,
                 };
                 return Ahead::Unit(unit);
             }

@@ -39,13 +39,17 @@ impl Session {
         let read = matches!(text.single(), Some(Statement::Query(_)))
             && !(dirty || opaque)
             && set.is_empty();
-        let opens = self.visible(&set, text.commits);
+        // Which statement an EXECUTE runs is known here only.
+        let executes = text.analysis.statements.iter().any(|statement| {
+            matches!(statement, Statement::Execute(name) if self.statements.may_end(name.as_bytes()))
+        });
+        let opens = self.visible(&set, text.commits || executes);
         let segment = self.pending.open(io.now);
         segment.marks.impure |= !read;
         segment.marks.dirty |= dirty;
         segment.marks.opaque |= opaque;
-        segment.marks.commits |= text.commits;
-        segment.marks.ends |= text.ends;
+        segment.marks.commits |= text.commits || executes;
+        segment.marks.ends |= text.ends || executes;
         segment.outcome = outcome;
         if !read && self.thread.mode != Mode::Off {
             let counted = effects.len() == 1 && effects[0].counted;

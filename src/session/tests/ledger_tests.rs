@@ -279,7 +279,7 @@ fn a_text_that_is_not_looked_into_may_commit() {
 }
 
 #[test]
-fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
+fn p9_a_commit_behind_execute_is_shut_before_it_leaves() {
     let world = World::new();
     let mut client = world.client();
     client.ask(&[parse("c", "COMMIT"), sync()].concat());
@@ -290,8 +290,9 @@ fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
     client.ask(&query(WRITE));
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
     client.ask(&query("EXECUTE c"));
+    assert!(world.shut(world.t), "its outcome may stay unknown");
     client.answer(&[complete("COMMIT"), ready(b'I')].concat());
-    assert!(before.dead());
+    assert!(!world.shut(world.t) && before.dead());
 }
 
 #[test]
@@ -342,6 +343,47 @@ fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
         client.ask(&query(T));
         assert_eq!(client.sent(), if hits { "" } else { "Q" }, "{begin}");
     }
+}
+
+#[test]
+fn p1_a_snapshot_that_a_pipeline_shares_fills_nothing() {
+    let world = World::new();
+    let repeatable = || {
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&greeting(7));
+        client.answer(&own_row(7, "hex", "repeatable read"));
+        client.told.clear();
+        client.sent();
+        client
+    };
+    let (mut client, mut writer) = (repeatable(), world.client());
+    client.ask(&[unit(T), flush()].concat());
+    client.answer(&unit_row("1"));
+    writer.ask(&query("UPDATE u SET v = 5"));
+    writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    client.ask(&[unit(U), sync()].concat());
+    client.answer(&[unit_row("old"), ready(b'I')].concat());
+    let mut other = repeatable();
+    other.ask(&query(U));
+    assert_eq!(other.sent(), "Q", "the snapshot was older than the write");
+    other.answer(&[one_row("5"), ready(b'I')].concat());
+    other.ask(&query(U));
+    assert_eq!(
+        other.sent(),
+        "",
+        "a message of its own has a snapshot of its own"
+    );
+    other.ask(&[unit(U), sync()].concat());
+    other.answer(&[unit_row("5"), ready(b'I')].concat());
+    other.sent();
+    other.ask(&[unit(U), sync()].concat());
+    assert_eq!(other.sent(), "", "and so has a unit that is alone");
+    other.ask(&[unit(U), unit(T), sync()].concat());
+    assert_eq!(
+        other.sent(),
+        "PBDEPBDES",
+        "a hit would be of another moment"
+    );
 }
 
 #[test]
@@ -553,4 +595,45 @@ fn a_count_of_zero_says_nothing_of_what_else_ran_in_the_segment() {
         client.answer(&[answer.concat(), ready(b'I')].concat());
         assert!(before.dead());
     }
+}
+
+#[test]
+fn execute_of_what_cannot_end_a_block_shuts_nobody_out() {
+    for prepared in ["PREPARE p AS UPDATE t SET v = 5", "parse"] {
+        let world = World::new();
+        let mut client = world.client();
+        if prepared == "parse" {
+            client.ask(&[parse("p", WRITE), sync()].concat());
+            client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+        } else {
+            client.ask(&query(prepared));
+            client.answer(&[complete("PREPARE"), ready(b'I')].concat());
+        }
+        let before = world.mark(world.t);
+        client.ask(&query("BEGIN"));
+        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("EXECUTE p"));
+        assert!(!world.shut(world.t), "nobody sees it yet");
+        client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+        client.ask(&query("COMMIT"));
+        assert!(world.shut(world.t));
+        client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+        assert!(before.dead());
+    }
+}
+
+#[test]
+fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    for (sql, tag, status) in [
+        ("BEGIN", "BEGIN", b'T'),
+        (WRITE, "UPDATE 1", b'T'),
+        ("SHOW search_path", "SHOW", b'I'),
+    ] {
+        client.ask(&query(sql));
+        client.answer(&[complete(tag), ready(status)].concat());
+    }
+    assert!(before.dead());
 }

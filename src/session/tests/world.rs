@@ -330,13 +330,18 @@ pub fn greeting(pid: i32) -> Vec<u8> {
 
 /// The answer to Larder's own question.
 pub fn own_row(pid: i32, bytea_output: &str, isolation: &str) -> Vec<u8> {
+    own_row_of("ann", pid, bytea_output, isolation)
+}
+
+/// The same for any role.
+pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> Vec<u8> {
     let probe = crate::session::settings::probe();
     let settings = probe
         .split("current_setting('")
         .skip(1)
         .filter_map(|rest| rest.split('\'').next());
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", "ann", "ann", "0", "7/1/5"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,
