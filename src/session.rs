@@ -206,8 +206,15 @@ impl Session {
         Some(Doubt {
             intents,
             database: self.database.clone(),
-            backend: self.settings.backend(),
+            backend: self.backend(),
         })
+    }
+
+    /// The backend, as it said itself, or else as it was announced where others have shown that this can be believed.
+    fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
+        let direct = self.database.is_direct();
+        let told = self.settings.backend();
+        told.or_else(|| self.settings.announced(direct))
     }
 
     /// Stops following the protocol: everything passes untouched.
@@ -225,7 +232,7 @@ impl Session {
         if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
             return true;
         }
-        if self.settings.backend().is_none() {
+        if self.backend().is_none() {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);
@@ -235,7 +242,7 @@ impl Session {
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
-        if self.pending.mixes() {
+        if self.pending.mixes() || self.flow.phase == Phase::Login {
             // The client must neither miss an answer of ours nor see one that was meant for us. Nothing passes any
             // more, and what is in flight has its intents.
             self.flow.phase = Phase::Lost;

@@ -188,7 +188,8 @@ impl Drive<'_> {
         receive: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Option<Next>> {
-        let mut scratch = self.door.scratch.borrow_mut();
+        let door = self.door;
+        let mut scratch = door.scratch.borrow_mut();
         let Scratch {
             received,
             client,
@@ -228,6 +229,25 @@ impl Drive<'_> {
                 &mut io,
             );
         }
+        self.send(side, client, upstream, cx)?;
+        if client.capacity() > 4 * WAITING {
+            *client = Vec::new();
+        }
+        let thread = &self.door.thread;
+        if thread.has_hits() {
+            thread.end_turn(began.elapsed());
+        }
+        Ok(Some(next))
+    }
+
+    /// Sends what came of a turn; what is not taken is kept.
+    fn send(
+        &mut self,
+        side: Side,
+        client: &mut Vec<u8>,
+        upstream: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
         self.behind = client.len() >= FULL && !self.client.unread.is_empty();
         if !self.client.ended {
             let sent = self.client.send(cx, client);
@@ -244,15 +264,7 @@ impl Drive<'_> {
             } else {
                 Err(error)
             }
-        })?;
-        if client.capacity() > 4 * WAITING {
-            *client = Vec::new();
-        }
-        let thread = &self.door.thread;
-        if thread.has_hits() {
-            thread.end_turn(began.elapsed());
-        }
-        Ok(Some(next))
+        })
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<End> {

@@ -203,7 +203,8 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
 
 /// Whether its one writing statement has counted no row.
 fn changed_nothing(segment: &Segment) -> bool {
-    segment.marks.counted && segment.ran.len() == 1 && segment.tag == Tag::Zero
+    let alone = segment.ran.len() == 1 && !segment.marks.opaque;
+    segment.marks.counted && alone && segment.tag == Tag::Zero
 }
 
 /// Statements that an error later in the same implicit transaction undoes.

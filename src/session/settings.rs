@@ -262,13 +262,19 @@ impl Settings {
         self.changed();
     }
 
-    /// Process id and start of the backend; `None` where it is not the one that was announced: behind a pooler. One that
-    /// has not answered for itself is taken at its word.
+    /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        match &self.backend {
-            Some((pid, start)) => (self.announced == Some(*pid)).then(|| (*pid, start.clone())),
-            None => self.announced.map(|pid| (pid, None)),
-        }
+        self.backend
+            .clone()
+            .filter(|(pid, _)| self.announced == Some(*pid))
+    }
+
+    /// The backend that was announced, if it was not asked and the upstream is known to announce its own (`direct`).
+    pub fn announced(&self, direct: bool) -> Option<(i32, Option<Box<str>>)> {
+        let pid = self
+            .announced
+            .filter(|_| direct && self.backend.is_none())?;
+        Some((pid, None))
     }
 
     /// Whether answers may be served and kept under these settings.

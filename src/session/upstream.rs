@@ -98,8 +98,11 @@ impl Session {
             .pending
             .front()
             .is_some_and(|segment| segment.marks.own);
-        if own && let Some(fields) = message::data_row(body) {
-            self.settings.read(&fields);
+        if own
+            && let Some(fields) = message::data_row(body)
+            && self.settings.read(&fields)
+        {
+            self.database.meet(self.settings.backend().is_some());
         }
     }
 
@@ -182,7 +185,7 @@ impl Session {
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
-            } else if tag == b'C' && counts_zero(body) {
+            } else if tag == b'C' && segment.tag == Tag::Other && counts_zero(body) {
                 segment.tag = Tag::Zero;
             }
             // The tag of a portal that goes on counts the rows of its last Execute only.

@@ -131,6 +131,26 @@ fn a_portal_that_has_run_can_be_described() {
     );
 }
 
+#[test]
+fn an_upstream_that_is_none_shuts_nothing() {
+    let world = World::new();
+    for nonsense in [b"SSH-2.0-nonsense\r\n".to_vec(), row("1")] {
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&nonsense);
+        assert!(client.closed);
+        assert!(client.session.end().is_none());
+        assert!(!world.shut(world.t) && world.database.catalog().is_some());
+    }
+}
+
+#[test]
+fn copy_data_before_the_login_is_not_passed_on() {
+    let world = World::new();
+    let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+    client.ask(b"d\0\x20\0\0data");
+    assert!(client.sent.is_empty());
+}
+
 /// A command tag of zero raises nothing, where it counts everything that the statement changes.
 #[test]
 fn a_write_that_changes_no_row_leaves_answers_valid() {
