@@ -18,15 +18,18 @@ have cmake || missing+=(cmake)
 has_libclang || missing+=(libclang-dev)
 [ -n "$(pg_bindir)" ] || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
-have promtool || missing+=(prometheus)
 
-# Clients that the tests drive where they are there: older releases do not have them all.
+# What only tests need (DEPS_NO_TESTS=1: not wanted). Clients are driven where they are there: older releases do not have
+# them all.
 has_module() { /usr/bin/python3 -c "import $1" 2>/dev/null; }
 clients=()
-has_module psycopg2 || clients+=(python3-psycopg2)
-has_module psycopg || clients+=(python3-psycopg)
-has_module psycopg_pool || clients+=(python3-psycopg-pool)
-has_module asyncpg || clients+=(python3-asyncpg)
+if [ -z "${DEPS_NO_TESTS:-}" ]; then
+    have promtool || missing+=(prometheus)
+    has_module psycopg2 || clients+=(python3-psycopg2)
+    has_module psycopg || clients+=(python3-psycopg)
+    has_module psycopg_pool || clients+=(python3-psycopg-pool)
+    has_module asyncpg || clients+=(python3-asyncpg)
+fi
 # For trying the other way: packages to treat as missing.
 read -ra forced <<<"${DEPS_FORCE:-}"
 missing+=("${forced[@]}")

@@ -625,6 +625,7 @@ fn failure<T>(result: Result<T, tokio_postgres::Error>) -> Result<T, String> {
     })
 }
 
+/// A row of `points`.
 type Point = (Option<String>, Option<String>, Option<Vec<u8>>, Option<i64>);
 
 fn points(rows: &[Row]) -> Vec<Point> {
