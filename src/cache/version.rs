@@ -21,11 +21,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::Micros;
 use super::reply::{Entry, Reply};
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
+
+mod ledger;
+
+use ledger::Databases;
+pub use ledger::Ledger;
 
 /// One version step; below it the count of open intents (at most 2^24 − 1, more connections than a machine has).
 const STEP: u64 = 1 << 24;
@@ -61,58 +65,6 @@ impl Slot {
 
     fn raise(&self) {
         self.0.fetch_add(STEP, Ordering::SeqCst);
-    }
-}
-
-/// All databases that clients have used.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    databases: RwLock<HashMap<Box<str>, Arc<Database>>>,
-    /// Told of each new one: somebody must load its catalog.
-    new: Option<UnboundedSender<Arc<Database>>>,
-}
-
-impl Ledger {
-    /// A ledger that tells of each database that is used for the first time.
-    pub fn telling(new: UnboundedSender<Arc<Database>>) -> Ledger {
-        Ledger {
-            databases: RwLock::default(),
-            new: Some(new),
-        }
-    }
-
-    /// The database of that name, made at first need.
-    pub fn database(&self, name: &str) -> Arc<Database> {
-        if let Some(found) = self
-            .databases
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-        {
-            return found.clone();
-        }
-        let mut databases = self
-            .databases
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let made = || {
-            let database = Arc::new(Database::new(name));
-            if let Some(new) = &self.new {
-                let _ = new.send(database.clone());
-            }
-            database
-        };
-        databases.entry(name.into()).or_insert_with(made).clone()
-    }
-
-    /// Every database named so far. Roles and privileges are the cluster's: a raise of one catalog raises all.
-    pub fn all(&self) -> Vec<Arc<Database>> {
-        self.databases
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
     }
 }
 
@@ -410,21 +362,18 @@ pub struct Intent {
     database: Arc<Database>,
     slots: Box<[Arc<Slot>]>,
     everything: bool,
-    /// The databases whose catalogs are being changed.
-    catalogs: Vec<Arc<Database>>,
+    /// All databases, if their catalogs are being changed: roles and privileges are the cluster's.
+    catalogs: Option<Arc<RwLock<Databases>>>,
     registered: Option<u64>,
 }
 
 impl Intent {
     /// Opens an intent; call it before the bytes leave.
     pub fn open(ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) -> Intent {
-        let catalogs = if writes.catalog {
-            ledger.all()
-        } else {
-            Vec::new()
-        };
-        for other in &catalogs {
-            other.catalog.open();
+        let catalogs = writes.catalog.then(|| ledger.databases.clone());
+        if let Some(all) = &catalogs {
+            let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
+            all.open_catalogs();
         }
         let mut intent = Intent {
             database: database.clone(),
@@ -471,9 +420,9 @@ impl Intent {
         if self.everything {
             self.database.all.close(raise);
         }
-        for database in &self.catalogs {
-            database.catalog.close(raise);
-            database.wanted.notify_one();
+        if let Some(all) = &self.catalogs {
+            let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
+            all.close_catalogs(raise);
         }
         if let Some(version) = self.registered {
             let mut open = self
@@ -502,7 +451,7 @@ impl Intent {
             true => Raised {
                 tables: self.slots.len(),
                 databases: usize::from(self.everything),
-                catalog: !self.catalogs.is_empty(),
+                catalog: self.catalogs.is_some(),
             },
         }
     }

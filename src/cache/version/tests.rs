@@ -113,6 +113,23 @@ fn a_catalog_change_shuts_every_database_until_a_load_begun_after_it() {
 }
 
 #[test]
+fn p6_a_catalog_change_shuts_a_database_that_is_first_used_meanwhile() {
+    let ledger = Ledger::default();
+    let (db, v) = loaded(&ledger, "d");
+    for outcome in [Outcome::Visible, Outcome::Nothing] {
+        let change = WriteSet::new(Touched::Nothing, true, Some(v));
+        let intent = Intent::open(&ledger, &db, &change);
+        let new = ledger.database(&format!("{outcome:?}"));
+        assert!(
+            new.load_version().is_none(),
+            "what it loads and reads now may have been taken back when the client is told"
+        );
+        intent.close(outcome);
+        assert!(new.load_version().is_some() && db.load_version().is_some());
+    }
+}
+
+#[test]
 fn a_set_resolved_with_an_older_catalog_is_widened() {
     let ledger = Ledger::default();
     let (db, v) = loaded(&ledger, "d");

@@ -1,0 +1,98 @@
+//! The databases of one ledger, by name.
+//!
+//! * Roles and privileges are the cluster's: an intent on one catalog shuts all, and those that are used for the first
+//!   time while it is open (P6).
+//!
+//! Not here: what is true of one database (`version`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Database;
+
+/// All databases that clients have used.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub(super) databases: Arc<RwLock<Databases>>,
+    /// Told of each new one: somebody must load its catalog.
+    new: Option<UnboundedSender<Arc<Database>>>,
+}
+
+/// All of them, and whether their catalogs are being changed.
+#[derive(Debug, Default)]
+pub(super) struct Databases {
+    by_name: HashMap<Box<str>, Arc<Database>>,
+    /// Open intents on the catalogs. They shut a database that is used for the first time meanwhile, too: what it loads
+    /// and reads before the change is visible must not outlive it.
+    changing: usize,
+}
+
+impl Databases {
+    fn made(&mut self, name: &str) -> Arc<Database> {
+        let database = Arc::new(Database::new(name));
+        for _ in 0..self.changing {
+            database.catalog.open();
+        }
+        self.by_name.insert(name.into(), database.clone());
+        database
+    }
+
+    pub(super) fn open_catalogs(&mut self) {
+        self.changing += 1;
+        for database in self.by_name.values() {
+            database.catalog.open();
+        }
+    }
+
+    pub(super) fn close_catalogs(&mut self, raise: bool) {
+        self.changing -= 1;
+        for database in self.by_name.values() {
+            database.catalog.close(raise);
+            database.wanted.notify_one();
+        }
+    }
+}
+
+impl Ledger {
+    /// A ledger that tells of each database that is used for the first time.
+    pub fn telling(new: UnboundedSender<Arc<Database>>) -> Ledger {
+        Ledger {
+            databases: Arc::default(),
+            new: Some(new),
+        }
+    }
+
+    /// The database of that name, made at first need.
+    pub fn database(&self, name: &str) -> Arc<Database> {
+        if let Some(found) = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_name
+            .get(name)
+        {
+            return found.clone();
+        }
+        let mut databases = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = databases.by_name.get(name) {
+            return found.clone();
+        }
+        let database = databases.made(name);
+        if let Some(new) = &self.new {
+            let _ = new.send(database.clone());
+        }
+        database
+    }
+
+    /// Every database named so far.
+    pub fn all(&self) -> Vec<Arc<Database>> {
+        let databases = self.databases.read();
+        let databases = databases.unwrap_or_else(PoisonError::into_inner);
+        databases.by_name.values().cloned().collect()
+    }
+}
