@@ -32,7 +32,8 @@ const SETS: [&str; 5] = [
     "SET default_transaction_isolation = 'read committed'",
     "BEGIN ISOLATION LEVEL REPEATABLE READ",
 ];
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
+    "EXECUTE c", // a COMMIT
     "SELECT 1/0",
     "SELECT on_write()",
     "UPDATE g SET v = 5",
@@ -272,7 +273,11 @@ impl Client {
 
     fn one(&mut self, tag: u8, body: &[u8], b: usize, server: &Server) -> Result<(), String> {
         if self.status == b'L' {
-            self.status = if tag == b'Z' { b'I' } else { b'L' };
+            if tag == b'Z' {
+                self.status = b'I';
+                self.said.extend([parse("c", "COMMIT"), sync()].concat());
+                self.asked.push_back(Asked::default());
+            }
             return Ok(());
         }
         let Some(asked) = self.asked.front_mut().or(self.open.as_mut()) else {

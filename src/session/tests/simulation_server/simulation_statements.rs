@@ -153,6 +153,16 @@ impl Server {
                 self.abort(b);
                 Ran::Done("ROLLBACK".into())
             }
+            "EXECUTE" => {
+                let named = sql
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|name| backend.statements.get(name));
+                match named.cloned() {
+                    Some(sql) => self.run(b, &sql, simple),
+                    None => Ran::Failed("26000"),
+                }
+            }
             "SET" => {
                 self.begin(b);
                 self.backends[b].settings.set(sql);
