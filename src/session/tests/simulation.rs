@@ -217,9 +217,9 @@ impl Simulation {
         };
         let count = cut(len, rng);
         match kind {
-            1 => self.from_client(n, count)?,
-            3 => self.from_upstream(n, count)?,
-            _ => self.to_client(n, count)?,
+            1 => self.hear_client(n, count)?,
+            3 => self.hear_upstream(n, count)?,
+            _ => self.tell_client(n, count)?,
         }
         Ok(count > 0)
     }
@@ -239,7 +239,7 @@ impl Simulation {
     }
 
     /// Bytes of the client reach the session.
-    fn from_client(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn hear_client(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         line.unread.extend(line.client.said.drain(..count));
         self.feed(n, true)?;
@@ -251,7 +251,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn from_upstream(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn hear_upstream(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         line.unheard
             .extend(self.server.backends[line.backend].out.drain(..count));
@@ -306,7 +306,7 @@ impl Simulation {
             .ok_or_else(|| format!("session {n} is not followed any more"))
     }
 
-    fn to_client(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn tell_client(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         let bytes: Vec<u8> = line.to_client.drain(..count).collect();
         if count == 0 || line.leaving {
@@ -405,7 +405,7 @@ impl Simulation {
         };
         inbox.truncate(kept);
         if rng.one_in(2) {
-            self.to_client(n, self.lines[n].to_client.len())?;
+            self.tell_client(n, self.lines[n].to_client.len())?;
         }
         self.note(|| format!("the upstream connection of client {n} breaks"));
         self.leaves(n);
@@ -436,12 +436,12 @@ impl Simulation {
                     self.leaves(n);
                 }
                 self.lines[n].client.come_to_rest(&self.server);
-                self.from_client(n, self.lines[n].client.said.len())?;
+                self.hear_client(n, self.lines[n].client.said.len())?;
                 let b = self.lines[n].backend;
                 self.server.backends[b].cancelled = false;
                 self.server.step(b, &mut rng);
-                self.from_upstream(n, self.server.backends[b].out.len())?;
-                self.to_client(n, self.lines[n].to_client.len())?;
+                self.hear_upstream(n, self.server.backends[b].out.len())?;
+                self.tell_client(n, self.lines[n].to_client.len())?;
             }
             self.ghosts(&mut rng);
             self.settle(&mut rng)?;

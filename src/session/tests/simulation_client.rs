@@ -334,8 +334,7 @@ impl Client {
                 self.copies &= !self.asked.is_empty();
                 self.status = body[0];
                 if self.status == b'I' {
-                    let good = !asked.failed;
-                    self.ended(good);
+                    self.ended(!asked.failed);
                 }
             }
             _ => {}
