@@ -24,7 +24,8 @@ impl Session {
     ) {
         if parse.name.is_empty() {
             let only_here = |named: &Named| !named.upstream;
-            let risky = self.statements.named(b"").is_some_and(only_here);
+            let risky =
+                self.statements.unnamed_left || self.statements.named(b"").is_some_and(only_here);
             self.pending.risks(risky);
         } else {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.

@@ -286,3 +286,24 @@ fn an_unnamed_statement_that_an_ignored_message_was_to_end_is_ended_later() {
     client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
     assert!(client.sent().starts_with('C'));
 }
+
+#[test]
+fn what_a_failing_pipeline_leaves_of_the_unnamed_statement_is_awaited() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&[parse("", T), sync()].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    client.ask(&query(T));
+    client.told();
+    client.sent();
+    let failing = [bind("", "missing", false), parse("", T), sync()].concat();
+    client.ask(&[failing, describe(b'S', ""), sync()].concat());
+    assert_eq!(
+        client.sent(),
+        "BPS",
+        "whether there is one is not known yet"
+    );
+    client.answer(&[error("26000"), ready(b'I')].concat());
+    assert!(client.sent().starts_with('C'), "there is none");
+}
