@@ -79,6 +79,7 @@ fn a_read_that_a_write_overlapped_is_not_kept() {
     writer.ask(&query(WRITE));
     writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
     reader.answer(&[one_row("1"), ready(b'I')].concat());
+    assert_eq!(world.thread.store.entries(), 0, "it would only take memory");
     reader.sent();
     reader.ask(&query(T));
     assert_eq!(reader.sent(), "Q");
@@ -636,4 +637,56 @@ fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
         client.answer(&[complete(tag), ready(status)].concat());
     }
     assert!(before.dead());
+}
+
+#[test]
+fn a_copy_raises_what_was_visible_before_it_began() {
+    let asks = message(b'G', &[&[0, 0, 0]]);
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.u);
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("UPDATE u SET v = 5"));
+    client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+    client.ask(&query("COMMIT; COPY t FROM STDIN"));
+    client.answer(&[complete("COMMIT"), asks].concat());
+    assert!(before.dead(), "the COMMIT has happened");
+    client.ask(&message(b'c', &[]));
+    client.answer(&[complete("COPY 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t));
+}
+
+#[test]
+fn a_write_behind_a_copy_in_the_same_message_shuts_again() {
+    let asks = message(b'G', &[&[0, 0, 0]]);
+    let world = World::new();
+    let mut client = world.client();
+    // An extended segment goes on behind the end of its COPY.
+    let copy = [
+        parse("", "COPY t FROM STDIN"),
+        bind("", "", false),
+        execute("", 0),
+    ];
+    client.ask(&[copy.concat(), flush()].concat());
+    client.answer(&[message(b'1', &[]), message(b'2', &[]), asks].concat());
+    client.ask(&message(b'f', &[b"no\0"]));
+    client.answer(&error("57014"));
+    client.ask(&sync());
+    client.answer(&ready(b'I'));
+    let before = world.mark(world.t);
+    client.ask(&[copy.concat(), flush()].concat());
+    client.answer(
+        &[
+            message(b'1', &[]),
+            message(b'2', &[]),
+            message(b'G', &[&[0, 0, 0]]),
+        ]
+        .concat(),
+    );
+    assert!(!world.shut(world.t));
+    client.ask(&[message(b'c', &[]), unit(WRITE), sync()].concat());
+    assert!(world.shut(world.t));
+    client.answer(&[complete("COPY 1"), unit_done("UPDATE 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
 }

@@ -42,6 +42,8 @@ struct Line {
     to_client: Vec<u8>,
     /// The client is gone, its session is not.
     leaving: bool,
+    /// Its backend gets no time until then.
+    stalled: usize,
 }
 
 /// A catalog on its way.
@@ -72,9 +74,6 @@ struct Simulation {
     ghosts: Vec<usize>,
     doubts: Vec<(Doubt, usize)>,
     load: Option<Load>,
-    /// So rarely something breaks.
-    peace: usize,
-    small: bool,
     habits: Habits,
     tally: Tally,
     trace: Option<Vec<String>>,
@@ -99,11 +98,11 @@ fn rows() -> ([Rows; 2], Vec<Oid>) {
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng(seed);
-        let small = rng.one_in(4);
+        let habits = Habits::new(&mut rng);
         let shared = Arc::new(Shared {
             mode: Mode::On,
             ledger: Ledger::default(),
-            store: Store::new(if small { 2500 } else { 1 << 20 }, 600, 1),
+            store: Store::new(if habits.small { 2500 } else { 1 << 20 }, 600, 1),
             contexts: Contexts::default(),
             rules: Rules::new(Duration::from_micros(TTL), []),
             metrics: Arc::new(Metrics::new(1).unwrap()),
@@ -120,9 +119,7 @@ impl Simulation {
             ghosts: Vec::new(),
             doubts: Vec::new(),
             load: None,
-            peace: [40, 400, 4000][rng.below(3)],
-            small,
-            habits: Habits::new(&mut rng),
+            habits,
             tally: Tally::default(),
             trace: None,
         };
@@ -150,6 +147,7 @@ impl Simulation {
             unheard: Vec::new(),
             to_client: Vec::new(),
             leaving: false,
+            stalled: 0,
         }
     }
 
@@ -163,6 +161,7 @@ impl Simulation {
     fn step(&mut self, number: u64) -> Result<(), String> {
         let mut rng = Rng(number);
         let n = rng.below(self.lines.len());
+        self.tally.steps += 1;
         match rng.below(100) {
             first @ 0..=84 => {
                 // What is not possible leaves its turn to the next: bytes move on.
@@ -186,7 +185,10 @@ impl Simulation {
                 self.note(|| format!("backend {b} is cancelled"));
                 self.server.backends[b].cancelled = true;
             }
-            99 if rng.below(self.peace) < 10 => self.breaks(n, &mut rng)?,
+            98 if rng.one_in(4) => {
+                self.lines[n].stalled = self.tally.steps + rng.below(500);
+            }
+            99 if rng.below(self.habits.peace) < 10 => self.breaks(n, &mut rng)?,
             _ => {}
         }
         Ok(())
@@ -201,7 +203,8 @@ impl Simulation {
             1 => line.client.said.len(),
             2 => {
                 let mut steps = 0;
-                while steps < 8 && self.server.step(b, rng) {
+                let stalled = line.stalled > self.tally.steps;
+                while !stalled && steps < 8 && self.server.step(b, rng) {
                     steps += 1;
                     if rng.one_in(4) {
                         break;
@@ -385,6 +388,12 @@ impl Simulation {
 
     /// The upstream connection breaks, or the client goes.
     fn breaks(&mut self, n: usize, rng: &mut Rng) -> Result<(), String> {
+        // Rather where a write is under way.
+        let writes = |line: &mut Line| line.session.as_mut().is_some_and(|s| !s.may_leave(0));
+        let n = match self.lines.iter_mut().position(writes) {
+            Some(writer) if rng.one_in(2) => writer,
+            _ => n,
+        };
         let line = &mut self.lines[n];
         if line.leaving {
             self.leaves(n); // it took too long
@@ -418,7 +427,6 @@ impl Simulation {
         let next = self.connect(user);
         let line = std::mem::replace(&mut self.lines[n], next);
         let b = line.backend;
-        self.server.backends[b].lost = true;
         self.ghosts.push(b);
         if let Some(doubt) = line.session.and_then(|mut session| session.end()) {
             self.tally.in_doubt += 1;
@@ -476,7 +484,7 @@ impl Simulation {
                 self.lines[n].client.ask("SELECT v FROM t", &self.server);
                 self.rest()?;
             }
-            if self.tally.hits == before && !self.small {
+            if self.tally.hits == before && !self.habits.small {
                 return Err("what is read again is not a hit".into());
             }
         }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::simulation::Rng;
-use super::simulation_oracle::{Transaction, check};
-use super::simulation_server::{Server, Settings};
+use super::simulation_oracle::{Since, Transaction, check};
+use super::simulation_server::{Server, Settled};
 use super::world::{bind, describe, execute, flush, message, parse, query, sync};
 use crate::cache::Micros;
 use crate::wire::frame::{self, Frame};
@@ -59,6 +59,10 @@ pub struct Habits {
     batches: usize,
     /// How many segments are asked for ahead of their answers.
     ahead: usize,
+    /// So rarely something breaks.
+    pub peace: usize,
+    /// There is little memory.
+    pub small: bool,
 }
 
 impl Habits {
@@ -69,6 +73,8 @@ impl Habits {
             definitions: [0, 2, 6][rng.below(3)],
             batches: [1, 2, 5][rng.below(3)],
             ahead: [1, 1, 2, 4][rng.below(4)],
+            peace: [20, 100, 1000][rng.below(3)],
+            small: rng.one_in(4),
         }
     }
 }
@@ -96,9 +102,10 @@ pub struct Client {
     prepared: Vec<usize>,
     names: usize,
     status: u8,
-    settings: Settings,
-    settled: Settings,
+    settings: Settled,
     transaction: Transaction,
+    /// The state of its last answer, or an earlier one.
+    seen: usize,
     unread: Vec<u8>,
 }
 
@@ -292,20 +299,19 @@ impl Client {
                     return Ok(());
                 }
                 let row = std::str::from_utf8(&body[6..]).unwrap();
-                self.transaction.begin(self.settings.repeatable, *since);
-                let head = format!("{} {} ", server.backends[b].user, self.settings.escape);
+                self.transaction.begin(self.settings.now.repeatable, *since);
+                let head = format!("{} {} ", server.backends[b].user, self.settings.now.escape);
                 let numbers = row
                     .strip_prefix(&head)
                     .ok_or_else(|| format!("{row:?} instead of {head:?}"))?;
                 let numbers: Vec<usize> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-                check(
-                    server,
-                    &mut self.transaction,
-                    sql,
-                    &numbers,
-                    (*since, *sent),
-                )
-                .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
+                let since = Since {
+                    state: *since,
+                    time: *sent,
+                    seen: self.seen,
+                };
+                self.seen = check(server, &mut self.transaction, sql, &numbers, since)
+                    .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
             }
             b'C' | b's' => {
                 let Some((sql, since, _)) = asked.statements.get(asked.done) else {
@@ -350,13 +356,13 @@ impl Client {
             "ROLLBACK" => return self.ended(false),
             _ => {}
         }
-        self.transaction.begin(self.settings.repeatable, since);
+        self.transaction.begin(self.settings.now.repeatable, since);
         match words.next().and_then(|number| number.parse::<usize>().ok()) {
             _ if sql.starts_with("SELECT") && !sql.ends_with("()") => {}
             Some(number) => self
                 .transaction
                 .wrote(&server.writes[number].tables, number),
-            None if sql.starts_with("SET") => self.settings.set(sql),
+            None if sql.starts_with("SET") => self.settings.now.set(sql),
             None if sql.ends_with("REPEATABLE READ") => self.transaction.repeatable(since),
             None => {}
         }
@@ -365,9 +371,9 @@ impl Client {
     fn ended(&mut self, good: bool) {
         self.transaction = Transaction::default();
         if good {
-            self.settled = self.settings;
+            self.settings.commit();
         } else {
-            self.settings = self.settled;
+            self.settings.roll_back();
         }
     }
 }

@@ -16,6 +16,15 @@ pub struct Transaction {
     snapshot: Option<(usize, usize)>,
 }
 
+/// What its statement has to see: the state and the time when it was sent, and the state that the connection's answer
+/// before it was of, or a later one.
+#[derive(Clone, Copy)]
+pub struct Since {
+    pub state: usize,
+    pub time: Micros,
+    pub seen: usize,
+}
+
 impl Transaction {
     /// A statement sent in that state has run.
     pub fn begin(&mut self, repeatable: bool, since: usize) {
@@ -35,16 +44,16 @@ impl Transaction {
     }
 }
 
-/// Checks a row; `when`: the state and the time when its statement was sent.
+/// Checks a row. Gives the first state that it can be the answer of.
 pub fn check(
     server: &Server,
     transaction: &mut Transaction,
     sql: &str,
     numbers: &[usize],
-    when: (usize, Micros),
-) -> Result<(), String> {
-    let (since, sent) = when;
-    let (mut from, mut until) = transaction.snapshot.unwrap_or((since, server.state));
+    since: Since,
+) -> Result<usize, String> {
+    let least = since.state.max(since.seen);
+    let (mut from, mut until) = transaction.snapshot.unwrap_or((least, server.state));
     until = until.min(server.state);
     let (first, last) = (from, until);
     let tables = std::iter::once(&CATALOG).chain(columns(sql).unwrap_or_default());
@@ -63,7 +72,9 @@ pub fn check(
         };
         if *table == OUTSIDE {
             // Written past Larder: as old as the time to live, or as its snapshot.
-            if transaction.snapshot.is_none() && other < server.state_at(sent.saturating_sub(TTL)) {
+            if transaction.snapshot.is_none()
+                && other < server.state_at(since.time.saturating_sub(TTL))
+            {
                 return Err(format!("{number} is older than its time to live"));
             }
             continue;
@@ -75,7 +86,9 @@ pub fn check(
         }
     }
     if transaction.snapshot.is_some() {
+        // Not what others may see from now on.
         transaction.snapshot = Some((from, until));
+        return Ok(since.seen);
     }
-    Ok(())
+    Ok(from)
 }

@@ -70,6 +70,33 @@ impl Settings {
     }
 }
 
+/// Settings, and what a ROLLBACK goes back to.
+#[derive(Default)]
+pub struct Settled {
+    pub now: Settings,
+    before: Settings,
+}
+
+impl Settled {
+    pub fn commit(&mut self) {
+        self.before = self.now;
+    }
+
+    pub fn roll_back(&mut self) {
+        self.now = self.before;
+    }
+}
+
+/// How far a backend is in what it may be asked.
+#[derive(Default)]
+struct State {
+    block: bool,
+    failed: bool,
+    skipping: bool,
+    copying: Option<bool>,
+    waits_for: Option<usize>,
+}
+
 #[derive(Default)]
 struct Transaction {
     own: BTreeMap<usize, usize>,
@@ -108,22 +135,15 @@ pub struct Backend {
     pub inbox: Vec<u8>,
     /// What it has said.
     pub out: Vec<u8>,
-    /// Its client is gone; it may not know yet.
-    pub lost: bool,
     pub dead: bool,
     /// A cancel request came.
     pub cancelled: bool,
     tasks: VecDeque<Task>,
-    copying: Option<bool>,
     transaction: Option<Transaction>,
-    block: bool,
-    failed: bool,
-    skipping: bool,
-    settings: Settings,
-    settled: Settings,
+    state: State,
+    settings: Settled,
     statements: BTreeMap<String, String>,
     portals: BTreeMap<String, Portal>,
-    waits_for: Option<usize>,
 }
 
 #[derive(Default)]
@@ -164,20 +184,14 @@ impl Server {
             user,
             inbox: Vec::new(),
             out: greeting(number as i32 + 1),
-            lost: false,
             dead: false,
             cancelled: false,
             tasks: VecDeque::new(),
-            copying: None,
             transaction: None,
-            block: false,
-            failed: false,
-            skipping: false,
-            settings: Settings::default(),
-            settled: Settings::default(),
+            state: State::default(),
+            settings: Settled::default(),
             statements: BTreeMap::new(),
             portals: BTreeMap::new(),
-            waits_for: None,
         });
         number
     }
@@ -223,7 +237,7 @@ impl Server {
         if backend.dead {
             return false;
         }
-        if backend.copying.is_some() {
+        if backend.state.copying.is_some() {
             return self.hear(b, rng);
         }
         match backend.tasks.pop_front() {
@@ -256,11 +270,11 @@ impl Server {
         };
         let body = body.to_vec();
         backend.inbox.drain(..frame::HEAD + body.len());
-        if let Some(last) = backend.copying {
+        if let Some(last) = backend.state.copying {
             self.copy(b, tag, last, rng);
             return true;
         }
-        if backend.skipping && tag != b'S' {
+        if backend.state.skipping && tag != b'S' {
             return true;
         }
         match tag {
@@ -277,9 +291,9 @@ impl Server {
                 backend.tasks.extend(parts.iter().enumerate().map(task));
             }
             b'S' => {
-                backend.skipping = false;
+                backend.state.skipping = false;
                 let status = backend.status();
-                if backend.block {
+                if backend.state.block {
                     backend.out.extend(ready(status));
                 } else if std::mem::take(&mut backend.cancelled) {
                     self.fail(b, "57014", true);
@@ -302,7 +316,7 @@ impl Server {
         let simple = self.backends[b].tasks.front().is_some() || last;
         match tag {
             b'c' => {
-                self.backends[b].copying = None;
+                self.backends[b].state.copying = None;
                 let number = self.write(b, &[0]);
                 self.ran(
                     b,
@@ -312,7 +326,7 @@ impl Server {
                 );
             }
             b'f' => {
-                self.backends[b].copying = None;
+                self.backends[b].state.copying = None;
                 self.ran(b, Ran::Failed("57014"), simple.then_some(last), rng);
             }
             _ => {}
@@ -322,13 +336,13 @@ impl Server {
     fn simple(&mut self, b: usize, sql: String, last: bool, rng: &mut Rng) {
         let backend = &mut self.backends[b];
         if sql.starts_with("SELECT pg_catalog") {
-            let bytea = if backend.settings.escape {
+            let bytea = if backend.settings.now.escape {
                 "escape"
             } else {
                 "hex"
             };
             let isolation =
-                ["read committed", "repeatable read"][usize::from(backend.settings.repeatable)];
+                ["read committed", "repeatable read"][usize::from(backend.settings.now.repeatable)];
             let answer = own_row_of(backend.user, b as i32 + 1, bytea, isolation);
             backend.out.extend(answer);
             return;
@@ -357,7 +371,7 @@ impl Server {
         let backend = &mut self.backends[b];
         let status = backend.status();
         match (ran, simple) {
-            (Ran::Done(tag), Some(true)) if !backend.block => {
+            (Ran::Done(tag), Some(true)) if !backend.state.block => {
                 let told = [complete(&tag), ready(b'I')].concat();
                 backend.tasks.push_front(Task::Commit(told, false));
             }
@@ -371,7 +385,7 @@ impl Server {
                 } else {
                     Vec::new()
                 };
-                backend.block = false;
+                backend.state.block = false;
                 backend
                     .tasks
                     .push_front(Task::Commit([complete(&tag), ready].concat(), false));
@@ -381,7 +395,7 @@ impl Server {
             }
             (Ran::Failed(code), simple) => self.fail(b, code, simple.is_some()),
             (Ran::Copies, simple) => {
-                backend.copying = Some(simple.unwrap_or_default());
+                backend.state.copying = Some(simple.unwrap_or_default());
                 backend.out.extend(message(b'G', &[&[0, 0, 0]]));
             }
             (Ran::Waits, _) => unreachable!(),
@@ -392,8 +406,8 @@ impl Server {
         let backend = &mut self.backends[b];
         backend.tasks.clear();
         backend.out.extend(error(code));
-        (backend.failed, backend.skipping) = (backend.block, !simple);
-        if !backend.block {
+        (backend.state.failed, backend.state.skipping) = (backend.state.block, !simple);
+        if !backend.state.block {
             self.abort(b);
         }
         let backend = &mut self.backends[b];
@@ -406,7 +420,7 @@ impl Server {
 
 impl Backend {
     fn status(&self) -> u8 {
-        match (self.block, self.failed) {
+        match (self.state.block, self.state.failed) {
             (true, true) => b'E',
             (true, false) => b'T',
             _ => b'I',

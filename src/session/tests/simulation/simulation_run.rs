@@ -63,7 +63,6 @@ fn run(seed: u64, schedule: &[u64], traced: bool) -> Result<Tally, (String, usiz
         }
         simulation.finish()
     }));
-    simulation.tally.steps = at;
     let error = match done {
         Ok(Ok(())) => return Ok(simulation.tally),
         Ok(Err(error)) => error,
@@ -121,7 +120,7 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
             .ok()
             .and_then(|value| value.parse().ok())
     };
-    let asked = std::env::var("LARDER_SIM_SEEDS").unwrap_or_else(|_| "0..200".into());
+    let asked = std::env::var("LARDER_SIM_SEEDS").unwrap_or_else(|_| "0..500".into());
     let (first, end) = match asked.split_once("..") {
         Some((first, end)) => (first.parse().unwrap(), end.parse().unwrap()),
         None => (asked.parse().unwrap(), asked.parse::<u64>().unwrap() + 1),

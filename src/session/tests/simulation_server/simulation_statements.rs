@@ -13,7 +13,7 @@ impl Server {
         if std::mem::take(&mut backend.cancelled) && !ends {
             return Err("57014");
         }
-        if backend.failed && !ends {
+        if backend.state.failed && !ends {
             return Err("25P02");
         }
         Ok(())
@@ -21,7 +21,7 @@ impl Server {
 
     pub(super) fn begin(&mut self, b: usize) -> &mut Transaction {
         let backend = &mut self.backends[b];
-        let repeatable = backend.settings.repeatable;
+        let repeatable = backend.settings.now.repeatable;
         backend.transaction.get_or_insert_with(|| Transaction {
             repeatable,
             ..Transaction::default()
@@ -65,14 +65,14 @@ impl Server {
         Some(format!(
             "{} {} {}",
             backend.user,
-            backend.settings.escape,
+            backend.settings.now.escape,
             numbers.join(" ")
         ))
     }
 
     /// Takes the locks, waiting for those of others. Who would wait for himself is told so.
     fn lock(&mut self, b: usize, tables: &[usize]) -> Result<bool, &'static str> {
-        self.backends[b].waits_for = None;
+        self.backends[b].state.waits_for = None;
         for table in tables {
             let Some(holder) = self.locks[*table].filter(|holder| *holder != b) else {
                 self.locks[*table] = Some(b);
@@ -83,9 +83,9 @@ impl Server {
                 if other == b {
                     return Err("40P01");
                 }
-                next = self.backends[other].waits_for;
+                next = self.backends[other].state.waits_for;
             }
-            self.backends[b].waits_for = Some(holder);
+            self.backends[b].state.waits_for = Some(holder);
             return Ok(false);
         }
         Ok(true)
@@ -137,10 +137,10 @@ impl Server {
                     return Ran::Failed("25001");
                 }
                 transaction.repeatable |= repeatable;
-                self.backends[b].block = true;
+                self.backends[b].state.block = true;
                 Ran::Done("BEGIN".into())
             }
-            "COMMIT" if backend.failed => {
+            "COMMIT" if backend.state.failed => {
                 self.abort(b);
                 Ran::Done("ROLLBACK".into())
             }
@@ -165,7 +165,7 @@ impl Server {
             }
             "SET" => {
                 self.begin(b);
-                self.backends[b].settings.set(sql);
+                self.backends[b].settings.now.set(sql);
                 Ran::Done("SET".into())
             }
             _ => self.change(b, sql, word, simple),
@@ -221,13 +221,13 @@ impl Server {
         }
         self.trigger = transaction.trigger.unwrap_or(self.trigger);
         let backend = &mut self.backends[b];
-        backend.settled = backend.settings;
+        backend.settings.commit();
         self.over(b);
     }
 
     pub(super) fn abort(&mut self, b: usize) {
         let backend = &mut self.backends[b];
-        backend.settings = backend.settled;
+        backend.settings.roll_back();
         for number in backend.transaction.take().unwrap_or_default().numbers {
             self.writes[number].fate = Fate::Undone;
         }
@@ -236,7 +236,11 @@ impl Server {
 
     fn over(&mut self, b: usize) {
         let backend = &mut self.backends[b];
-        (backend.block, backend.failed, backend.waits_for) = (false, false, None);
+        (
+            backend.state.block,
+            backend.state.failed,
+            backend.state.waits_for,
+        ) = (false, false, None);
         backend.portals.clear();
         for lock in &mut self.locks {
             if *lock == Some(b) {
