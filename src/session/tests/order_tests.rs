@@ -307,3 +307,19 @@ fn what_a_failing_pipeline_leaves_of_the_unnamed_statement_is_awaited() {
     client.answer(&[error("26000"), ready(b'I')].concat());
     assert!(client.sent().starts_with('C'), "there is none");
 }
+
+#[test]
+fn a_query_that_hits_ends_the_unnamed_portal() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&[parse("", U), bind("", "", false), sync()].concat());
+    client.answer(&[message(b'1', &[]), message(b'2', &[]), ready(b'T')].concat());
+    client.sent();
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "", "a hit");
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "CES", "the upstream's portal is gone, too");
+}
