@@ -161,7 +161,7 @@ impl Session {
     fn settle_statements(&mut self, segment: &mut Segment) {
         let dropped = std::mem::take(&mut segment.dropped);
         if segment.marks.failed {
-            for (name, known) in dropped {
+            for (name, known) in dropped.into_iter().flatten() {
                 if self.statements.get(&name).is_none() {
                     self.statements.put(&name, Some(known));
                 }

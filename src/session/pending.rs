@@ -134,8 +134,8 @@ pub struct Segment {
     pub intents: Vec<Intent>,
     /// What the intents cover, or less.
     pub covered: WriteSet,
-    /// Names that a DEALLOCATE in it takes away, should it fail.
-    pub dropped: Vec<(Box<[u8]>, Known)>,
+    /// Names that each DEALLOCATE in it takes away, until it is known to have done so.
+    pub dropped: VecDeque<Vec<(Box<[u8]>, Known)>>,
     /// In order of their statements; the first `filled` are complete.
     pub fills: Vec<Fill>,
     pub filled: usize,
@@ -155,7 +155,7 @@ impl Segment {
             writes: WriteSet::default(),
             intents: Vec::new(),
             covered: WriteSet::default(),
-            dropped: Vec::new(),
+            dropped: VecDeque::new(),
             fills: Vec::new(),
             filled: 0,
             kept: 0,

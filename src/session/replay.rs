@@ -169,11 +169,11 @@ impl Session {
                 Statement::Deallocate(Some(name)) => {
                     self.ensure_upstream(name.as_bytes(), io);
                     let dropped = self.statements.drop_named(Some(name));
-                    self.pending.open(io.now).dropped.extend(dropped);
+                    self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
                     let dropped = self.statements.drop_named(None);
-                    self.pending.open(io.now).dropped.extend(dropped);
+                    self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_)

@@ -182,6 +182,11 @@ impl Session {
             if filled {
                 Session::fill(segment, tag, raw);
             }
+            // No transaction gives the names back.
+            let frees = |word: &&[u8]| body.starts_with(word);
+            if tag == b'C' && [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
+                segment.dropped.pop_front();
+            }
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;

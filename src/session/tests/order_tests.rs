@@ -323,3 +323,25 @@ fn a_query_that_hits_ends_the_unnamed_portal() {
     client.ask(&[execute("", 0), sync()].concat());
     assert_eq!(client.sent(), "CES", "the upstream's portal is gone, too");
 }
+
+#[test]
+fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
+    for (failed, sent) in [(false, "BES"), (true, "")] {
+        let world = World::new();
+        world.warm("t");
+        let mut client = world.client();
+        client.ask(&[parse("a", T), bind("", "a", false), execute("", 0), sync()].concat());
+        let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+        client.answer(&[one, two, row("1"), complete("SELECT 1"), ready(b'I')].concat());
+        client.ask(&[unit("DEALLOCATE ALL"), bind("", "a", false), sync()].concat());
+        // Itself refused, or the Bind behind it.
+        let answer = match failed {
+            true => error("25P02"),
+            false => [unit_done("DEALLOCATE ALL"), error("26000")].concat(),
+        };
+        client.answer(&[answer, ready(b'I')].concat());
+        client.sent();
+        client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+        assert_eq!(client.sent(), sent);
+    }
+}
