@@ -1,6 +1,7 @@
 """psycopg 3: parameters bound by the server, statements prepared after five executions, pipelines, a pool."""
 
 import datetime
+import logging
 import threading
 import time
 
@@ -14,6 +15,9 @@ try:
     import psycopg_pool
 except ImportError:
     psycopg_pool = None
+
+# What it logs about a pipeline that ends while results are on their way depends on the moment, and names an address.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 report = Report()
 
