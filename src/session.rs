@@ -153,9 +153,9 @@ impl Session {
         }
     }
 
-    /// Whether the client must wait: the session reads its own settings, or what is under way decides what names mean.
+    /// Whether the client must wait: the session reads its own settings.
     pub fn holds_client(&self) -> bool {
-        self.pending.asked_itself() || self.pending.in_doubt()
+        self.pending.asked_itself()
     }
 
     /// Whether nothing is under way: the session may be ended without breaking a transaction.

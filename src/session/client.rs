@@ -42,6 +42,10 @@ impl Session {
                 break;
             }
             let rest = &buf[at..];
+            let names = matches!(rest[0], b'B' | b'D' | b'C');
+            if names && self.pending.in_doubt() {
+                break;
+            }
             let used = match frame::peek(rest) {
                 Frame::Short => break,
                 Frame::Malformed => {

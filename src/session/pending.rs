@@ -281,7 +281,8 @@ impl Pending {
             >= FILLS
     }
 
-    /// A message is sent that, should one before it in its segment fail, leaves a name here that the upstream lacks.
+    /// A message is sent that gives a name another meaning: should one before it in its segment fail, it has the old one
+    /// upstream, or none.
     pub fn risks(&mut self, risky: bool) {
         self.risky |= risky && self.open.is_some();
     }

@@ -22,12 +22,9 @@ impl Session {
         raw: &[u8],
         io: &mut Io<'_>,
     ) {
-        if parse.name.is_empty() {
-            let only_here = |named: &Named| !named.upstream;
-            let risky =
-                self.statements.unnamed_left || self.statements.named(b"").is_some_and(only_here);
-            self.pending.risks(risky);
-        } else {
+        let known = self.statements.get(parse.name).is_some();
+        self.pending.risks(known || self.statements.unnamed_left);
+        if !parse.name.is_empty() {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
             self.ensure_upstream(parse.name, io);
         }

@@ -345,3 +345,21 @@ fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
         assert_eq!(client.sent(), sent);
     }
 }
+
+#[test]
+fn p1_a_name_in_doubt_is_not_used_before_it_is_known_what_it_means() {
+    let world = World::new();
+    let mut client = world.client();
+    let failing = [
+        parse("", "UPDATE t SET v = 5"),
+        bind("", "missing", false),
+        unit(T),
+        sync(),
+    ];
+    client.ask(&failing.concat());
+    client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "PBPBDES", "is it the UPDATE or the SELECT?");
+    client.answer(&[message(b'1', &[]), error("26000"), ready(b'I')].concat());
+    assert_eq!(client.sent(), "BES");
+    assert!(world.shut(world.t), "it is the UPDATE");
+}
