@@ -41,7 +41,9 @@ const OTHERS: [&str; 6] = [
     "DROP TRIGGER x ON t",
 ];
 /// Simple queries of several statements.
-const BATCHES: [&str; 6] = [
+const BATCHES: [&str; 8] = [
+    "COMMIT; SELECT 1/0",
+    "BEGIN; UPDATE t SET v = 5; COMMIT; SELECT 1/0",
     "UPDATE a SET v = 5; UPDATE b SET v = 5",
     "BEGIN; UPDATE a SET v = 5; UPDATE b SET v = 5; COMMIT",
     "UPDATE t SET v = 5; SELECT v FROM t",
@@ -84,6 +86,9 @@ impl Habits {
 struct Asked {
     /// The statements, with the state and the time when each was sent.
     statements: Vec<(String, usize, Micros)>,
+    /// Which of them are to be described, and whether the one that is answered now was.
+    described: Vec<bool>,
+    description: bool,
     done: usize,
     failed: bool,
 }
@@ -233,10 +238,12 @@ impl Client {
         }
         self.prepared.extend(named);
         self.said.extend(bind("", &name, false));
-        if rng.one_in(2) {
+        let described = rng.one_in(2);
+        if described {
             self.said.extend(describe(b'P', ""));
         }
         if let Some(open) = &mut self.open {
+            open.described.push(described);
             open.statements
                 .push((sql.to_owned(), server.state, server.now));
         }
@@ -298,6 +305,9 @@ impl Client {
                 if sql == "SELECT on_write()" {
                     return Ok(());
                 }
+                if asked.description != asked.described.get(asked.done).is_none_or(|asked| *asked) {
+                    return Err("a description too many, or missing".into());
+                }
                 let row = std::str::from_utf8(&body[6..]).unwrap();
                 self.transaction.begin(self.settings.now.repeatable, *since);
                 let head = format!("{} {} ", server.backends[b].user, self.settings.now.escape);
@@ -319,8 +329,10 @@ impl Client {
                 };
                 let (sql, since) = (sql.clone(), *since);
                 asked.done += 1;
+                asked.description = false;
                 self.completed(&sql, since, body, server);
             }
+            b'T' => asked.description = true,
             b'E' => {
                 asked.failed = true;
                 self.names += 1; // which of them are there is not known
