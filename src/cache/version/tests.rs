@@ -183,3 +183,96 @@ fn sets_add_up_and_never_shrink() {
     set.add(&WriteSet::new(Touched::Nothing, true, None));
     assert!(set.catalog && set.touched == Touched::Everything);
 }
+
+/// Threads that read, write and change the catalog at once; `truth` is the database, and what each relation's number
+/// was is known at both ends of a hit.
+#[test]
+fn p1_threads_never_find_what_was_raised() {
+    use std::sync::atomic::AtomicBool;
+    const RELATIONS: [Oid; 2] = [1, 2];
+    let ledger = Ledger::default();
+    let (db, _) = loaded(&ledger, "d");
+    let truth = [AtomicU64::new(0), AtomicU64::new(0)];
+    let over = AtomicBool::new(false);
+    let now = || truth.each_ref().map(|number| number.load(Ordering::SeqCst));
+    let write = |nth: u64| {
+        let (touched, catalog) = match nth % 9 {
+            0 => (Touched::Everything, false),
+            1 => (Touched::Everything, true),
+            2 => (Touched::Relations(RELATIONS.into()), false),
+            n => (
+                Touched::Relations([RELATIONS[n as usize % 2]].into()),
+                false,
+            ),
+        };
+        let version = db.catalog().map(|catalog| catalog.version);
+        let intent = Intent::open(
+            &ledger,
+            &db,
+            &WriteSet::new(touched.clone(), catalog, version),
+        );
+        let rolled_back = nth.is_multiple_of(5);
+        for (relation, number) in RELATIONS.iter().zip(&truth) {
+            let touches = match &touched {
+                Touched::Relations(relations) => relations.contains(relation),
+                _ => true,
+            };
+            if touches && !rolled_back {
+                number.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        intent.close(if rolled_back {
+            Outcome::Nothing
+        } else {
+            Outcome::Visible
+        });
+        if let Some(version) = db.load_version() {
+            let _ = db.publish(Catalog {
+                version,
+                ..Catalog::default()
+            });
+        }
+    };
+    let read = || {
+        let (mut kept, mut hits) = (None::<(Stamp, [u64; 2])>, 0);
+        while !over.load(Ordering::SeqCst) {
+            let before = now();
+            if let Some((stamp, shown)) = &kept
+                && stamp.holds()
+            {
+                let after = now();
+                let legal = (0..2).all(|n| before[n] <= shown[n] && shown[n] <= after[n]);
+                assert!(
+                    legal,
+                    "{shown:?} was served between {before:?} and {after:?}"
+                );
+                hits += 1;
+                continue;
+            }
+            let Some(catalog) = db.catalog() else {
+                continue;
+            };
+            let Some(stamp) = db.stamp(&cacheable(&RELATIONS), catalog.version) else {
+                continue;
+            };
+            let shown = now();
+            kept = stamp.holds().then_some((stamp, shown));
+        }
+        hits
+    };
+    let hits: u64 = std::thread::scope(|scope| {
+        let readers = [scope.spawn(read), scope.spawn(read)];
+        let writers =
+            [0, 1].map(|n| scope.spawn(move || (0..20_000).for_each(|nth| write(nth + n))));
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        over.store(true, Ordering::SeqCst);
+        readers.map(|reader| reader.join().unwrap()).iter().sum()
+    });
+    assert!(hits > 0);
+    assert!(
+        db.stamp(&cacheable(&RELATIONS), db.load_version().unwrap())
+            .is_some()
+    );
+}

@@ -690,3 +690,111 @@ fn a_write_behind_a_copy_in_the_same_message_shuts_again() {
     client.answer(&[complete("COPY 1"), unit_done("UPDATE 1"), ready(b'I')].concat());
     assert!(!world.shut(world.t) && before.dead());
 }
+
+#[test]
+fn an_error_behind_a_commit_takes_nothing_back() {
+    for (begin, sent) in [
+        (true, "COMMIT; SELECT 1/0"),
+        (false, "BEGIN; UPDATE t SET v = 5; COMMIT; SELECT 1/0"),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.t);
+        if begin {
+            client.ask(&query("BEGIN"));
+            client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+            client.ask(&query(WRITE));
+            client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
+        }
+        client.ask(&query(sent));
+        client.answer(&[complete("COMMIT"), error("22012"), ready(b'I')].concat());
+        assert!(before.dead() && !world.shut(world.t), "{sent}");
+    }
+}
+
+/// A client whose unnamed portal is bound to the answer that is kept, and lives here.
+fn bound_here(world: &World) -> Client {
+    world.warm("t");
+    let mut client = world.client();
+    let bound = [parse("", T), bind("", "", false)].concat();
+    client.ask(&[bound.clone(), execute("", 0), sync()].concat());
+    let unit = [
+        message(b'1', &[]),
+        message(b'2', &[]),
+        row("1"),
+        complete("SELECT 1"),
+    ];
+    client.answer(&[unit.concat(), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[bound, flush()].concat());
+    assert_eq!(client.sent(), "");
+    client
+}
+
+#[test]
+fn what_is_bound_here_is_run_upstream_once_it_is_raised() {
+    let world = World::new();
+    let mut client = bound_here(&world);
+    let mut writer = world.client();
+    writer.ask(&query(WRITE));
+    writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(
+        client.sent(),
+        "PBES",
+        "the upstream has neither its statement nor its portal"
+    );
+}
+
+#[test]
+fn p4_what_is_bound_here_is_not_run_here_behind_a_read_that_is_under_way() {
+    let world = World::new();
+    let mut client = bound_here(&world);
+    client.ask(&[parse("u", U), bind("p", "u", false), execute("p", 0)].concat());
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "PBEPBES");
+}
+
+#[test]
+fn what_was_bound_before_a_setting_changed_is_not_kept() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&[parse("", T), bind("", "", false), flush()].concat());
+    client.answer(&[message(b'1', &[]), message(b'2', &[])].concat());
+    client.ask(&sync());
+    client.answer(&ready(b'T'));
+    // A simple Query would close the portal.
+    client.ask(
+        &[
+            parse("s", "SET bytea_output = 'escape'"),
+            bind("x", "s", false),
+        ]
+        .concat(),
+    );
+    client.ask(&[execute("x", 0), sync()].concat());
+    client.answer(&[message(b'1', &[]), message(b'2', &[]), complete("SET")].concat());
+    client.answer(&ready(b'T'));
+    client.ask(&[execute("", 0), sync()].concat());
+    client.answer(&[row("escaped"), complete("SELECT 1"), ready(b'T')].concat());
+    assert_eq!(world.thread.store.entries(), 0);
+}
+
+#[test]
+fn an_answer_without_description_is_none_for_who_asks_for_it() {
+    let world = World::new();
+    let mut client = world.client();
+    let bound = [parse("", T), bind("", "", false)].concat();
+    client.ask(&[bound.clone(), execute("", 0), sync()].concat());
+    let unit = [
+        message(b'1', &[]),
+        message(b'2', &[]),
+        row("1"),
+        complete("SELECT 1"),
+    ];
+    client.answer(&[unit.concat(), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[bound, describe(b'P', ""), execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "PBDES");
+}
