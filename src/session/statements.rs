@@ -101,6 +101,13 @@ impl Statements {
     /// Makes a name stand for something; gives what it stood for before.
     pub fn put(&mut self, name: &[u8], known: Option<Known>) -> Option<Known> {
         if name.is_empty() {
+            let there = |known: &Option<Known>| {
+                matches!(
+                    known,
+                    Some(Known::Named(Named { upstream: true, .. }) | Known::Foreign)
+                )
+            };
+            self.unnamed_left |= there(&self.unnamed) && !there(&known);
             return std::mem::replace(&mut self.unnamed, known);
         }
         match known {

@@ -363,3 +363,21 @@ fn p1_a_name_in_doubt_is_not_used_before_it_is_known_what_it_means() {
     assert_eq!(client.sent(), "BES");
     assert!(world.shut(world.t), "it is the UPDATE");
 }
+
+#[test]
+fn an_unnamed_statement_that_a_hit_has_hidden_is_ended_with_the_next_query() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&[unit(U), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&[unit(T), sync(), query(T)].concat());
+    client.sent();
+    client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
+    assert!(
+        client.sent().starts_with('C'),
+        "the read of the other table is gone"
+    );
+}

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 
 use super::backend::{Backend, Data};
 use super::world::*;
@@ -144,6 +145,11 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: 4 * ProptestConfig::default().cases,
         failure_persistence: None,
+        // The same conversations every time, others when more are asked for.
+        rng_seed: match std::env::var_os("PROPTEST_CASES") {
+            None => RngSeed::Fixed(1),
+            Some(_) => RngSeed::Random,
+        },
         ..ProptestConfig::default()
     })]
 
@@ -161,7 +167,7 @@ proptest! {
             let expected = alone[who].hear(&said.0);
             let told = through[who].say(&said.0, piece, mask, &world);
             prop_assert_eq!(
-                shown(&told), shown(&expected),
+                same(&shown(&told)), same(&shown(&expected)),
                 "client {} said {}", who, shown(&said.0)
             );
         }
@@ -211,4 +217,9 @@ fn shown(bytes: &[u8]) -> String {
         .iter()
         .map(|(tag, body)| format!("{}{:?} ", char::from(*tag), String::from_utf8_lossy(body)))
         .collect()
+}
+
+/// In a failed block a Parse of a name that exists may be refused for either reason.
+fn same(shown: &str) -> String {
+    shown.replace("C42P05", "C25P02")
 }
