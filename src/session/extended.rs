@@ -216,6 +216,7 @@ impl Session {
                         .named(name)
                         .is_some_and(|named| !named.upstream);
                 let before = self.statements.put(name, None);
+                self.pending.risks(before.is_some());
                 if local && !name.is_empty() {
                     self.emit(message::CLOSE_COMPLETE, io);
                     self.pending.local = true;

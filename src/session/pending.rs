@@ -101,6 +101,8 @@ pub struct Marks {
     pub own: bool,
     /// Holds one statement that writes, whose command tag counts all that it changes.
     pub counted: bool,
+    /// Gives names another meaning behind something that may fail.
+    pub risky: bool,
     /// Only teaches the upstream names; the client has its answers already.
     pub quiet: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
@@ -120,6 +122,7 @@ impl Marks {
         self.noisy |= other.noisy;
         self.commits |= other.commits;
         self.ends |= other.ends;
+        self.risky |= other.risky;
     }
 }
 
@@ -218,6 +221,7 @@ pub struct Pending {
     queue: VecDeque<Item>,
     /// Bytes of ours that wait in it.
     waiting: usize,
+    /// A segment under way may be risky.
     risky: bool,
     /// Closed by the client, oldest first; the upstream answers the first.
     closed: VecDeque<Segment>,
@@ -284,12 +288,15 @@ impl Pending {
     /// A message is sent that gives a name another meaning: should one before it in its segment fail, it has the old one
     /// upstream, or none.
     pub fn risks(&mut self, risky: bool) {
-        self.risky |= risky && self.open.is_some();
+        if let Some(segment) = &mut self.open {
+            segment.marks.risky |= risky;
+            self.risky |= risky;
+        }
     }
 
     /// Whether such a segment is closed and not answered: what is behind it must wait to know what its names mean.
     pub fn in_doubt(&self) -> bool {
-        self.risky && self.open.is_none()
+        self.risky && self.closed.iter().any(|segment| segment.marks.risky)
     }
 
     /// Larder's own question is not answered yet.

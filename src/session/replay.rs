@@ -166,10 +166,12 @@ impl Session {
                 Statement::Deallocate(Some(name)) => {
                     self.ensure_upstream(name.as_bytes(), io);
                     let dropped = self.statements.drop_named(Some(name));
+                    self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
                     let dropped = self.statements.drop_named(None);
+                    self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.

@@ -381,3 +381,31 @@ fn an_unnamed_statement_that_a_hit_has_hidden_is_ended_with_the_next_query() {
         "the read of the other table is gone"
     );
 }
+
+#[test]
+fn a_name_that_a_failing_pipeline_was_to_free_is_awaited() {
+    let world = World::new();
+    world.warm("t");
+    for free in [close(b'S', "a"), unit("DEALLOCATE a")] {
+        let mut client = world.client();
+        client.ask(&[parse("a", T), sync()].concat());
+        client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+        client.sent();
+        client.ask(
+            &[
+                bind("", "missing", false),
+                free,
+                sync(),
+                describe(b'S', "a"),
+                sync(),
+            ]
+            .concat(),
+        );
+        assert!(
+            !client.sent().contains("DS"),
+            "whether it is free is not known yet"
+        );
+        client.answer(&[error("26000"), ready(b'I')].concat());
+        assert_eq!(client.sent(), "DS");
+    }
+}
