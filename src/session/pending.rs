@@ -449,7 +449,21 @@ impl Pending {
                 _ => {}
             }
         }
-        Some(before)
+        // A DEALLOCATE that is under way has taken it away: that is what it gives back should it fail.
+        let mut groups = self.segments().flat_map(|segment| &mut segment.dropped);
+        let Some(group) = groups.find(|group| group.iter().any(|(taken, _)| **taken == *name))
+        else {
+            return Some(before);
+        };
+        match before {
+            Some(before) => {
+                for (_, known) in group.iter_mut().filter(|(taken, _)| **taken == *name) {
+                    *known = before.clone();
+                }
+            }
+            None => group.retain(|(taken, _)| **taken != *name),
+        }
+        None
     }
 
     /// Nothing is known of the order of answers any more.

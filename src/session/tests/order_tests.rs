@@ -409,3 +409,19 @@ fn a_name_that_a_failing_pipeline_was_to_free_is_awaited() {
         assert_eq!(client.sent(), "DS");
     }
 }
+
+#[test]
+fn an_error_gives_no_name_back_that_was_freed_behind_it() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&[parse("a", T), bind("", "a", false), execute("", 0), sync()].concat());
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    client.answer(&[one, two, row("1"), complete("SELECT 1"), ready(b'I')].concat());
+    client.ask(&[parse("a", U), sync(), query("DEALLOCATE ALL")].concat());
+    client.answer(&[error("42P05"), ready(b'I')].concat());
+    client.answer(&[complete("DEALLOCATE ALL"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "BES", "PostgreSQL says that it is gone");
+}
