@@ -220,6 +220,7 @@ impl Client {
         }
         match rng.below(4) {
             0 => self.said.extend(flush()),
+            1..=2 if self.bound => self.said.extend(flush()),
             1 if !self.bound => self.end_segment(),
             _ => {}
         }
@@ -298,31 +299,7 @@ impl Client {
             return Err(format!("{:?} answers nothing", char::from(tag)));
         };
         match tag {
-            b'D' => {
-                let Some((sql, since, sent)) = asked.statements.get(asked.done) else {
-                    return Err("a row too many".into());
-                };
-                if sql == "SELECT on_write()" {
-                    return Ok(());
-                }
-                if asked.description != asked.described.get(asked.done).is_none_or(|asked| *asked) {
-                    return Err("a description too many, or missing".into());
-                }
-                let row = std::str::from_utf8(&body[6..]).unwrap();
-                self.transaction.begin(self.settings.now.repeatable, *since);
-                let head = format!("{} {} ", server.backends[b].user, self.settings.now.escape);
-                let numbers = row
-                    .strip_prefix(&head)
-                    .ok_or_else(|| format!("{row:?} instead of {head:?}"))?;
-                let numbers: Vec<usize> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-                let since = Since {
-                    state: *since,
-                    time: *sent,
-                    seen: self.seen,
-                };
-                self.seen = check(server, &mut self.transaction, sql, &numbers, since)
-                    .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
-            }
+            b'D' => return self.row(body, b, server),
             b'C' | b's' => {
                 let Some((sql, since, _)) = asked.statements.get(asked.done) else {
                     return Err("a CommandComplete too many".into());
@@ -358,6 +335,36 @@ impl Client {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A row of the first statement that is not done.
+    fn row(&mut self, body: &[u8], b: usize, server: &Server) -> Result<(), String> {
+        let asked = self.asked.front().or(self.open.as_ref());
+        let asked = asked.ok_or("a row answers nothing")?;
+        let (sql, state, time) = asked.statements.get(asked.done).ok_or("a row too many")?;
+        if sql == "SELECT on_write()" {
+            return Ok(());
+        }
+        let described = asked.described.get(asked.done).is_none_or(|asked| *asked);
+        if asked.description != described {
+            return Err("a description too many, or missing".into());
+        }
+        let row = std::str::from_utf8(&body[6..]).unwrap();
+        self.transaction.begin(self.settings.now.repeatable, *state);
+        let user = server.backends[b].user;
+        let head = format!("{user} {} ", self.settings.now.escape);
+        let numbers = row
+            .strip_prefix(&head)
+            .ok_or_else(|| format!("{row:?} instead of {head:?}"))?;
+        let numbers: Vec<usize> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+        let since = Since {
+            state: *state,
+            time: *time,
+            seen: self.seen,
+        };
+        self.seen = check(server, &mut self.transaction, sql, &numbers, since)
+            .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
         Ok(())
     }
 
