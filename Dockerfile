@@ -21,7 +21,8 @@ LABEL org.opencontainers.image.title="Larder" \
 COPY --from=build /larder/target/release/larder /usr/local/bin/larder
 COPY LICENSE /usr/share/doc/larder/LICENSE
 USER 65532:65532
-# In a container of its own Larder is reached over the network; in a pod, set both back to loopback.
+# In a container of its own Larder is reached over the network; in a pod, set it back to loopback. The admin listener has
+# no password: give it another address only where strangers cannot reach it.
 ENV LARDER_LISTEN__ADDRESS=0.0.0.0:6432 \
     LARDER_ADMIN__ADDRESS=127.0.0.1:9432
 EXPOSE 6432

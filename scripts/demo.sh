@@ -14,7 +14,12 @@ cd "$root"
 
 seconds=${DEMO_SECONDS:-3} scale=${DEMO_SCALE:-2} clients=${DEMO_CLIENTS:-8} profile=${DEMO_PROFILE:-release}
 bin=$(pg_bindir)
-[ -n "$bin" ] || { scripts/deps.sh; . scripts/lib.sh; bin=$(pg_bindir); }
+# A program that is built already needs no more than a PostgreSQL.
+if [ -z "$bin" ] || [ -z "${DEMO_LARDER:-}" ]; then
+    DEPS_NO_TESTS=1 scripts/deps.sh || [ -n "$bin" ] || die "What is missing could not be installed."
+    . scripts/lib.sh
+    bin=$(pg_bindir)
+fi
 [ -n "$bin" ] || die "PostgreSQL's server programs are missing: make deps"
 
 psql=$bin/psql

@@ -197,8 +197,6 @@ struct UpstreamTable {
     url: Option<UpstreamUrl>,
     #[serde(deserialize_with = "maybe_duration")]
     connect_timeout: Option<Duration>,
-    #[serde(deserialize_with = "parsed")]
-    pooler: bool,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -361,7 +359,6 @@ impl Tables {
             password,
             database,
             connect_timeout,
-            pooler: self.upstream.pooler,
         };
         let Tables {
             server,

@@ -197,17 +197,24 @@ impl Session {
     }
 
     /// Ends the session. What is left is in doubt if the upstream may still be working on it.
-    pub fn end(self) -> Option<Doubt> {
-        let mut intents = self.pending.into_intents();
-        intents.extend(self.flow.lost);
+    pub fn end(&mut self) -> Option<Doubt> {
+        let mut intents = std::mem::take(&mut self.pending).into_intents();
+        intents.extend(self.flow.lost.take());
         if intents.is_empty() {
             return None;
         }
         Some(Doubt {
             intents,
-            database: self.database,
-            backend: self.settings.backend(),
+            database: self.database.clone(),
+            backend: self.backend(),
         })
+    }
+
+    /// The backend, as it said itself, or else as it was announced where others have shown that this can be believed.
+    fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
+        let direct = self.database.is_direct();
+        let told = self.settings.backend();
+        told.or_else(|| self.settings.announced(direct))
     }
 
     /// Stops following the protocol: everything passes untouched.
@@ -225,7 +232,7 @@ impl Session {
         if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
             return true;
         }
-        if self.settings.backend().is_none() {
+        if self.backend().is_none() {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);
@@ -235,9 +242,14 @@ impl Session {
 
     /// The upstream answered what it was not asked: nothing is known of the order of answers any more.
     fn lose_order(&mut self) {
-        self.lose_track();
-        // The client must neither miss an answer of ours nor see one that was meant for us.
-        self.flow.broken |= self.pending.mixes();
+        if self.pending.mixes() || self.flow.phase == Phase::Login {
+            // The client must neither miss an answer of ours nor see one that was meant for us. Nothing passes any
+            // more, and what is in flight has its intents.
+            self.flow.phase = Phase::Lost;
+            self.flow.broken = true;
+        } else {
+            self.lose_track();
+        }
         self.pending.forget_order();
     }
 

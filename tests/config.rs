@@ -153,7 +153,6 @@ fn every_key_is_a_variable() {
         ("LARDER_SERVER__DRAIN", "1s"),
         ("LARDER_SERVER__WORKERS", "2"),
         ("LARDER_UPSTREAM__CONNECT_TIMEOUT", "1s"),
-        ("LARDER_UPSTREAM__POOLER", "true"),
         ("LARDER_LISTEN__ADDRESS", "127.0.0.1:1,[::1]:1"),
         ("LARDER_LISTEN__UNIX", "/tmp"),
         ("LARDER_ADMIN__ADDRESS", "127.0.0.1:1"),
@@ -436,13 +435,7 @@ fn a_file_that_is_named_must_be_there() {
 
 #[test]
 fn numbers_and_texts_read_alike() {
-    let file = File::new(
-        "alike",
-        "[server]\nworkers = '2'\n[upstream]\npooler = true\n",
-    );
+    let file = File::new("alike", "[server]\nworkers = '2'\n");
     let config = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]);
     assert_eq!(config.server.workers, Workers::Fixed(2));
-    assert!(config.upstream.pooler);
-    let error = refused(&upstream(), &[("LARDER_UPSTREAM__POOLER", "yes")]);
-    assert!(error.contains("LARDER_UPSTREAM__POOLER"), "{error}");
 }

@@ -312,9 +312,11 @@ fn files_functions_and_structs_stay_small() {
                 broken.push(format!("{}: fn {function} has {lines} lines", name(&path)));
             }
         }
+        // A test's model of a server may know as much as a server.
+        let model = path.components().any(|part| part.as_os_str() == "tests");
         for (at, structure) in words_after(&code, "struct ").filter(|(_, word)| !word.is_empty()) {
             let fields = body(&code[at..]).map_or(0, fields);
-            if fields > STRUCT_FIELDS {
+            if fields > STRUCT_FIELDS && !model {
                 broken.push(format!(
                     "{}: struct {structure} has {fields} fields",
                     name(&path)

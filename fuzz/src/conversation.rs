@@ -239,7 +239,7 @@ pub fn play(data: &[u8]) {
         b'1' => Mode::Observe,
         _ => Mode::On,
     };
-    let talk = converse(mode, steps);
+    let mut talk = converse(mode, steps);
     judge(&talk);
     let asks_larder = talk
         .used_client

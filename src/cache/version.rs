@@ -16,7 +16,7 @@
 //! Not here: who writes what (`sql`), when the bytes leave (`session`), loading (`watch`).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
@@ -80,6 +80,8 @@ pub struct Database {
     resolved_with: Mutex<BTreeMap<u64, usize>>,
     /// Wakes the loader.
     pub wanted: Notify,
+    /// Backends that sessions have asked about themselves: some were those that had been announced, some were others.
+    met: [AtomicBool; 2],
 }
 
 impl Database {
@@ -93,7 +95,19 @@ impl Database {
             loaded: ArcSwapOption::empty(),
             resolved_with: Mutex::default(),
             wanted: Notify::new(),
+            met: Default::default(),
         }
+    }
+
+    /// A session was answered by the backend that the upstream had announced, or by another.
+    pub fn meet(&self, announced: bool) {
+        self.met[usize::from(!announced)].store(true, Ordering::Relaxed);
+    }
+
+    /// Whether sessions are answered by the backends that the upstream announces: it is no pooler.
+    pub fn is_direct(&self) -> bool {
+        let [announced, others] = &self.met;
+        announced.load(Ordering::Relaxed) && !others.load(Ordering::Relaxed)
     }
 
     /// The name clients give.

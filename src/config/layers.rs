@@ -26,7 +26,6 @@ pub const KEYS: &[&str] = &[
     "server.workers",
     "upstream.url",
     "upstream.connect_timeout",
-    "upstream.pooler",
     "listen.address",
     "listen.unix",
     "admin.address",

@@ -43,8 +43,6 @@ pub struct Upstream {
     pub database: String,
     /// How long a connect may take, clients' and our own.
     pub connect_timeout: Duration,
-    /// The upstream is itself a pooler, and the operator says so.
-    pub pooler: bool,
 }
 
 impl Upstream {
@@ -422,7 +420,6 @@ mod tests {
             password: url.password.clone(),
             database: url.database.clone(),
             connect_timeout: Duration::from_secs(5),
-            pooler: false,
         };
         for text in [
             format!("{url:?}"),

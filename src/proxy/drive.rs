@@ -106,9 +106,15 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     let farewell = drive.farewell(&end);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
     drop(counted);
-    if let Some(doubt) = drive.session.end() {
-        // Closed by the other connection, once the backend is gone; shut until then.
-        let _ = door.doubts.send(doubt);
+}
+
+/// However a session ends, a panic included, what it has left open is not forgotten.
+impl Drop for Drive<'_> {
+    fn drop(&mut self) {
+        if let Some(doubt) = self.session.end() {
+            // Closed by a control connection, once the backend is gone; shut until then.
+            let _ = self.door.doubts.send(doubt);
+        }
     }
 }
 
@@ -182,12 +188,16 @@ impl Drive<'_> {
         receive: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Option<Next>> {
-        let mut scratch = self.door.scratch.borrow_mut();
+        let door = self.door;
+        let mut scratch = door.scratch.borrow_mut();
         let Scratch {
             received,
             client,
             upstream,
         } = &mut *scratch;
+        // A session that panicked may have left bytes of its own.
+        client.clear();
+        upstream.clear();
         let line = match side {
             Side::Client => &mut self.client,
             Side::Upstream => &mut self.upstream,
@@ -219,6 +229,25 @@ impl Drive<'_> {
                 &mut io,
             );
         }
+        self.send(side, client, upstream, cx)?;
+        if client.capacity() > 4 * WAITING {
+            *client = Vec::new();
+        }
+        let thread = &self.door.thread;
+        if thread.has_hits() {
+            thread.end_turn(began.elapsed());
+        }
+        Ok(Some(next))
+    }
+
+    /// Sends what came of a turn; what is not taken is kept.
+    fn send(
+        &mut self,
+        side: Side,
+        client: &mut Vec<u8>,
+        upstream: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
         self.behind = client.len() >= FULL && !self.client.unread.is_empty();
         if !self.client.ended {
             let sent = self.client.send(cx, client);
@@ -235,15 +264,7 @@ impl Drive<'_> {
             } else {
                 Err(error)
             }
-        })?;
-        if client.capacity() > 4 * WAITING {
-            *client = Vec::new();
-        }
-        let thread = &self.door.thread;
-        if thread.has_hits() {
-            thread.end_turn(began.elapsed());
-        }
-        Ok(Some(next))
+        })
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<End> {
@@ -261,7 +282,8 @@ impl Drive<'_> {
             if self.session.may_leave(self.client.unread.len()) {
                 return Some(End::Quiet);
             }
-            if self.client.unread.is_empty() && !std::mem::replace(&mut self.heard, true) {
+            let passed_on = self.client.unread.is_empty() && self.upstream.waiting() == 0;
+            if passed_on && !std::mem::replace(&mut self.heard, true) {
                 // All it has said was passed on; as PostgreSQL would see it, it is gone.
                 self.upstream.close_write(cx);
             }

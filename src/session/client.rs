@@ -42,6 +42,10 @@ impl Session {
                 break;
             }
             let rest = &buf[at..];
+            let names = matches!(rest[0], b'B' | b'D' | b'C');
+            if names && self.pending.in_doubt() {
+                break;
+            }
             let used = match frame::peek(rest) {
                 Frame::Short => break,
                 Frame::Malformed => {
@@ -58,7 +62,12 @@ impl Session {
                 Err(Refused) => return (buf.len(), Next::Close),
             }
         }
-        (at, Next::Continue)
+        let next = if self.flow.broken {
+            Next::Close
+        } else {
+            Next::Continue
+        };
+        (at, next)
     }
 
     /// A message that is not whole: awaited if it must be seen, else streamed.
@@ -70,7 +79,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<usize, Refused> {
         let streamed = match tag {
-            b'd' => true,
+            b'd' if self.flow.phase != Phase::Login => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
             _ if self.pending.skipping => true,
             b'Q' | b'F' => {

@@ -99,6 +99,8 @@ impl Session {
                 // A read that may hit, or a write whose names must be looked up to know what it touches.
                 Some(Statement::Query(query)) => !matches!(query.why, Some(why) if !writes(why)),
                 Some(Statement::CopyFrom(_) | Statement::Truncate { .. }) => true,
+                // Inside the block it cannot be asked any more, and some clients read nowhere else.
+                Some(Statement::Begin(_)) => self.settings.missed(),
                 _ => false,
             }
     }
@@ -139,6 +141,9 @@ impl Session {
         let mut pass = self.pass(text, context);
         let gate = if limited { Err(Why::RowLimit) } else { gate };
         self.judge(text, &asked, gate, &mut pass, now);
+        if pass.why == Some(Why::Settings) {
+            self.settings.miss();
+        }
         Err(pass)
     }
 

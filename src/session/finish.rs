@@ -99,7 +99,9 @@ impl Session {
             self.transaction.isolation = None;
         }
         self.transaction.dirty |= segment.marks.dirty || status == b'E';
-        self.transaction.writes.add(&segment.writes);
+        if !changed_nothing(&segment) {
+            self.transaction.writes.add(&segment.writes);
+        }
     }
 
     fn settle_settings(&mut self, segment: &Segment, before: u8, status: u8) {
@@ -159,7 +161,7 @@ impl Session {
     fn settle_statements(&mut self, segment: &mut Segment) {
         let dropped = std::mem::take(&mut segment.dropped);
         if segment.marks.failed {
-            for (name, known) in dropped {
+            for (name, known) in dropped.into_iter().flatten() {
                 if self.statements.get(&name).is_none() {
                     self.statements.put(&name, Some(known));
                 }
@@ -192,11 +194,17 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
         // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
         _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
     };
-    if nothing && !segment.marks.opaque {
+    if (nothing && !segment.marks.opaque) || changed_nothing(segment) {
         Outcome::Nothing
     } else {
         Outcome::Visible
     }
+}
+
+/// Whether its one writing statement has counted no row.
+fn changed_nothing(segment: &Segment) -> bool {
+    let alone = segment.ran.len() == 1 && !segment.marks.opaque;
+    segment.marks.counted && alone && segment.tag == Tag::Zero
 }
 
 /// Statements that an error later in the same implicit transaction undoes.

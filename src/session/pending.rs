@@ -80,6 +80,8 @@ pub enum Tag {
     #[default]
     Other,
     Rollback,
+    /// No row was changed.
+    Zero,
 }
 
 /// Marks of a segment.
@@ -97,6 +99,8 @@ pub struct Marks {
     pub noisy: bool,
     /// Larder's own question about the session's settings.
     pub own: bool,
+    /// Holds one statement that writes, whose command tag counts all that it changes.
+    pub counted: bool,
     /// Only teaches the upstream names; the client has its answers already.
     pub quiet: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
@@ -130,8 +134,8 @@ pub struct Segment {
     pub intents: Vec<Intent>,
     /// What the intents cover, or less.
     pub covered: WriteSet,
-    /// Names that a DEALLOCATE in it takes away, should it fail.
-    pub dropped: Vec<(Box<[u8]>, Known)>,
+    /// Names that each DEALLOCATE in it takes away, until it is known to have done so.
+    pub dropped: VecDeque<Vec<(Box<[u8]>, Known)>>,
     /// In order of their statements; the first `filled` are complete.
     pub fills: Vec<Fill>,
     pub filled: usize,
@@ -151,7 +155,7 @@ impl Segment {
             writes: WriteSet::default(),
             intents: Vec::new(),
             covered: WriteSet::default(),
-            dropped: Vec::new(),
+            dropped: VecDeque::new(),
             fills: Vec::new(),
             filled: 0,
             kept: 0,
@@ -214,6 +218,7 @@ pub struct Pending {
     queue: VecDeque<Item>,
     /// Bytes of ours that wait in it.
     waiting: usize,
+    risky: bool,
     /// Closed by the client, oldest first; the upstream answers the first.
     closed: VecDeque<Segment>,
     /// Not closed yet; something of it was forwarded.
@@ -244,6 +249,11 @@ impl Pending {
         self.queue.is_empty()
     }
 
+    /// How many places the queue has.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The client has run ahead as far as it may.
     pub fn is_full(&self) -> bool {
         self.queue.len() > AHEAD || self.waiting > WAITING
@@ -269,6 +279,17 @@ impl Pending {
             .map(fills)
             .sum::<usize>()
             >= FILLS
+    }
+
+    /// A message is sent that gives a name another meaning: should one before it in its segment fail, it has the old one
+    /// upstream, or none.
+    pub fn risks(&mut self, risky: bool) {
+        self.risky |= risky && self.open.is_some();
+    }
+
+    /// Whether such a segment is closed and not answered: what is behind it must wait to know what its names mean.
+    pub fn in_doubt(&self) -> bool {
+        self.risky && self.open.is_none()
     }
 
     /// Larder's own question is not answered yet.
@@ -318,7 +339,9 @@ impl Pending {
 
     /// The oldest segment has ended.
     pub fn finish(&mut self) -> Option<Segment> {
-        self.closed.pop_front()
+        let segment = self.closed.pop_front();
+        self.risky &= !(self.closed.is_empty() && self.open.is_none());
+        segment
     }
 
     /// COPY has begun behind the first place: what was sent before its end is ignored by the upstream, Sync included.
@@ -426,6 +449,7 @@ impl Pending {
     pub fn forget_order(&mut self) {
         self.queue.clear();
         self.waiting = 0;
+        self.risky = false;
     }
 
     /// Everything that is still in flight.

@@ -22,11 +22,13 @@ impl Session {
         raw: &[u8],
         io: &mut Io<'_>,
     ) {
-        self.pending.open(io.now);
+        let known = self.statements.get(parse.name).is_some();
+        self.pending.risks(known || self.statements.unnamed_left);
         if !parse.name.is_empty() {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
             self.ensure_upstream(parse.name, io);
         }
+        self.pending.open(io.now);
         let named = Named {
             text: self.thread.text(parse.text),
             types: self.thread.types(parse.types),
@@ -74,6 +76,7 @@ impl Session {
             return;
         }
         let named = named.clone();
+        self.pending.risks(true);
         let parse = message::Parse {
             name,
             text: &named.text.sql,
@@ -163,11 +166,11 @@ impl Session {
                 Statement::Deallocate(Some(name)) => {
                     self.ensure_upstream(name.as_bytes(), io);
                     let dropped = self.statements.drop_named(Some(name));
-                    self.pending.open(io.now).dropped.extend(dropped);
+                    self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
                     let dropped = self.statements.drop_named(None);
-                    self.pending.open(io.now).dropped.extend(dropped);
+                    self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_)

@@ -119,6 +119,8 @@ pub struct Settings {
     backend: Option<(i32, Option<Box<str>>)>,
     /// The backend did not answer the probe.
     refused: bool,
+    /// A read was passed on because they are unknown.
+    missed: bool,
     /// The probe was made before the client could set anything.
     pristine: bool,
     layer: Layer,
@@ -159,6 +161,7 @@ impl Settings {
             probed: None,
             backend: None,
             refused: false,
+            missed: false,
             pristine: true,
             layer: Layer::default(),
             journal: Vec::new(),
@@ -239,6 +242,17 @@ impl Settings {
     /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
     pub fn asked(&mut self) {
         self.refused = self.probed.is_none();
+        self.missed = false;
+    }
+
+    /// A read was passed on because they are unknown.
+    pub fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// Whether one was since the backend was last asked.
+    pub fn missed(&self) -> bool {
+        self.missed
     }
 
     /// Something may have changed unseen.
@@ -249,13 +263,19 @@ impl Settings {
         self.changed();
     }
 
-    /// Process id and start of the backend; `None` where it is not the one that was announced: behind a pooler. One that
-    /// has not answered for itself is taken at its word.
+    /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        match &self.backend {
-            Some((pid, start)) => (self.announced == Some(*pid)).then(|| (*pid, start.clone())),
-            None => self.announced.map(|pid| (pid, None)),
-        }
+        self.backend
+            .clone()
+            .filter(|(pid, _)| self.announced == Some(*pid))
+    }
+
+    /// The backend that was announced, if it was not asked and the upstream is known to announce its own (`direct`).
+    pub fn announced(&self, direct: bool) -> Option<(i32, Option<Box<str>>)> {
+        let pid = self
+            .announced
+            .filter(|_| direct && self.backend.is_none())?;
+        Some((pid, None))
     }
 
     /// Whether answers may be served and kept under these settings.

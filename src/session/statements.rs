@@ -143,7 +143,8 @@ impl Statements {
             Some(Known::Named(Named { upstream: true, .. }) | Known::Prepared | Known::Foreign)
         );
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
-        self.portal = None;
+        // In a block the upstream may still have an unnamed portal that the Query would have ended.
+        self.portal = (!forwarded).then_some(Portal::Closed);
     }
 
     /// A query of Larder's own has ended the upstream's unnamed statement, not the client's.

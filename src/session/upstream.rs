@@ -98,8 +98,11 @@ impl Session {
             .pending
             .front()
             .is_some_and(|segment| segment.marks.own);
-        if own && let Some(fields) = message::data_row(body) {
-            self.settings.read(&fields);
+        if own
+            && let Some(fields) = message::data_row(body)
+            && self.settings.read(&fields)
+        {
+            self.database.meet(self.settings.backend().is_some());
         }
     }
 
@@ -179,10 +182,19 @@ impl Session {
             if filled {
                 Session::fill(segment, tag, raw);
             }
+            // No transaction gives the names back.
+            let frees = |word: &&[u8]| body.starts_with(word);
+            if tag == b'C' && [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
+                segment.dropped.pop_front();
+            }
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
+            } else if tag == b'C' && segment.tag == Tag::Other && counts_zero(body) {
+                segment.tag = Tag::Zero;
             }
+            // The tag of a portal that goes on counts the rows of its last Execute only.
+            segment.marks.counted &= tag != b's';
         }
         if last
             && let Some(Item::Owed {
@@ -307,6 +319,11 @@ impl Session {
                 self.statements.put(&name, before);
             }
         }
+        // What was to be closed there may be left, and no portal is but in a block that has failed.
+        self.statements.unnamed_left |= self.statements.get(b"").is_none();
+        if self.pending.skipping || self.pending.len() <= 1 {
+            self.statements.portal = None;
+        }
     }
 
     fn ready(&mut self, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
@@ -331,4 +348,10 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a command tag says that a write has changed no row.
+fn counts_zero(tag: &[u8]) -> bool {
+    let writes: [&[u8]; 4] = [b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE "];
+    tag.ends_with(b" 0\0") && writes.iter().any(|word| tag.starts_with(word))
 }

@@ -52,6 +52,8 @@ impl Session {
         segment.marks.ends |= text.ends || executes;
         segment.outcome = outcome;
         if !read && self.thread.mode != Mode::Off {
+            let counted = effects.len() == 1 && effects[0].counted;
+            segment.marks.counted = counted && segment.ran.is_empty();
             segment.run(text);
             // A portal bound before may send its rows under other settings now.
             self.statements.bound_fill = None;

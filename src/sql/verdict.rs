@@ -48,6 +48,9 @@ pub struct Effect {
     pub dirty: bool,
     /// May have changed settings, role or temporary objects unseen: the session must be re-read.
     pub opaque: bool,
+    /// The command tag counts all that it changes: with a count of zero nothing is touched. One plain table without
+    /// triggers and rules, no other write in WITH, only functions that could be in a cacheable statement.
+    pub counted: bool,
 }
 
 /// FirstNormalObjectId: relations below it are the system's own.
@@ -139,6 +142,7 @@ impl Effect {
         catalog: false,
         dirty: false,
         opaque: false,
+        counted: false,
     };
     const EVERYTHING: Effect = Effect {
         reads: Err(Why::NotSelect),
@@ -146,6 +150,7 @@ impl Effect {
         catalog: true,
         dirty: true,
         opaque: true,
+        counted: false,
     };
     /// Code that nothing is known of, in a statement that is not DDL itself.
     const CODE: Effect = Effect {
@@ -193,6 +198,10 @@ impl Resolver<'_> {
         effect.catalog |= query.unknown;
         effect.opaque |= query.unknown;
         effect.dirty |= effect.opaque || effect.writes != Touched::Nothing;
+        effect.counted = query.targets.len() == 1
+            && run.why.is_none()
+            && !effect.opaque
+            && matches!(effect.writes, Touched::Relations(_));
         effect.reads = match why {
             Some(why) => Err(why),
             None => {

@@ -15,6 +15,7 @@ mod wireclient;
 mod ground;
 
 mod badinput;
+mod clients;
 mod configuration;
 mod consistency;
 mod demo;

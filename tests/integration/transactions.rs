@@ -1,7 +1,8 @@
 //! Reads inside transactions: hits while READ COMMITTED is clean, the database's own answers otherwise.
 
 use crate::ground::{Ground, assert_same};
-use crate::wireclient::{Answered, Batch, Client, Transcript};
+use crate::wireclient::{Answered, Batch, Client, PATIENCE, Transcript};
+use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
     CREATE TABLE items (id int PRIMARY KEY, name text);
@@ -53,6 +54,35 @@ fn p1_clean_read_committed_transactions_hit() {
         assert_eq!(client.status, b'T', "a hit keeps the transaction's status");
         client.ok("COMMIT");
         assert_eq!(client.status, b'I');
+    }
+}
+
+/// As clients do that begin a transaction before whatever they are asked: the session must be asked about itself before
+/// one, as there is nothing outside of them.
+#[test]
+fn a_session_that_only_reads_in_transactions_hits_again_after_something_opaque() {
+    let ground = ground("tx_recovers");
+    for extended in [false, true] {
+        let mut client = ground.through();
+        let run = |client: &mut Client, sql: &str| {
+            match extended {
+                true => client.extended("BEGIN", &[]),
+                false => client.query("BEGIN"),
+            };
+            client.ok(sql);
+            let last = client.larder_last();
+            client.ok("COMMIT");
+            last
+        };
+        for opaque in ["DO $$ BEGIN PERFORM sneaky(); END $$", "SELECT sneaky()"] {
+            run(&mut client, opaque);
+            let deadline = Instant::now() + PATIENCE;
+            // The catalog may be loaded again first.
+            while run(&mut client, READ) != "hit" {
+                assert!(Instant::now() < deadline, "{opaque}: never a hit again");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 }
 

@@ -560,6 +560,45 @@ fn only_a_replication_connection_has_replication_commands() {
 }
 
 #[test]
+fn p9_a_backend_that_did_not_tell_of_itself_is_the_announced_one_unless_the_upstream_is_a_pooler() {
+    for (others, pid) in [
+        (vec![(7, 7)], Some(9)),
+        (vec![(7, 7), (7, 8)], None),
+        (vec![], None),
+    ] {
+        let world = World::new();
+        for (announced, own) in others {
+            let mut other = world.client_of(&[("user", "ann"), ("database", "shop")]);
+            other.answer(&greeting(announced));
+            other.answer(&own_row(own, "hex", "read committed"));
+        }
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&greeting(9));
+        client.answer(&[error("42501"), ready(b'I')].concat());
+        client.ask(&query(WRITE));
+        let doubt = client.session.end().unwrap();
+        assert_eq!(doubt.backend, pid.map(|pid| (pid, None)));
+    }
+}
+
+#[test]
+fn a_count_of_zero_says_nothing_of_what_else_ran_in_the_segment() {
+    let unknown = execute("p", 0);
+    let (zero, five) = (unit_done("UPDATE 0"), complete("UPDATE 5"));
+    for (sent, answer) in [
+        ([unit(WRITE), unknown.clone()], [zero.clone(), five.clone()]),
+        ([unknown, unit(WRITE)], [five, zero]),
+    ] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.u);
+        client.ask(&[sent.concat(), sync()].concat());
+        client.answer(&[answer.concat(), ready(b'I')].concat());
+        assert!(before.dead());
+    }
+}
+
+#[test]
 fn execute_of_what_cannot_end_a_block_shuts_nobody_out() {
     for prepared in ["PREPARE p AS UPDATE t SET v = 5", "parse"] {
         let world = World::new();

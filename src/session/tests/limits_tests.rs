@@ -1,4 +1,4 @@
-//! Tests of what a client may cost, and of what ends a connection.
+//! Tests of what a client may cost, of what ends a connection, and of writes that change nothing.
 
 use super::world::*;
 use crate::session::{FULL, Mode};
@@ -97,6 +97,10 @@ fn an_upstream_that_answers_what_was_not_asked_does_not_uncover_questions_of_our
     client.answer(&own_row(7, "hex", "read committed"));
     assert!(client.closed);
     assert!(!client.told().contains('D'));
+    assert!(
+        client.session.end().is_none(),
+        "nothing of it can have written"
+    );
 }
 
 #[test]
@@ -125,4 +129,69 @@ fn a_portal_that_has_run_can_be_described() {
         (client.sent(), client.told()),
         ("".into(), "12TDCTCZ".into())
     );
+}
+
+#[test]
+fn an_upstream_that_is_none_shuts_nothing() {
+    let world = World::new();
+    for nonsense in [b"SSH-2.0-nonsense\r\n".to_vec(), row("1")] {
+        let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+        client.answer(&nonsense);
+        assert!(client.closed);
+        assert!(client.session.end().is_none());
+        assert!(!world.shut(world.t) && world.database.catalog().is_some());
+    }
+}
+
+#[test]
+fn copy_data_before_the_login_is_not_passed_on() {
+    let world = World::new();
+    let mut client = world.client_of(&[("user", "ann"), ("database", "shop")]);
+    client.ask(b"d\0\x20\0\0data");
+    assert!(client.sent.is_empty());
+}
+
+/// A command tag of zero raises nothing, where it counts everything that the statement changes.
+#[test]
+fn a_write_that_changes_no_row_leaves_answers_valid() {
+    for (sql, tag, holds) in [
+        ("UPDATE t SET v = 5", "UPDATE 0", true),
+        ("DELETE FROM t", "DELETE 0", true),
+        ("INSERT INTO t SELECT v FROM u", "INSERT 0 0", true),
+        ("UPDATE t SET v = 5", "UPDATE 10", false),
+        (
+            "WITH w AS (DELETE FROM t RETURNING v) UPDATE t SET v = 5",
+            "UPDATE 0",
+            false,
+        ),
+        (
+            "WITH w AS (DELETE FROM u RETURNING v) UPDATE t SET v = 5",
+            "UPDATE 0",
+            false,
+        ),
+        ("UPDATE t SET v = random()", "UPDATE 0", false),
+    ] {
+        for block in [false, true] {
+            let world = World::new();
+            world.warm("t");
+            let mut writer = world.client();
+            if block {
+                writer.ask(&query("BEGIN"));
+                writer.answer(&[complete("BEGIN"), ready(b'T')].concat());
+            }
+            writer.ask(&query(sql));
+            writer.answer(&[complete(tag), ready(if block { b'T' } else { b'I' })].concat());
+            if block {
+                writer.ask(&query("COMMIT"));
+                writer.answer(&[complete("COMMIT"), ready(b'I')].concat());
+            }
+            let mut reader = world.client();
+            reader.ask(&query("SELECT v FROM t"));
+            assert_eq!(
+                reader.sent().is_empty(),
+                holds,
+                "{sql}, {tag}, in a block: {block}"
+            );
+        }
+    }
 }

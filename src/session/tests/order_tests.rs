@@ -252,3 +252,114 @@ fn a_portal_runs_what_it_was_bound_to() {
     let parsed = &binds[bind_at - 1].1;
     assert!(parsed.contains(T), "{binds:?}");
 }
+
+#[test]
+fn an_error_ends_what_lives_here_of_the_segment() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[unit(T), execute("missing", 0), flush()].concat());
+    client.answer(&error("34000"));
+    client.ask(&sync());
+    client.answer(&ready(b'I'));
+    client.sent();
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "ES", "the portal is gone, says PostgreSQL");
+}
+
+#[test]
+fn an_unnamed_statement_that_an_ignored_message_was_to_end_is_ended_later() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), sync()].concat());
+    client.answer(&[unit_row("1"), ready(b'I')].concat());
+    client.ask(&query(T));
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    client.ask(&[unit(T), sync()].concat());
+    client.ask(&query(T));
+    client.sent();
+    client.ask(&[describe(b'P', "missing"), parse("", T), sync()].concat());
+    client.answer(&[error("34000"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
+    assert!(client.sent().starts_with('C'));
+}
+
+#[test]
+fn what_a_failing_pipeline_leaves_of_the_unnamed_statement_is_awaited() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&[parse("", T), sync()].concat());
+    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+    client.ask(&query(T));
+    client.told();
+    client.sent();
+    let failing = [bind("", "missing", false), parse("", T), sync()].concat();
+    client.ask(&[failing, describe(b'S', ""), sync()].concat());
+    assert_eq!(
+        client.sent(),
+        "BPS",
+        "whether there is one is not known yet"
+    );
+    client.answer(&[error("26000"), ready(b'I')].concat());
+    assert!(client.sent().starts_with('C'), "there is none");
+}
+
+#[test]
+fn a_query_that_hits_ends_the_unnamed_portal() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&query("BEGIN"));
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&[parse("", U), bind("", "", false), sync()].concat());
+    client.answer(&[message(b'1', &[]), message(b'2', &[]), ready(b'T')].concat());
+    client.sent();
+    client.ask(&query(T));
+    assert_eq!(client.sent(), "", "a hit");
+    client.ask(&[execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "CES", "the upstream's portal is gone, too");
+}
+
+#[test]
+fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
+    for (failed, sent) in [(false, "BES"), (true, "")] {
+        let world = World::new();
+        world.warm("t");
+        let mut client = world.client();
+        client.ask(&[parse("a", T), bind("", "a", false), execute("", 0), sync()].concat());
+        let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+        client.answer(&[one, two, row("1"), complete("SELECT 1"), ready(b'I')].concat());
+        client.ask(&[unit("DEALLOCATE ALL"), bind("", "a", false), sync()].concat());
+        // Itself refused, or the Bind behind it.
+        let answer = match failed {
+            true => error("25P02"),
+            false => [unit_done("DEALLOCATE ALL"), error("26000")].concat(),
+        };
+        client.answer(&[answer, ready(b'I')].concat());
+        client.sent();
+        client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
+        assert_eq!(client.sent(), sent);
+    }
+}
+
+#[test]
+fn p1_a_name_in_doubt_is_not_used_before_it_is_known_what_it_means() {
+    let world = World::new();
+    let mut client = world.client();
+    let failing = [
+        parse("", "UPDATE t SET v = 5"),
+        bind("", "missing", false),
+        unit(T),
+        sync(),
+    ];
+    client.ask(&failing.concat());
+    client.ask(&[bind("", "", false), execute("", 0), sync()].concat());
+    assert_eq!(client.sent(), "PBPBDES", "is it the UPDATE or the SELECT?");
+    client.answer(&[message(b'1', &[]), error("26000"), ready(b'I')].concat());
+    assert_eq!(client.sent(), "BES");
+    assert!(world.shut(world.t), "it is the UPDATE");
+}

@@ -220,9 +220,9 @@ impl Simulation {
         };
         let count = cut(len, rng);
         match kind {
-            1 => self.client_to_session(n, count)?,
-            3 => self.upstream_to_session(n, count)?,
-            _ => self.session_to_client(n, count)?,
+            1 => self.hear_client(n, count)?,
+            3 => self.hear_upstream(n, count)?,
+            _ => self.tell_client(n, count)?,
         }
         Ok(count > 0)
     }
@@ -242,7 +242,7 @@ impl Simulation {
     }
 
     /// Bytes of the client reach the session.
-    fn client_to_session(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn hear_client(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         line.unread.extend(line.client.said.drain(..count));
         self.feed(n, true)?;
@@ -254,7 +254,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn upstream_to_session(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn hear_upstream(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         line.unheard
             .extend(self.server.backends[line.backend].out.drain(..count));
@@ -309,7 +309,7 @@ impl Simulation {
             .ok_or_else(|| format!("session {n} is not followed any more"))
     }
 
-    fn session_to_client(&mut self, n: usize, count: usize) -> Result<(), String> {
+    fn tell_client(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
         let bytes: Vec<u8> = line.to_client.drain(..count).collect();
         if count == 0 || line.leaving {
@@ -414,7 +414,7 @@ impl Simulation {
         };
         inbox.truncate(kept);
         if rng.one_in(2) {
-            self.session_to_client(n, self.lines[n].to_client.len())?;
+            self.tell_client(n, self.lines[n].to_client.len())?;
         }
         self.note(|| format!("the upstream connection of client {n} breaks"));
         self.leaves(n);
@@ -428,7 +428,7 @@ impl Simulation {
         let line = std::mem::replace(&mut self.lines[n], next);
         let b = line.backend;
         self.ghosts.push(b);
-        if let Some(doubt) = line.session.and_then(Session::end) {
+        if let Some(doubt) = line.session.and_then(|mut session| session.end()) {
             self.tally.in_doubt += 1;
             self.note(|| format!("a write of backend {b} is in doubt"));
             self.doubts.push((doubt, b));
@@ -444,12 +444,12 @@ impl Simulation {
                     self.leaves(n);
                 }
                 self.lines[n].client.come_to_rest(&self.server);
-                self.client_to_session(n, self.lines[n].client.said.len())?;
+                self.hear_client(n, self.lines[n].client.said.len())?;
                 let b = self.lines[n].backend;
                 self.server.backends[b].cancelled = false;
                 self.server.step(b, &mut rng);
-                self.upstream_to_session(n, self.server.backends[b].out.len())?;
-                self.session_to_client(n, self.lines[n].to_client.len())?;
+                self.hear_upstream(n, self.server.backends[b].out.len())?;
+                self.tell_client(n, self.lines[n].to_client.len())?;
             }
             self.ghosts(&mut rng);
             self.settle(&mut rng)?;
