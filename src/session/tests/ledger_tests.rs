@@ -798,3 +798,29 @@ fn an_answer_without_description_is_none_for_who_asks_for_it() {
     client.ask(&[bound, describe(b'P', ""), execute("", 0), sync()].concat());
     assert_eq!(client.sent(), "PBDES");
 }
+
+#[test]
+fn nothing_of_a_batch_that_failed_is_kept() {
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[unit(T), unit("SELECT 1/0"), sync()].concat());
+    client.answer(&[unit_row("1"), error("22012"), ready(b'I')].concat());
+    assert_eq!(world.thread.store.entries(), 0);
+}
+
+#[test]
+fn p1_a_portal_is_as_old_as_its_bind() {
+    for overlapped in [true, false] {
+        let world = World::new();
+        let (mut client, mut writer) = (world.client(), world.client());
+        client.ask(&[parse("", T), bind("", "", false), flush()].concat());
+        client.answer(&[message(b'1', &[]), message(b'2', &[])].concat());
+        if overlapped {
+            writer.ask(&query(WRITE));
+            writer.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+        }
+        client.ask(&[execute("", 0), sync()].concat());
+        client.answer(&[row("1"), complete("SELECT 1"), ready(b'I')].concat());
+        assert_eq!(world.thread.store.entries(), usize::from(!overlapped));
+    }
+}

@@ -41,7 +41,9 @@ const OTHERS: [&str; 6] = [
     "DROP TRIGGER x ON t",
 ];
 /// Simple queries of several statements.
-const BATCHES: [&str; 6] = [
+const BATCHES: [&str; 8] = [
+    "COMMIT; SELECT 1/0",
+    "BEGIN; UPDATE t SET v = 5; COMMIT; SELECT 1/0",
     "UPDATE a SET v = 5; UPDATE b SET v = 5",
     "BEGIN; UPDATE a SET v = 5; UPDATE b SET v = 5; COMMIT",
     "UPDATE t SET v = 5; SELECT v FROM t",
@@ -84,6 +86,9 @@ impl Habits {
 struct Asked {
     /// The statements, with the state and the time when each was sent.
     statements: Vec<(String, usize, Micros)>,
+    /// Which of them are to be described, and whether the one that is answered now was.
+    described: Vec<bool>,
+    description: bool,
     done: usize,
     failed: bool,
 }
@@ -215,6 +220,7 @@ impl Client {
         }
         match rng.below(4) {
             0 => self.said.extend(flush()),
+            1..=2 if self.bound => self.said.extend(flush()),
             1 if !self.bound => self.end_segment(),
             _ => {}
         }
@@ -233,10 +239,12 @@ impl Client {
         }
         self.prepared.extend(named);
         self.said.extend(bind("", &name, false));
-        if rng.one_in(2) {
+        let described = rng.one_in(2);
+        if described {
             self.said.extend(describe(b'P', ""));
         }
         if let Some(open) = &mut self.open {
+            open.described.push(described);
             open.statements
                 .push((sql.to_owned(), server.state, server.now));
         }
@@ -291,36 +299,17 @@ impl Client {
             return Err(format!("{:?} answers nothing", char::from(tag)));
         };
         match tag {
-            b'D' => {
-                let Some((sql, since, sent)) = asked.statements.get(asked.done) else {
-                    return Err("a row too many".into());
-                };
-                if sql == "SELECT on_write()" {
-                    return Ok(());
-                }
-                let row = std::str::from_utf8(&body[6..]).unwrap();
-                self.transaction.begin(self.settings.now.repeatable, *since);
-                let head = format!("{} {} ", server.backends[b].user, self.settings.now.escape);
-                let numbers = row
-                    .strip_prefix(&head)
-                    .ok_or_else(|| format!("{row:?} instead of {head:?}"))?;
-                let numbers: Vec<usize> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-                let since = Since {
-                    state: *since,
-                    time: *sent,
-                    seen: self.seen,
-                };
-                self.seen = check(server, &mut self.transaction, sql, &numbers, since)
-                    .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
-            }
+            b'D' => return self.row(body, b, server),
             b'C' | b's' => {
                 let Some((sql, since, _)) = asked.statements.get(asked.done) else {
                     return Err("a CommandComplete too many".into());
                 };
                 let (sql, since) = (sql.clone(), *since);
                 asked.done += 1;
+                asked.description = false;
                 self.completed(&sql, since, body, server);
             }
+            b'T' => asked.description = true,
             b'E' => {
                 asked.failed = true;
                 self.names += 1; // which of them are there is not known
@@ -340,11 +329,42 @@ impl Client {
                 self.copies &= !self.asked.is_empty();
                 self.status = body[0];
                 if self.status == b'I' {
-                    self.ended(!asked.failed);
+                    let good = !asked.failed;
+                    self.ended(good);
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A row of the first statement that is not done.
+    fn row(&mut self, body: &[u8], b: usize, server: &Server) -> Result<(), String> {
+        let asked = self.asked.front().or(self.open.as_ref());
+        let asked = asked.ok_or("a row answers nothing")?;
+        let (sql, state, time) = asked.statements.get(asked.done).ok_or("a row too many")?;
+        if sql == "SELECT on_write()" {
+            return Ok(());
+        }
+        let described = asked.described.get(asked.done).is_none_or(|asked| *asked);
+        if asked.description != described {
+            return Err("a description too many, or missing".into());
+        }
+        let row = std::str::from_utf8(&body[6..]).unwrap();
+        self.transaction.begin(self.settings.now.repeatable, *state);
+        let user = server.backends[b].user;
+        let head = format!("{user} {} ", self.settings.now.escape);
+        let numbers = row
+            .strip_prefix(&head)
+            .ok_or_else(|| format!("{row:?} instead of {head:?}"))?;
+        let numbers: Vec<usize> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+        let since = Since {
+            state: *state,
+            time: *time,
+            seen: self.seen,
+        };
+        self.seen = check(server, &mut self.transaction, sql, &numbers, since)
+            .map_err(|error| format!("{sql} has shown {row:?}: {error}"))?;
         Ok(())
     }
 
