@@ -171,6 +171,11 @@ impl Database {
         self.wanted.notify_one();
     }
 
+    /// A change of one relation made past Larder was found.
+    pub fn raise(&self, relation: Oid) {
+        self.slot(relation).raise();
+    }
+
     /// The catalog can no longer be watched: nothing is analysed, served or filled until the next load.
     pub fn blind(&self) {
         self.loaded.store(None);

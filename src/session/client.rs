@@ -266,6 +266,7 @@ impl Session {
                     limit: 0,
                     serve: !self.pending.forwarded(),
                     last: true,
+                    parsed: true,
                 },
                 io.now,
             ) {

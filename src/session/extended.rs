@@ -46,6 +46,7 @@ impl Session {
             limit,
             serve: named.checked == self.database.catalog_word(),
             last: unit.last,
+            parsed: unit.parse.is_some(),
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),

@@ -19,6 +19,7 @@ use crate::cache::version::{Database, Outcome};
 use crate::config::Upstream;
 use crate::metrics::{Counted, Metrics, Scope, Source, UpstreamState};
 use crate::session::Doubt;
+use crate::sql::catalog::SYSTEM_CATALOGS;
 
 /// How long a catalog may take to load; nothing is served meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,7 +120,7 @@ impl Control {
                     }
                     Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
                         Ok(()) => Ok(Ok(())),
-                        Err(_) => timeout(SMALL, self.look(database, &link.client, &known)).await,
+                        Err(_) => timeout(SMALL, self.look(database, &link.client, &mut known)).await,
                     },
                 }
             };
@@ -169,16 +170,21 @@ impl Control {
         &self,
         database: &Database,
         client: &Client,
-        known: &Option<Digest>,
+        known: &mut Option<Digest>,
     ) -> Result<(), tokio_postgres::Error> {
         let now = digest(client).await?;
-        if known.as_ref() != Some(&now) {
+        let same = |part: fn(&Digest) -> &str| known.as_ref().map(part) == Some(part(&now));
+        if !same(|digest| &digest.catalog) {
             tracing::info!(
                 database = database.name(),
                 "the catalog was changed past Larder"
             );
             self.metrics.invalidated(Scope::Database, Source::Catalog);
             database.raise_catalog();
+        } else if !same(|digest| &digest.shown) {
+            self.metrics.invalidated(Scope::Table, Source::Catalog);
+            database.raise(SYSTEM_CATALOGS);
+            *known = Some(now);
         }
         Ok(())
     }

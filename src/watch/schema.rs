@@ -5,7 +5,7 @@
 //! * Temporary schemas are left out of both, or an application's temporary tables would empty the cache; a temporary
 //!   child of a permanent table is in, for it is read with its parent.
 //! * `pg_class` goes into the digest by the columns that matter: TRUNCATE, REFRESH and index builds rewrite its rows.
-//!   All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
+//!   (But for its statistics in the part that says what a read of it shows.) All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
 //!
 //! Not here: conclusions (`sql::catalog`), and when to ask.
 
@@ -20,9 +20,14 @@ use crate::sql::catalog::rows::{
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
-/// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
+/// What the system catalogs are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digest(Box<str>);
+pub struct Digest {
+    /// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
+    pub catalog: Box<str>,
+    /// Equal as long as nothing has changed that a read of system catalogs shows, temporary tables and comments included.
+    pub shown: Box<str>,
+}
 
 /// Loads the catalog, and the digest of the very same moment.
 ///
@@ -65,8 +70,10 @@ async fn begin(client: &Client) -> Result<(), Error> {
 
 async fn read_digest(client: &Client) -> Result<Digest, Error> {
     let row = client.query_one(&queries::digest(), &[]).await?;
-    let text: String = row.try_get(0)?;
-    Ok(Digest(text.into()))
+    Ok(Digest {
+        catalog: text(&row, 0)?,
+        shown: text(&row, 1)?,
+    })
 }
 
 async fn read(client: &Client) -> Result<(Rows, Digest), Error> {
