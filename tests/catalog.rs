@@ -733,7 +733,9 @@ async fn the_digest_changes_with_the_catalog_and_not_with_the_data() {
         let now = schema::digest(&client).await.expect("digest");
         assert_eq!(now.catalog, last, "{quiet}");
         // A read of system catalogs shows temporary tables, and whether a view is populated.
-        let shows = ["TEMP", "DROP VIEW", "REFRESH"].iter().any(|word| quiet.contains(word));
+        let shows = ["TEMP", "DROP VIEW", "REFRESH"]
+            .iter()
+            .any(|word| quiet.contains(word));
         if !shows {
             assert_eq!(now.shown, shown, "{quiet}");
         }

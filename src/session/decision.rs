@@ -156,7 +156,8 @@ impl Session {
         }
         let mut pass = self.pass(text, context);
         let gate = if limited { Err(Why::RowLimit) } else { gate };
-        let of_catalogs = |effect: &Effect| matches!(&effect.reads, Ok(reads) if reads.of_catalogs());
+        let of_catalogs =
+            |effect: &Effect| matches!(&effect.reads, Ok(reads) if reads.of_catalogs());
         let gate = match pass.effects.iter().any(of_catalogs) {
             true if looked_up || !self.own_moment(&how) => gate.and(Err(Why::CatalogMoment)),
             _ => gate,

@@ -120,7 +120,9 @@ impl Control {
                     }
                     Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
                         Ok(()) => Ok(Ok(())),
-                        Err(_) => timeout(SMALL, self.look(database, &link.client, &mut known)).await,
+                        Err(_) => {
+                            timeout(SMALL, self.look(database, &link.client, &mut known)).await
+                        }
                     },
                 }
             };

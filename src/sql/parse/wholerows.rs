@@ -41,17 +41,25 @@ impl<'t> Walk<'t> {
     pub(super) fn relation_of_from(&mut self, relation: &'t nodes::RangeVar) {
         let alias = relation.alias();
         let own = relation.relname();
-        self.whole.relations.extend(alias.map_or(own, nodes::Alias::aliasname));
+        self.whole
+            .relations
+            .extend(alias.map_or(own, nodes::Alias::aliasname));
         self.query.catalogs.whole_rows |= renames(alias);
     }
 
     pub(super) fn join_of_from(&mut self, join: &'t nodes::JoinExpr) {
         for alias in [join.alias(), join.join_using_alias()] {
-            self.whole.relations.extend(alias.and_then(nodes::Alias::aliasname));
+            self.whole
+                .relations
+                .extend(alias.and_then(nodes::Alias::aliasname));
             self.query.catalogs.whole_rows |= renames(alias);
         }
         self.query.catalogs.whole_rows |= join.is_natural;
-        self.query.catalogs.statistics |= join.using_clause().iter().filter_map(|name| name.sval()).any(is_statistics);
+        self.query.catalogs.statistics |= join
+            .using_clause()
+            .iter()
+            .filter_map(|name| name.sval())
+            .any(is_statistics);
     }
 
     pub(super) fn column_or_row(&mut self, fields: &'t NodeList) {
