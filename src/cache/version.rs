@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use super::Micros;
 use super::reply::{Entry, Reply};
+use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
 
 mod ledger;
@@ -394,6 +395,10 @@ impl Intent {
             .unwrap_or_else(PoisonError::into_inner);
         match (&writes.touched, writes.version) {
             (Touched::Nothing, _) => {}
+            // It is the same in every catalog: a VACUUM of hours does not shut a database for being sent in a bad moment.
+            (Touched::Relations(relations), _) if **relations == [SYSTEM_CATALOGS] => {
+                intent.slots = [database.slot(SYSTEM_CATALOGS)].into();
+            }
             (Touched::Relations(relations), Some(version))
                 if database.catalog.settled() == Some(version) =>
             {
