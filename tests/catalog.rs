@@ -121,6 +121,7 @@ async fn reads_writes_and_names_of_a_house() {
     functions(&house);
     types_and_operators(&house);
     columns(&house);
+    introspection(&house);
     results(&house, &server).await;
     names(&house);
     every_builtin(&house, &server).await;
@@ -397,7 +398,7 @@ fn functions(house: &Loaded) {
         ("now", 0, Why::StableFunction),
         ("age", 1, Why::StableFunction),
         ("current_setting", 1, Why::StableFunction),
-        ("to_regclass", 1, Why::StableFunction),
+        ("to_regclass", 1, Why::CatalogMoment),
         ("pg_walfile_name", 1, Why::StableFunction),
         ("random", 0, Why::VolatileFunction),
         ("pg_sleep", 1, Why::VolatileFunction),
@@ -507,7 +508,7 @@ fn types_and_operators(house: &Loaded) {
         assert_eq!(house.type_named(name), None, "{name}");
     }
     for (name, why) in [
-        ("regclass", Why::ClockColumn),
+        ("regclass", Why::CatalogMoment),
         ("timetz", Why::ClockColumn),
         ("aclitem", Why::ClockColumn),
         ("no_such_type", Why::UserType),
@@ -595,6 +596,47 @@ fn columns(house: &Loaded) {
         reads("SELECT (moment).age FROM plain_table").err(),
         Some(Why::StableFunction)
     );
+}
+
+/// What looks into system catalogs has their word in its stamp; what somebody else's object may look into has not.
+fn introspection(house: &Loaded) {
+    let reads = |text: &str| {
+        let analysis = analyse(text);
+        resolve(&analysis.statements[0], Some(&house.catalog), &house.path).reads
+    };
+    for text in [
+        "SELECT format_type(23, NULL) FROM plain_table",
+        "SELECT typname FROM pg_catalog.pg_type",
+        "SELECT 'plain_table'::regclass FROM plain_table",
+        "SELECT table_name FROM information_schema.tables",
+    ] {
+        assert!(reads(text).is_ok_and(|reads| reads.of_catalogs()), "{text}");
+    }
+    assert!(reads("SELECT name FROM plain_table").is_ok_and(|reads| !reads.of_catalogs()));
+    for (text, why) in [
+        // The house has a relation of its own by that name: either may be meant.
+        ("SELECT reltuples FROM pg_class", Why::SystemCatalog),
+        ("SELECT * FROM pg_catalog.pg_class", Why::SystemCatalog),
+        (
+            "SELECT rolname FROM pg_catalog.pg_authid",
+            Why::SystemCatalog,
+        ),
+        (
+            "SELECT format_type(23, NULL), now() FROM plain_table",
+            Why::StableFunction,
+        ),
+        ("SELECT format_type(23, NULL)", Why::NoRelation),
+        (
+            "SELECT format_type(23, NULL) FROM pg_type FOR SHARE",
+            Why::Locking,
+        ),
+        (
+            "SELECT '1'::polygon, 't'::regclass FROM pg_type",
+            Why::UserType,
+        ),
+    ] {
+        assert_eq!(reads(text).err(), Some(why), "{text}");
+    }
 }
 
 /// Every function that a cacheable statement may call gives values that can be kept.

@@ -98,6 +98,13 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             effect.touch(Touched::Relations([SYSTEM_CATALOGS].into()));
             effect
         }
+        _ => without_names(statement),
+    }
+}
+
+/// What does the same whatever the catalog is like.
+fn without_names(statement: &Statement) -> Effect {
+    match statement {
         Statement::Begin(_)
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
@@ -144,9 +151,8 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             opaque: false,
             ..Effect::EVERYTHING
         },
-        Statement::Execute(_) | Statement::Ddl { temporary: false } | Statement::Opaque => {
-            Effect::EVERYTHING
-        }
+        // EXECUTE and DDL; what names relations is resolved above.
+        _ => Effect::EVERYTHING,
     }
 }
 
