@@ -1,7 +1,7 @@
 //! What drivers ask the system catalogs at connect is answered from memory, until the catalog is another.
 
 use crate::ground::{Ground, assert_same};
-use crate::wireclient::{Answered, Batch, Client, normalised};
+use crate::wireclient::{Batch, Client, normalised};
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
