@@ -92,6 +92,8 @@ pub struct Cache {
     pub mode: Mode,
     /// How long an answer is served at most.
     pub ttl: Ttl,
+    /// Which transactions are answered from memory.
+    pub transactions: Transactions,
     /// Bytes that answers may take together.
     #[serde(deserialize_with = "a_size")]
     pub memory: u64,
@@ -110,6 +112,18 @@ pub enum Mode {
     Observe,
     /// Pass everything through.
     Off,
+}
+
+/// `cache.transactions`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transactions {
+    /// READ COMMITTED ones, until they write.
+    UntilWrite,
+    /// Those that are READ ONLY.
+    ReadOnly,
+    /// None.
+    Never,
 }
 
 /// `cache.ttl`
@@ -232,6 +246,7 @@ impl Default for Cache {
         Cache {
             mode: Mode::On,
             ttl: Ttl::Auto,
+            transactions: Transactions::UntilWrite,
             memory,
             max_answer: 1 << 20,
         }

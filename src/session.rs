@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -29,6 +29,7 @@ mod extended;
 mod finish;
 mod greeting;
 mod last;
+mod lazy;
 mod link;
 mod pending;
 mod replay;
@@ -42,6 +43,7 @@ mod upstream;
 mod writes;
 
 pub use greeting::Greeting;
+pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
 pub use settings::probe;

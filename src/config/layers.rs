@@ -30,6 +30,7 @@ pub const KEYS: &[&str] = &[
     "listen.unix",
     "admin.address",
     "cache.mode",
+    "cache.transactions",
     "cache.ttl",
     "cache.memory",
     "cache.max_answer",

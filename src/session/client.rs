@@ -44,7 +44,7 @@ impl Session {
             }
             let rest = &buf[at..];
             let names = matches!(rest[0], b'B' | b'D' | b'C');
-            if names && self.pending.in_doubt() {
+            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
                 break;
             }
             let used = match frame::peek(rest) {
@@ -274,6 +274,15 @@ impl Session {
         if self.wants_probe(&text) {
             self.ask_itself(io);
             return 0;
+        }
+        if !self.pending.forwarded()
+            && !self.pending.local
+            && let Some(tag) = self.hold(&text)
+        {
+            self.say_held(tag, io);
+            self.statements.query(false);
+            self.answer(Item::Ready, io);
+            return raw.len();
         }
         if self.flow.replication && is_replication_command(sql) {
             self.pending.open(io.now).marks.impure = true;

@@ -38,6 +38,9 @@ impl Session {
             self.ask_itself(io);
             return Some(0);
         }
+        if self.unit_held(unit, &named, io) {
+            return Some(unit.bytes.len());
+        }
         let limit = unit.execute.unwrap_or(0);
         let how = How {
             types: &named.types,
@@ -127,7 +130,11 @@ impl Session {
         io: &mut Io<'_>,
     ) -> bool {
         let text = self.thread.text(parse.text);
-        if text.is_last
+        // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
+        // the name has come to mean it.
+        let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
+        let local = text.is_last || control;
+        if local
             && self.transaction.status() != b'E'
             && self
                 .statements
@@ -138,7 +145,7 @@ impl Session {
                 text,
                 types: self.thread.types(parse.types),
                 upstream: false,
-                checked: 0,
+                checked: self.database.catalog_word(),
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -174,6 +181,15 @@ impl Session {
             self.pending.local = true;
             return true;
         }
+        if let Some(named) = self.control(bind) {
+            self.statements.portal = Some(Portal::Control {
+                named,
+                bind: raw.into(),
+            });
+            self.emit(message::BIND_COMPLETE, io);
+            self.pending.local = true;
+            return true;
+        }
         if !self.reach(io) {
             return false;
         }
@@ -183,17 +199,33 @@ impl Session {
         true
     }
 
+    /// The statement of transaction control that a message binds to the unnamed portal.
+    fn control(&self, bind: &message::Bind<'_>) -> Option<Named> {
+        let named = self.statements.named(bind.statement)?;
+        let plain = named.text.is_control
+            && named.types.is_empty()
+            && bind.portal.is_empty()
+            && self.pending.nothing_awaited()
+            && self.transaction.status() != b'E';
+        (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
+    }
+
     pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let local = match target {
             Target::Statement(name) => {
-                let last = self
-                    .statements
-                    .named(name)
-                    .is_some_and(|named| named.text.is_last);
-                last.then(|| Session::describe_last(true, 0))
+                let text = self.statements.named(name).map(|named| &*named.text);
+                text.and_then(|text| match text {
+                    text if text.is_last => Some(Session::describe_last(true, 0)),
+                    // In a failed block, too: it has no row.
+                    text if text.is_control && self.pending.nothing_awaited() => {
+                        Some([message::NO_PARAMETERS, message::NO_DATA].concat())
+                    }
+                    _ => None,
+                })
             }
             Target::Portal(b"") => match &self.statements.portal {
                 Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
+                Some(Portal::Control { .. } | Portal::Ran) => Some(message::NO_DATA.to_vec()),
                 Some(Portal::Bound { entry, .. } | Portal::Done(entry))
                     if !entry.description().is_empty() =>
                 {
@@ -333,7 +365,14 @@ impl Session {
                 self.emit(entry.rows(), io);
                 self.statements.portal = Some(Portal::Done(entry));
             }
-            Some(Portal::Closed) => return false,
+            Some(Portal::Control { named, .. }) => {
+                let text = named.text.clone();
+                let Some(tag) = self.hold(&text) else {
+                    return false;
+                };
+                self.say_held(tag, io);
+            }
+            Some(Portal::Closed | Portal::Ran) => return false,
         }
         true
     }

@@ -48,6 +48,10 @@ pub enum Portal {
         /// The context of the key then: settings show in what is sent at Execute.
         context: u64,
     },
+    /// Bound to a statement of transaction control; `bind` is the message, should the upstream need it.
+    Control { named: Named, bind: Box<[u8]> },
+    /// Has run a statement of a block that goes on: it cannot be run again.
+    Ran,
     /// Has given its whole answer, and can still be described.
     Done(Fresh),
     /// Closed here; the upstream may still have an older one.

@@ -9,6 +9,10 @@ use super::frame;
 pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// BindComplete.
 pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// ParameterDescription of no parameter.
+pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+/// NoData.
+pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 /// Sync.
