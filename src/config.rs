@@ -8,6 +8,7 @@
 //! Reloading while running is not here.
 
 mod address;
+mod auth;
 mod cgroup;
 mod complaint;
 mod layers;
@@ -16,6 +17,7 @@ mod url;
 mod values;
 
 pub use address::Address;
+pub use auth::{Auth, User};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
 pub use url::{Secret, Upstream, UpstreamUrl};
@@ -41,6 +43,10 @@ pub struct Config {
     pub catalog: Catalog,
     /// `[[rule]]`
     pub rules: Vec<Rule>,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[[users]]`
+    pub users: Vec<User>,
     /// `[log]`
     pub log: Log,
 }
@@ -201,6 +207,8 @@ struct Tables {
     cache: Cache,
     catalog: Catalog,
     rule: Vec<Rule>,
+    auth: Auth,
+    users: Vec<User>,
     log: Log,
 }
 
@@ -323,6 +331,8 @@ impl Tables {
                 ));
             }
         }
+        wrong.extend(self.auth.contradictions());
+        wrong.extend(auth::users_contradictions(&self.users));
         if matches!(self.admin.address, Address::Unix(_)) {
             wrong.push("admin.address: must be host:port".into());
         }
@@ -381,6 +391,8 @@ impl Tables {
             cache,
             catalog,
             rule: rules,
+            auth,
+            users,
             log,
             ..
         } = self;
@@ -392,6 +404,8 @@ impl Tables {
             cache,
             catalog,
             rules,
+            auth,
+            users,
             log,
         })
     }

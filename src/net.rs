@@ -4,8 +4,11 @@
 
 mod dial;
 mod drain;
+pub mod exchange;
 mod listen;
+pub mod login;
 mod stream;
+pub mod users;
 
 pub use crate::config::Address;
 pub use dial::dial;

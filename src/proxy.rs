@@ -4,6 +4,7 @@ mod cancel;
 mod drive;
 mod handshake;
 mod line;
+pub mod verify;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -36,6 +36,12 @@ pub const KEYS: &[&str] = &[
     "cache.max_answer",
     "catalog.refresh",
     "rule",
+    "auth.relay",
+    "auth.recheck",
+    "auth.auth_file",
+    "auth.auth_query",
+    "auth.auth_dbname",
+    "users",
     "log.format",
     "log.level",
 ];

@@ -39,14 +39,14 @@ pub struct Control {
 }
 
 /// An open control connection; the other half of it runs beside.
-struct Link {
-    client: Client,
+pub(super) struct Link {
+    pub(super) client: Client,
     /// Ends with the connection.
     runs: JoinSet<()>,
     _counted: Counted,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Control {
     /// Runs until both senders are gone.
@@ -70,7 +70,7 @@ impl Control {
         }
     }
 
-    async fn connect(&self, database: &str) -> Result<Link, Failure> {
+    pub(super) async fn connect(&self, database: &str) -> Result<Link, Failure> {
         let config = self.upstream.control(database);
         let (client, connection) = timeout(SMALL, config.connect(NoTls)).await??;
         let mut runs = JoinSet::new();
@@ -237,7 +237,7 @@ impl Control {
 }
 
 /// What went wrong, without the query: the database's own words and their cause.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
