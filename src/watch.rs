@@ -7,4 +7,5 @@
 
 pub mod control;
 pub mod doubt;
+mod link;
 pub mod schema;
