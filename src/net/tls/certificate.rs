@@ -72,8 +72,7 @@ pub fn common_name(der: &[u8]) -> Option<String> {
     let found = parts
         .iter()
         .flat_map(|part| part.0.iter())
-        .filter(|attribute| attribute.oid == COMMON_NAME)
-        .next_back()?;
+        .rfind(|attribute| attribute.oid == COMMON_NAME)?;
     let value = &found.value;
     let text = match value.tag() {
         Tag::Utf8String => Utf8StringRef::try_from(value).ok()?.to_string(),
