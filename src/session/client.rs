@@ -157,6 +157,10 @@ impl Session {
             if tag != b'p' && tag != b'X' {
                 return Ok(0);
             }
+            if tag == b'p' && self.breaks_binding(body) {
+                refuse_binding(io);
+                return Err(Refused);
+            }
             io.upstream.extend_from_slice(raw);
             return Ok(raw.len());
         }
@@ -336,6 +340,14 @@ impl Session {
 fn refuse(io: &mut Io<'_>, sqlstate: &str, text: &str) {
     let hint = "This error comes from Larder, not from PostgreSQL.";
     message::put_error(io.client, Severity::Fatal, sqlstate, text, hint);
+}
+
+/// Tells a client why its login would fail.
+fn refuse_binding(io: &mut Io<'_>) {
+    let text = "SCRAM channel binding cannot pass through Larder: the client's TLS ends here, and the database's is another";
+    let hint = "Let Larder verify this user itself ([[users]] or auth_query), or connect to Larder without TLS on the \
+        same machine (sslmode=disable), or with channel_binding=disable.";
+    message::put_error(io.client, Severity::Fatal, "28000", text, hint);
 }
 
 /// Commands of a replication connection that write no table (manual, 55.4); SQL on such a connection is SQL.

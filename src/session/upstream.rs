@@ -113,7 +113,7 @@ impl Session {
             _ => {}
         }
         if self.flow.phase == Phase::Login {
-            io.client.extend_from_slice(raw);
+            self.relay_login(tag, body, raw, io.client);
             match (tag, body.first_chunk::<4>()) {
                 (b'K', Some(pid)) => self.settings.announce(i32::from_be_bytes(*pid)),
                 (b'Z', _) => {
