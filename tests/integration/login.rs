@@ -455,6 +455,8 @@ fn libpq_and_tokio_postgres_are_let_in_and_sent_away() {
             ])
             .args(["-c", "SELECT current_user"])
             .envs([("PGPASSWORD", password), ("PGCLIENTENCODING", "UTF8")])
+            // The libraries of the server under test are not this program's.
+            .env_remove("LD_LIBRARY_PATH")
             .output();
         // A server without its clients' programs is no reason to fail.
         if let Ok(output) = output {
@@ -674,7 +676,16 @@ fn a_login_that_succeeds_says_the_same_messages_in_the_same_order() {
 
 /// Runs the door's query as the superuser, in a database of its own.
 fn run_query(door: &Door, questions: mpsc::UnboundedReceiver<Question>, query: &str) {
-    let url = server().url("postgres", "lookup");
+    run_query_as("postgres", door, questions, query);
+}
+
+fn run_query_as(
+    role: &str,
+    door: &Door,
+    questions: mpsc::UnboundedReceiver<Question>,
+    query: &str,
+) {
+    let url = server().url(role, "lookup");
     let flags = Flags {
         upstream: Some(url),
         ..Flags::default()
@@ -740,6 +751,30 @@ fn auth_query_knows_whom_the_server_knows() {
     assert!(log_in("nobody", "scram", "s3cret").is_err());
     assert!(log_in("passwordless", "postgres", "").is_ok());
     assert_eq!(door.seen(), [None, None]);
+}
+
+/// The function that the documentation shows, from there.
+#[test]
+fn auth_query_needs_no_superuser() {
+    lookup_database();
+    let text = include_str!("../../docs/authentication.md");
+    let (_, function) = text.split_once("```sql\n").expect("a function");
+    let (function, query) = function.split_once("-- auth_query = \"").expect("a query");
+    let (query, _) = query.split_once('"').expect("its end");
+    let mut inside = Past::new(server().port(), "postgres", "lookup").connect();
+    inside.ok(
+        "CREATE ROLE larder LOGIN; CREATE SCHEMA larder; GRANT USAGE ON SCHEMA larder TO larder",
+    );
+    inside.ok(function);
+    let (door, questions) = Door::new(&asking(false), &[]);
+    run_query_as("larder", &door, questions.expect("questions"), query);
+    for (password, right) in [("s3cret", true), ("wrong", false)] {
+        let past = Past::new(door.port, "ann", "scram").password(password);
+        assert_eq!(past.try_connect().is_ok(), right);
+    }
+    let past = Past::new(door.port, "nobody", "scram").password("s3cret");
+    assert!(past.try_connect().is_err());
+    assert_eq!(door.seen().len(), 1);
 }
 
 #[test]
