@@ -10,16 +10,20 @@
 mod address;
 mod auth;
 mod cgroup;
+mod clienttls;
 mod complaint;
 mod layers;
+mod sslmode;
 mod units;
 mod url;
 mod values;
 
 pub use address::Address;
 pub use auth::{Auth, User};
+pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
+pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Secret, Upstream, UpstreamUrl};
 
 use std::path::Path;
@@ -35,6 +39,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[listen]`: where clients connect, TCP first.
     pub listen: Vec<Address>,
+    /// `[tls]`
+    pub tls: ClientTls,
     /// `[admin]`
     pub admin: Admin,
     /// `[cache]`
@@ -98,6 +104,8 @@ pub struct Cache {
     pub mode: Mode,
     /// How long an answer is served at most.
     pub ttl: Ttl,
+    /// Which transactions are answered from memory.
+    pub transactions: Transactions,
     /// Bytes that answers may take together.
     #[serde(deserialize_with = "a_size")]
     pub memory: u64,
@@ -116,6 +124,18 @@ pub enum Mode {
     Observe,
     /// Pass everything through.
     Off,
+}
+
+/// `cache.transactions`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transactions {
+    /// READ COMMITTED ones, until they write.
+    UntilWrite,
+    /// Those that are READ ONLY.
+    ReadOnly,
+    /// None.
+    Never,
 }
 
 /// `cache.ttl`
@@ -189,6 +209,7 @@ struct Tables {
     server: Server,
     upstream: UpstreamTable,
     listen: ListenTable,
+    tls: ClientTls,
     admin: Admin,
     cache: Cache,
     catalog: Catalog,
@@ -205,6 +226,18 @@ struct UpstreamTable {
     url: Option<UpstreamUrl>,
     #[serde(deserialize_with = "maybe_duration")]
     connect_timeout: Option<Duration>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslmode: Option<SslMode>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslrootcert: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslcert: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslkey: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslnegotiation: Option<SslNegotiation>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    channel_binding: Option<ChannelBinding>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -240,6 +273,7 @@ impl Default for Cache {
         Cache {
             mode: Mode::On,
             ttl: Ttl::Auto,
+            transactions: Transactions::UntilWrite,
             memory,
             max_answer: 1 << 20,
         }
@@ -326,6 +360,8 @@ impl Tables {
 
     fn judge(self) -> Result<Config, ConfigError> {
         let mut wrong = self.contradictions();
+        wrong.extend(self.tls.contradictions());
+        let words = self.upstream.tls_words();
         let Some(url) = self.upstream.url else {
             return Err(ConfigError::new(
                 "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
@@ -353,6 +389,10 @@ impl Tables {
                 url.address
             ));
         }
+        let encryption = words.over(url.tls.clone()).judge().unwrap_or_else(|text| {
+            wrong.push(format!("upstream: {text}"));
+            UpstreamTls::default()
+        });
         if !wrong.is_empty() {
             return Err(ConfigError::several(wrong));
         }
@@ -369,9 +409,11 @@ impl Tables {
             password,
             database,
             connect_timeout,
+            tls: encryption,
         };
         let Tables {
             server,
+            tls,
             admin,
             cache,
             catalog,
@@ -385,6 +427,7 @@ impl Tables {
             server,
             upstream,
             listen,
+            tls,
             admin,
             cache,
             catalog,
@@ -393,6 +436,19 @@ impl Tables {
             users,
             log,
         })
+    }
+}
+
+impl UpstreamTable {
+    fn tls_words(&self) -> TlsWords {
+        TlsWords {
+            mode: self.sslmode,
+            root: self.sslrootcert.clone(),
+            certificate: self.sslcert.clone(),
+            key: self.sslkey.clone(),
+            negotiation: self.sslnegotiation,
+            channel_binding: self.channel_binding,
+        }
     }
 }
 

@@ -9,4 +9,5 @@ pub mod authfiles;
 pub mod authquery;
 pub mod control;
 pub mod doubt;
+mod link;
 pub mod schema;

@@ -9,6 +9,10 @@ use super::frame;
 pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// BindComplete.
 pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// ParameterDescription of no parameter.
+pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+/// NoData.
+pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 /// Sync.
@@ -160,6 +164,15 @@ pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
         std::str::from_utf8(name).ok()?,
         std::str::from_utf8(value).ok()?,
     ))
+}
+
+/// Appends a ParameterStatus.
+pub fn put_parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+    frame::put(
+        out,
+        b'S',
+        &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat(),
+    );
 }
 
 /// The fields of a DataRow, in order; `None` if the layout is wrong.
