@@ -313,6 +313,7 @@ pub fn login(data: &[u8]) {
         parameters: &parameters,
         credentials: &credentials,
         channel_binding: None,
+        must_bind: false,
         private: data.first().is_some_and(|b| b % 2 == 0),
     };
     let end = tokio::io::join(data, tokio::io::sink());

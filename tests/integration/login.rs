@@ -4,12 +4,14 @@
 //! server whose pg_hba.conf asks in every way.
 
 use crate::postgres::{Options, Postgres, binaries};
-use crate::wireclient::{Answered, Batch, Client, Frame, Login as Past, Transcript};
-use larder::config::{Auth, Config, Flags, Secret, User};
+use crate::tls::{PASSWORD, world};
+use crate::tunnel::{Directory, said};
+use crate::wireclient::{Answered, Batch, Client, Frame, Login as Past, PATIENCE, Transcript};
+use larder::config::{Address, Auth, Config, Flags, Secret, User};
 use larder::metrics::Metrics;
-use larder::net::Stream;
 use larder::net::login::{Credentials, LoggedIn, Login, LoginError, login};
 use larder::net::users::{Question, Users};
+use larder::net::{Start, Stream, Tls};
 use larder::proxy::verify::{Verified, verify};
 use larder::watch::authquery::AuthQuery;
 use larder::watch::control::Control;
@@ -110,6 +112,7 @@ async fn log_in(
         parameters: &parameters(user, database),
         credentials,
         channel_binding: None,
+        must_bind: false,
         private: unix,
     };
     login(dial(unix).await, &how).await
@@ -273,51 +276,86 @@ fn what_cannot_be_answered_says_what_to_do() {
 /// A door that verifies its clients, and then is a wire to the server with a login of its own.
 struct Door {
     port: u16,
-    users: Arc<Users>,
+    shared: Arc<Shared>,
+    runtime: tokio::runtime::Runtime,
+}
+
+struct Shared {
+    users: Users,
+    /// Encrypts both sides, if there is any; then logins upstream must be bound to it.
+    tls: Option<(Tls, Address)>,
     /// What logged in upstream, login by login; nothing where the exchange was relayed.
-    seen: Arc<Mutex<Vec<Option<Arc<Credentials>>>>>,
-    _runtime: tokio::runtime::Runtime,
+    seen: Mutex<Vec<Option<Arc<Credentials>>>>,
 }
 
 impl Door {
     fn new(auth: &Auth, list: &[User]) -> (Door, Option<mpsc::UnboundedReceiver<Question>>) {
+        Door::with(auth, list, None)
+    }
+
+    fn with(
+        auth: &Auth,
+        list: &[User],
+        tls: Option<(Tls, Address)>,
+    ) -> (Door, Option<mpsc::UnboundedReceiver<Question>>) {
         let runtime = runtime();
         let (users, questions) = Users::new(auth, list, ("app", None)).expect("users");
-        let users = Arc::new(users);
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
         let listener = listener.expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (all, noted) = (users.clone(), seen.clone());
+        let shared = Arc::new(Shared {
+            users,
+            tls,
+            seen: Mutex::default(),
+        });
+        let all = shared.clone();
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, all.clone(), noted.clone()));
+                tokio::spawn(pass(client, all.clone()));
             }
         });
         let door = Door {
             port,
-            users,
-            seen,
-            _runtime: runtime,
+            shared,
+            runtime,
         };
         (door, questions)
     }
 
     fn seen(&self) -> Vec<Option<Arc<Credentials>>> {
-        std::mem::take(&mut self.seen.lock().expect("no panic"))
+        std::mem::take(&mut self.shared.seen.lock().expect("no panic"))
+    }
+}
+
+impl Shared {
+    fn saw(&self, credentials: Option<Arc<Credentials>>) {
+        self.seen.lock().expect("no panic").push(credentials);
+    }
+
+    async fn dial(&self) -> std::io::Result<Stream> {
+        match &self.tls {
+            Some((tls, address)) => tls.upstream.connect(address, PATIENCE).await,
+            None => Ok(dial(false).await),
+        }
     }
 }
 
 /// Serves one client of the door.
-async fn pass(
-    mut client: TcpStream,
-    users: Arc<Users>,
-    seen: Arc<Mutex<Vec<Option<Arc<Credentials>>>>>,
-) -> std::io::Result<()> {
+async fn pass(client: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    let mut client = Stream::Tcp(client);
     let mut packet = vec![0; 8];
     client.read_exact(&mut packet).await?;
     while packet[4..] == [0x04, 0xd2, 0x16, 0x2f] || packet[4..] == [0x04, 0xd2, 0x16, 0x30] {
-        client.write_all(b"N").await?; // neither TLS nor GSSAPI
+        client = match (client, &shared.tls) {
+            (Stream::Tcp(mut socket), Some((tls, _))) if packet[7] == 0x2f => {
+                socket.write_all(b"S").await?;
+                tls.clients.accept(socket, &[], Start::Asked).await?
+            }
+            (mut client, _) => {
+                client.write_all(b"N").await?;
+                client
+            }
+        };
         client.read_exact(&mut packet).await?;
     }
     let len = u32::from_be_bytes(packet[..4].try_into().expect("four")) as usize;
@@ -332,31 +370,41 @@ async fn pass(
         .filter(|pair| !pair[0].is_empty())
         .map(|pair| (pair[0].clone(), pair[1].clone()))
         .collect();
-    let user = &parameters
-        .iter()
-        .find(|(n, _)| &**n == "user")
-        .expect("a user")
-        .1;
-    let verified = verify(&mut client, &mut Vec::new(), user, &users, None, None).await?;
-    let mut upstream = match verified {
+    let user = parameters.iter().find(|(n, _)| &**n == "user");
+    let user = &user.expect("a user").1;
+    let (end_point, name) = (
+        client.server_end_point(),
+        client.client_certificate_common_name(),
+    );
+    let mut pending = Vec::new();
+    let verified = verify(
+        &mut client,
+        &mut pending,
+        user,
+        &shared.users,
+        end_point.as_deref(),
+        name.as_deref(),
+    );
+    let mut upstream = match verified.await? {
         Verified::Refused => return Ok(()),
         Verified::Relay => {
-            seen.lock().expect("no panic").push(None);
-            let mut upstream = dial(false).await;
+            shared.saw(None);
+            let mut upstream = shared.dial().await?;
             upstream.write_all(&packet).await?;
             upstream
         }
         Verified::Ours(credentials) => {
-            seen.lock()
-                .expect("no panic")
-                .push(Some(credentials.clone()));
+            shared.saw(Some(credentials.clone()));
+            let stream = shared.dial().await?;
+            let end_point = stream.peer_end_point();
             let how = Login {
                 parameters: &parameters,
                 credentials: &credentials,
-                channel_binding: None,
-                private: false,
+                channel_binding: end_point.as_deref(),
+                must_bind: shared.tls.is_some(),
+                private: stream.is_private(),
             };
-            match login(dial(false).await, &how).await {
+            match login(stream, &how).await {
                 Ok(done) => {
                     let mut out = Batch::new().raw(b'R', &[0; 4]);
                     for (name, value) in &done.statuses {
@@ -365,9 +413,13 @@ async fn pass(
                     let key = [&done.pid.to_be_bytes(), &*done.secret].concat();
                     let out = out.raw(b'K', &key).raw(b'Z', b"I");
                     client.write_all(&out.0).await?;
+                    client.flush().await?;
                     done.stream
                 }
-                Err(LoginError::Refused(bytes)) => return client.write_all(&bytes).await,
+                Err(LoginError::Refused(bytes)) => {
+                    client.write_all(&bytes).await?;
+                    return client.flush().await;
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -659,7 +711,7 @@ fn what_a_refused_client_hears_is_what_postgresql_says() {
         let ours = converse(door.port, "old", "md5", &messages);
         assert_eq!(told(&ours), told(&direct), "{message:?}");
     }
-    assert!(!door.users.relay() && door.seen().is_empty());
+    assert!(!door.shared.users.relay() && door.seen().is_empty());
 }
 
 #[test]
@@ -693,6 +745,7 @@ fn run_query_as(
     let config = Config::load_with(&flags, std::iter::empty()).expect("a configuration");
     let query = AuthQuery {
         control: Control {
+            tls: Arc::new(Tls::new(&config.tls, &config.upstream.tls).expect("TLS")),
             upstream: config.upstream,
             refresh: config.catalog.refresh,
             metrics: Arc::new(Metrics::new(1).expect("metrics")),
@@ -700,7 +753,7 @@ fn run_query_as(
         database: "lookup".into(),
         query: query.into(),
     };
-    door._runtime.spawn(query.run(questions));
+    door.runtime.spawn(query.run(questions));
 }
 
 fn lookup_database() {
@@ -827,4 +880,54 @@ fn a_query_that_fails_is_not_an_unknown_user() {
             }
         }
     }
+}
+
+/// TLS ends at the door, and both logins are bound to the certificates that were shown.
+#[test]
+fn both_logins_are_bound_to_their_connections() {
+    let files = Directory::new("bound");
+    let ours = world().authority.issue("larder", &["localhost"]);
+    let variables = [
+        ("LARDER_TLS__MODE", "allow".to_owned()),
+        (
+            "LARDER_TLS__CERTIFICATE",
+            files.file("tls.crt", &ours.certificate),
+        ),
+        ("LARDER_TLS__KEY", files.file("tls.key", &ours.key)),
+        (
+            "LARDER_UPSTREAM__URL",
+            world().url("scrammed", "localhost", "sslmode=verify-full"),
+        ),
+        ("LARDER_UPSTREAM__SSLROOTCERT", world().root()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let config = Config::load_with(&Flags::default(), variables.into_iter());
+    let config = config.expect("a configuration");
+    let tls = Tls::new(&config.tls, &config.upstream.tls).expect("TLS");
+    let mut admin = Past::new(world().server.port(), "postgres", "postgres").connect();
+    let kept = admin.ok("SELECT rolpassword FROM pg_authid WHERE rolname = 'scrammed'");
+    let list = [user("scrammed", &kept.value().expect("a secret"))];
+    let address = config.upstream.address.clone();
+    let (door, _) = Door::with(&Auth::default(), &list, Some((tls, address)));
+    let reach = |password: &str, more: &str| {
+        let connection = format!(
+            "host=localhost hostaddr=127.0.0.1 port={} user=scrammed dbname=postgres password='{password}' {more}",
+            door.port
+        );
+        said(&connection, &["SELECT current_user"])
+    };
+    let bound = "sslmode=require channel_binding=require";
+    assert_eq!(reach(PASSWORD, bound).as_deref(), Ok("scrammed"));
+    let unbound = "sslmode=require channel_binding=disable";
+    assert_eq!(reach(PASSWORD, unbound).as_deref(), Ok("scrammed"));
+    assert_eq!(
+        reach(PASSWORD, "sslmode=disable").as_deref(),
+        Ok("scrammed")
+    );
+    let refused = reach("wrong", bound).unwrap_err();
+    assert!(
+        refused.contains("password authentication failed"),
+        "{refused}"
+    );
+    assert_eq!(door.seen().len(), 3);
 }
