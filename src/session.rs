@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -28,11 +28,10 @@ mod decision;
 mod egress;
 mod extended;
 mod finish;
-mod greeting;
 mod last;
 mod lazy;
-mod link;
 mod pending;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -41,10 +40,10 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
 pub use binding::Binding;
-pub use greeting::Greeting;
 pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
@@ -52,6 +51,7 @@ pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
-    link: link::Link,
+    link: reach::Link,
     /// The backend holds something of this client's that no transaction ends.
     pinned: bool,
     settings: Settings,
@@ -155,7 +155,7 @@ impl Session {
                 broken: false,
                 lost: None,
             },
-            link: link::Link::default(),
+            link: reach::Link::default(),
             pinned: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),

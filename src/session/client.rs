@@ -1,8 +1,8 @@
 //! What the client sends.
 
 use super::decision::How;
-use super::link::Link;
 use super::pending::{Item, Owed};
+use super::reach::Link;
 use super::statements::Known;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use super::link::Link;
 use super::pending::{Kind, Owed};
+use super::reach::Link;
 use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::{Io, Session};

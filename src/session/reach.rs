@@ -7,8 +7,8 @@
 
 use std::rc::Rc;
 
-use super::greeting::Greeting;
 use super::text::Text;
+use super::welcome::Greeting;
 use super::{Copy, Io, Mode, Phase, Session, Thread};
 use crate::sql::statement::Statement;
 use crate::wire::message;
