@@ -386,26 +386,16 @@ impl Tables {
             connect_timeout,
             tls: encryption,
         };
-        let Tables {
-            server,
-            tls,
-            admin,
-            cache,
-            catalog,
-            rule: rules,
-            log,
-            ..
-        } = self;
         Ok(Config {
-            server,
+            server: self.server,
             upstream,
             listen,
-            tls,
-            admin,
-            cache,
-            catalog,
-            rules,
-            log,
+            tls: self.tls,
+            admin: self.admin,
+            cache: self.cache,
+            catalog: self.catalog,
+            rules: self.rule,
+            log: self.log,
         })
     }
 }
