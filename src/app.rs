@@ -10,11 +10,11 @@ pub use workers::{Handler, MakeHandler, Seat, Session};
 use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{Config, Mode as Configured, Ttl};
+use crate::config::{self, Config, Mode as Configured, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
 use crate::net::{Bound, Drain, Stream, Tls, bind};
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread};
+use crate::session::{Mode, Shared, Thread, Transactions};
 use crate::watch::control::Control;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -115,6 +115,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
             Configured::On => Mode::On,
             Configured::Observe => Mode::Observe,
             Configured::Off => Mode::Off,
+        },
+        transactions: match config.cache.transactions {
+            config::Transactions::UntilWrite => Transactions::UntilWrite,
+            config::Transactions::ReadOnly => Transactions::ReadOnly,
+            config::Transactions::Never => Transactions::Never,
         },
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),

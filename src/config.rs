@@ -8,6 +8,7 @@
 //! Reloading while running is not here.
 
 mod address;
+mod auth;
 mod cgroup;
 mod clienttls;
 mod complaint;
@@ -18,6 +19,7 @@ mod url;
 mod values;
 
 pub use address::Address;
+pub use auth::{Auth, User};
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
@@ -47,6 +49,10 @@ pub struct Config {
     pub catalog: Catalog,
     /// `[[rule]]`
     pub rules: Vec<Rule>,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[[users]]`
+    pub users: Vec<User>,
     /// `[log]`
     pub log: Log,
 }
@@ -98,6 +104,8 @@ pub struct Cache {
     pub mode: Mode,
     /// How long an answer is served at most.
     pub ttl: Ttl,
+    /// Which transactions are answered from memory.
+    pub transactions: Transactions,
     /// Bytes that answers may take together.
     #[serde(deserialize_with = "a_size")]
     pub memory: u64,
@@ -116,6 +124,18 @@ pub enum Mode {
     Observe,
     /// Pass everything through.
     Off,
+}
+
+/// `cache.transactions`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transactions {
+    /// READ COMMITTED ones, until they write.
+    UntilWrite,
+    /// Those that are READ ONLY.
+    ReadOnly,
+    /// None.
+    Never,
 }
 
 /// `cache.ttl`
@@ -194,6 +214,8 @@ struct Tables {
     cache: Cache,
     catalog: Catalog,
     rule: Vec<Rule>,
+    auth: Auth,
+    users: Vec<User>,
     log: Log,
 }
 
@@ -251,6 +273,7 @@ impl Default for Cache {
         Cache {
             mode: Mode::On,
             ttl: Ttl::Auto,
+            transactions: Transactions::UntilWrite,
             memory,
             max_answer: 1 << 20,
         }
@@ -327,6 +350,8 @@ impl Tables {
                 ));
             }
         }
+        wrong.extend(self.auth.contradictions());
+        wrong.extend(auth::users_contradictions(&self.users));
         if matches!(self.admin.address, Address::Unix(_)) {
             wrong.push("admin.address: must be host:port".into());
         }
@@ -395,6 +420,8 @@ impl Tables {
             cache: self.cache,
             catalog: self.catalog,
             rules: self.rule,
+            auth: self.auth,
+            users: self.users,
             log: self.log,
         })
     }

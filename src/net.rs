@@ -4,9 +4,12 @@
 
 mod dial;
 mod drain;
+pub mod exchange;
 mod listen;
+pub mod login;
 mod stream;
 mod tls;
+pub mod users;
 
 pub use crate::config::Address;
 pub use dial::dial;

@@ -5,6 +5,7 @@ mod drive;
 mod greeting;
 mod handshake;
 mod line;
+pub mod verify;
 
 use std::cell::RefCell;
 use std::rc::Rc;

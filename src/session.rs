@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -29,7 +29,9 @@ mod egress;
 mod extended;
 mod finish;
 mod last;
+mod lazy;
 mod pending;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -38,14 +40,18 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
 pub use binding::Binding;
+pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
+pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -111,6 +117,9 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
+    link: reach::Link,
+    /// The backend holds something of this client's that no transaction ends.
+    pinned: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -146,6 +155,8 @@ impl Session {
                 broken: false,
                 lost: None,
             },
+            link: reach::Link::default(),
+            pinned: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),

@@ -19,9 +19,21 @@ use std::time::Duration;
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret of this value.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
     /// The value itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Secret {
+    /// A text and nothing else: a number would lose its leading zeros.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret)
     }
 }
 

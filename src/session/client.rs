@@ -2,6 +2,7 @@
 
 use super::decision::How;
 use super::pending::{Item, Owed};
+use super::reach::Link;
 use super::statements::Known;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};
@@ -43,7 +44,7 @@ impl Session {
             }
             let rest = &buf[at..];
             let names = matches!(rest[0], b'B' | b'D' | b'C');
-            if names && self.pending.in_doubt() {
+            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
                 break;
             }
             let used = match frame::peek(rest) {
@@ -82,6 +83,7 @@ impl Session {
             b'd' if self.flow.phase != Phase::Login => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
             _ if self.pending.skipping => true,
+            _ if !self.reach(io) => return Ok(0),
             b'Q' | b'F' => {
                 self.account_opaque(Why::TooLong, io);
                 self.statements.query(true);
@@ -166,7 +168,7 @@ impl Session {
             self.client_unheard(tag, raw, io);
             return Ok(raw.len());
         }
-        match tag {
+        let taken = match tag {
             b'Q' => match message::query(body) {
                 Some(sql) => return Ok(self.query(sql, raw, io)),
                 None => self.pass_unknown(raw, io),
@@ -177,18 +179,29 @@ impl Session {
                     if let Some(used) = self.unit(&unit, io) {
                         return Ok(used);
                     }
-                    self.single(tag, body, raw, io);
+                    self.single(tag, body, raw, io)
                 }
                 Ahead::Not => self.single(tag, body, raw, io),
             },
             b'D' | b'E' | b'C' => self.single(tag, body, raw, io),
             b'S' => self.sync(raw, io),
+            _ => self.client_other(tag, raw, io),
+        };
+        Ok(if taken { raw.len() } else { 0 })
+    }
+
+    /// Messages of neither query protocol. `false`: not now.
+    fn client_other(&mut self, tag: u8, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match tag {
             b'H' => {
                 if self.pending.forwarded() {
                     io.upstream.extend_from_slice(raw);
                 }
             }
             b'F' => {
+                if !self.reach(io) {
+                    return false;
+                }
                 self.account_opaque(Why::NotSelect, io);
                 io.upstream.extend_from_slice(raw);
                 self.owe(Owed::Function);
@@ -199,24 +212,30 @@ impl Session {
                 io.upstream.extend_from_slice(raw);
             }
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
+            b'd' | b'c' | b'f' if self.link != Link::Held => {}
             b'd' | b'c' | b'f' => {
                 if tag != b'd' && !self.pending.nothing_owed() {
                     self.pending.push(Item::CopyEnd);
                 }
                 io.upstream.extend_from_slice(raw);
             }
-            _ => self.pass_unknown(raw, io),
+            _ => return self.pass_unknown(raw, io),
         }
-        Ok(raw.len())
+        true
     }
 
-    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {
+    /// Forwards what is not understood. `false`: not now.
+    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
+        if !self.reach(io) {
+            return false;
+        }
         self.lose_track();
         if self.may_pass_unseen() {
             io.upstream.extend_from_slice(raw);
         } else {
             self.flow.broken = true;
         }
+        true
     }
 
     /// Messages while the upstream reads COPY data, or ignores everything until Sync.
@@ -238,7 +257,10 @@ impl Session {
                 self.pending.close();
             }
             b'X' => self.flow.parting = true,
-            _ if self.flow.copy != Copy::None => return self.pass_unknown(raw, io),
+            _ if self.flow.copy != Copy::None => {
+                self.pass_unknown(raw, io);
+                return;
+            }
             _ => {}
         }
         io.upstream.extend_from_slice(raw);
@@ -256,6 +278,15 @@ impl Session {
         if self.wants_probe(&text) {
             self.ask_itself(io);
             return 0;
+        }
+        if !self.pending.forwarded()
+            && !self.pending.local
+            && let Some(tag) = self.hold(&text)
+        {
+            self.say_held(tag, io);
+            self.statements.query(false);
+            self.answer(Item::Ready, io);
+            return raw.len();
         }
         if self.flow.replication && is_replication_command(sql) {
             self.pending.open(io.now).marks.impure = true;
@@ -283,6 +314,9 @@ impl Session {
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),
                 Err(pass) => {
+                    if !self.reach(io) {
+                        return 0;
+                    }
                     self.prepare_upstream(&text, io);
                     let fill = pass.fill.is_some();
                     self.account(&text, *pass, io);

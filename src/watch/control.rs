@@ -43,8 +43,8 @@ pub struct Control {
 }
 
 /// An open control connection; the other half of it runs beside.
-struct Link {
-    client: Client,
+pub(super) struct Link {
+    pub(super) client: Client,
     /// Ends with the connection.
     runs: JoinSet<()>,
     _counted: Counted,
@@ -75,7 +75,7 @@ impl Control {
         }
     }
 
-    async fn connect(&self, database: &str) -> Result<Link, Failure> {
+    pub(super) async fn connect(&self, database: &str) -> Result<Link, Failure> {
         let opened = open(&self.upstream, &self.tls, database);
         let (client, connection) = timeout(SMALL, opened).await??;
         let mut runs = JoinSet::new();
@@ -242,7 +242,7 @@ impl Control {
 }
 
 /// What went wrong, without the query: the database's own words and their cause.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
