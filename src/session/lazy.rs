@@ -158,7 +158,8 @@ impl Session {
     pub(super) fn tell(&mut self, io: &mut Io<'_>) {
         for text in std::mem::take(&mut self.transaction.held) {
             let begins = matches!(text.single(), Some(Statement::Begin(_)));
-            if begins && text.sql.len() <= SHORT {
+            // Not where others will have the backend.
+            if begins && text.sql.len() <= SHORT && !self.link.welcomed {
                 let name = [NAME, &text.sql[..]].concat();
                 if self.statements.get(&name).is_none() {
                     let named = Named {
