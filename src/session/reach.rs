@@ -166,9 +166,8 @@ impl Session {
     /// Notes what a text leaves behind in the backend that ends with no transaction; `judged`: against a catalog.
     pub(super) fn pin(&mut self, text: &Rc<Text>, opaque: bool, judged: bool) {
         let tie = &mut self.link;
-        if text.analysis.statements.iter().any(leaves_something) {
-            tie.pinned = true;
-        } else if opaque && (judged || tie.unsure.len() >= UNSURE) {
+        let leaves = text.analysis.statements.iter().any(leaves_something);
+        if leaves || (opaque && (judged || tie.unsure.len() >= UNSURE)) {
             tie.pinned = true;
         } else if opaque && !tie.unsure.iter().any(|before| Rc::ptr_eq(before, text)) {
             tie.unsure.push(text.clone());
