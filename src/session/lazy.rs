@@ -119,6 +119,9 @@ impl Session {
 
     /// A unit that is answered here as a whole. `None`: it is not.
     pub(super) fn unit_held(&mut self, unit: &Unit<'_>, named: &Named, io: &mut Io<'_>) -> bool {
+        if !named.text.is_control && !named.text.is_set {
+            return false;
+        }
         let plain = named.types.is_empty()
             && message::parameters(unit.bind.tail).is_some_and(|parameters| parameters.is_empty());
         if !plain || unit.execute.is_none() {
