@@ -29,6 +29,7 @@ mod extended;
 mod finish;
 mod last;
 mod pending;
+mod portal;
 mod replay;
 mod settings;
 mod statements;

@@ -173,11 +173,11 @@ impl Session {
                     if let Some(used) = self.unit(&unit, io) {
                         return Ok(used);
                     }
-                    self.single(tag, body, raw, io);
+                    return Ok(self.taken(tag, body, raw, io));
                 }
-                Ahead::Not => self.single(tag, body, raw, io),
+                Ahead::Not => return Ok(self.taken(tag, body, raw, io)),
             },
-            b'D' | b'E' | b'C' => self.single(tag, body, raw, io),
+            b'D' | b'E' | b'C' => return Ok(self.taken(tag, body, raw, io)),
             b'S' => self.sync(raw, io),
             b'H' => {
                 if self.pending.forwarded() {
@@ -204,6 +204,15 @@ impl Session {
             _ => self.pass_unknown(raw, io),
         }
         Ok(raw.len())
+    }
+
+    /// How many bytes of it are used by a message of the extended protocol.
+    fn taken(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
+        if self.single(tag, body, raw, io) {
+            raw.len()
+        } else {
+            0
+        }
     }
 
     pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {

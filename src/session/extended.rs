@@ -5,6 +5,7 @@
 
 use super::decision::{How, Pass};
 use super::pending::{Item, Owed};
+use super::portal::Local;
 use super::statements::{Known, Named, Portal};
 use super::unit::Unit;
 use super::{Io, Session};
@@ -31,7 +32,8 @@ impl Session {
             }
             None => self.statements.named(unit.bind.statement)?.clone(),
         };
-        if named.text.is_last {
+        let stays = self.transaction.status() != b'I' || !unit.last || unit.execute.is_some();
+        if named.text.is_last || !stays || !self.statements.takes_portal(unit.bind.portal) {
             return None;
         }
         if self.wants_probe(&named.text) {
@@ -68,18 +70,11 @@ impl Session {
         if unit.describe {
             self.emit(entry.description(), io);
         }
-        self.statements.portal = Some(if unit.execute.is_some() {
+        let at = unit.execute.map(|limit| {
             self.hit(entry.header().made, entry.header().cost, io);
-            self.emit(entry.rows(), io);
-            Portal::Done(entry)
-        } else {
-            Portal::Bound {
-                entry,
-                named,
-                bind: unit.bytes[unit.bind_at..].into(),
-                context: self.settings.context(&self.thread.contexts),
-            }
+            self.give(&entry, 0, limit, io)
         });
+        self.hold(unit, entry, named, at);
         self.pending.local = true;
     }
 
@@ -92,7 +87,7 @@ impl Session {
             Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
-        self.bind_upstream(b"", unit.bind.statement, io);
+        self.bind_upstream(unit.bind.portal, unit.bind.statement, io);
         io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
         let fill = pass.fill.is_some() && unit.execute.is_some();
         if unit.describe {
@@ -101,14 +96,14 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-        } else if !unit.describe {
+        } else if !unit.describe && unit.bind.portal.is_empty() {
             // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
             self.statements.bound_fill = pass.fill.take();
         }
     }
 
-    /// One message of the extended protocol.
-    pub(super) fn single(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+    /// One message of the extended protocol. `false`: not now.
+    pub(super) fn single(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) -> bool {
         let done = match tag {
             b'P' => message::parse(body).map(|parse| self.single_parse(&parse, raw, io)),
             b'B' => message::bind(body).map(|bind| self.single_bind(&bind, raw, io)),
@@ -116,12 +111,13 @@ impl Session {
             b'C' => message::target(body).map(|target| self.close(target, raw, io)),
             _ => message::execute(body).map(|(portal, limit)| self.execute(portal, limit, raw, io)),
         };
-        if done.is_none() {
+        done.unwrap_or_else(|| {
             self.pass_unknown(raw, io);
-        }
+            true
+        })
     }
 
-    pub(super) fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
+    fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let text = self.thread.text(parse.text);
         if text.is_last
             && self.transaction.status() != b'E'
@@ -142,12 +138,13 @@ impl Session {
                 self.pending.push(Item::Made(parse.name.into(), before));
             }
             self.pending.local = true;
-            return;
+            return true;
         }
         self.parse_upstream(parse, raw, io);
+        true
     }
 
-    pub(super) fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) {
+    fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let last = self
             .statements
             .named(bind.statement)
@@ -157,17 +154,26 @@ impl Session {
                 [.., 0, 1, 0, format] => *format,
                 _ => 0,
             };
-            self.statements.portal = Some(Portal::Last(format));
+            self.statements.place(b"", Some(Portal::Last(format)));
             self.emit(message::BIND_COMPLETE, io);
             self.pending.local = true;
-            return;
+            return true;
+        }
+        if !bind.portal.is_empty() {
+            // Where it exists PostgreSQL shall say so (42P03): it must know.
+            self.shadow(bind.portal, io);
         }
         self.ensure_upstream(bind.statement, io);
         self.bind_upstream(bind.portal, bind.statement, io);
         io.upstream.extend_from_slice(raw);
+        true
     }
 
-    pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+    fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.portal_message(target, false, io) {
+            Some(false) => {}
+            done => return done.is_some(),
+        }
         let local = match target {
             Target::Statement(name) => {
                 let last = self
@@ -179,18 +185,6 @@ impl Session {
                 }
                 last.then(|| Session::describe_last(true, 0))
             }
-            Target::Portal(b"") => match &self.statements.portal {
-                Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
-                Some(Portal::Bound { entry, .. } | Portal::Done(entry))
-                    if !entry.description().is_empty() =>
-                {
-                    Some(entry.description().to_vec())
-                }
-                _ => {
-                    self.portal_upstream(io);
-                    None
-                }
-            },
             Target::Portal(_) => None,
         };
         match local {
@@ -204,9 +198,14 @@ impl Session {
                 self.owe(Owed::Describe { fill: false });
             }
         }
+        true
     }
 
-    pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+    fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.portal_message(target, true, io) {
+            Some(false) => {}
+            done => return done.is_some(),
+        }
         let owed = match target {
             Target::Statement(name) => {
                 // Behind what may fail it must be taken back with the rest.
@@ -220,15 +219,9 @@ impl Session {
                 if local && !name.is_empty() {
                     self.emit(message::CLOSE_COMPLETE, io);
                     self.pending.local = true;
-                    return;
+                    return true;
                 }
                 Owed::Statement(name.into(), before)
-            }
-            Target::Portal(b"") if self.statements.portal.is_some() => {
-                self.statements.portal = Some(Portal::Closed);
-                self.emit(message::CLOSE_COMPLETE, io);
-                self.pending.local = true;
-                return;
             }
             Target::Portal(name) => {
                 self.statements.portals.remove(name);
@@ -238,12 +231,17 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.pending.open(io.now);
         self.owe(owed);
+        true
     }
 
-    pub(super) fn execute(&mut self, portal: &[u8], limit: i32, raw: &[u8], io: &mut Io<'_>) {
-        if portal.is_empty() && self.execute_local(limit, io) {
-            self.pending.local = true;
-            return;
+    fn execute(&mut self, portal: &[u8], limit: i32, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.execute_local(portal, limit, io) {
+            Local::Upstream => {}
+            Local::Wait => return false,
+            Local::Done => {
+                self.pending.local = true;
+                return true;
+            }
         }
         let text = self.statements.portals.get(portal).cloned().flatten();
         let mut fill = false;
@@ -263,47 +261,6 @@ impl Session {
         }
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Execute { fill });
-    }
-
-    /// Executes the unnamed portal here if it lives here; else makes sure that the upstream has it.
-    pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
-        let now = self.settings.context(&self.thread.contexts);
-        match &self.statements.portal {
-            None => return false,
-            Some(Portal::Last(_)) => {
-                let word = self.last_word();
-                self.answer(
-                    Item::Last {
-                        simple: false,
-                        word,
-                    },
-                    io,
-                );
-            }
-            Some(Portal::Done(_)) => {
-                let mut out = Vec::new();
-                message::put_complete(&mut out, "SELECT 0");
-                self.emit(&out, io);
-            }
-            Some(Portal::Bound { entry, context, .. }) => {
-                let whole = limit <= 0 || entry.header().rows < limit as u32;
-                let same = *context == now && self.pending.nothing_owed();
-                if !whole || !same || self.gate().is_err() || !entry.again(io.now) {
-                    self.portal_upstream(io);
-                    return false;
-                }
-                let Some(Portal::Bound { entry, .. }) = self.statements.portal.take() else {
-                    return false;
-                };
-                self.hit(entry.header().made, entry.header().cost, io);
-                self.emit(entry.rows(), io);
-                self.statements.portal = Some(Portal::Done(entry));
-            }
-            Some(Portal::Closed) => {
-                self.portal_upstream(io);
-                return false;
-            }
-        }
         true
     }
 
@@ -311,9 +268,7 @@ impl Session {
         // A bare Sync is a health check: it reaches the database.
         if self.pending.local && !self.pending.forwarded() {
             self.pending.local = false;
-            if self.transaction.status() == b'I' {
-                self.statements.portal = None;
-            }
+            self.end_implicit();
             self.answer(Item::Ready, io);
             self.teach(raw, io);
             return;
@@ -322,8 +277,14 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
         self.pending.close();
+        self.end_implicit();
+    }
+
+    /// A Sync outside a block ends every portal.
+    fn end_implicit(&mut self) {
         if self.transaction.status() == b'I' {
-            self.statements.portal = None;
+            self.statements.place(b"", None);
+            self.statements.end_portals();
         }
     }
 }

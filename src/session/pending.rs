@@ -231,6 +231,8 @@ pub struct Pending {
     pub local: bool,
     /// The open segment has failed: the upstream ignores everything until Sync.
     pub skipping: bool,
+    /// The upstream was asked to send what it has, and nothing was asked of it since.
+    flushed: bool,
 }
 
 impl Pending {
@@ -395,8 +397,19 @@ impl Pending {
         }
     }
 
+    /// Whether the upstream has answers that it need not have sent; once.
+    pub fn wants_flush(&mut self) -> bool {
+        self.open.is_some() && !std::mem::replace(&mut self.flushed, true)
+    }
+
+    /// The open segment, if there is one.
+    pub fn unfinished(&self) -> Option<&Segment> {
+        self.open.as_ref()
+    }
+
     /// Adds a place.
     pub fn push(&mut self, item: Item) {
+        self.flushed = false;
         self.queue.push_back(item);
     }
 

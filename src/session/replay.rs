@@ -4,15 +4,12 @@
 use std::rc::Rc;
 
 use super::pending::Owed;
-use super::statements::{Known, Named, Portal};
+use super::statements::{Known, Named};
 use super::text::Text;
 use super::{Io, Session};
 use crate::sql::statement::{Discard, Statement};
-use crate::wire::frame::{self, Frame, HEAD};
+use crate::wire::frame;
 use crate::wire::message;
-
-/// A name for a moment that no client uses.
-const ASIDE: &[u8] = b"larder\x01aside";
 
 impl Session {
     /// Forwards a Parse.
@@ -50,7 +47,7 @@ impl Session {
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
         if portal.is_empty() {
-            self.statements.portal = None;
+            self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
         self.statements.portals.insert(portal.into(), text);
@@ -87,37 +84,6 @@ impl Session {
         self.statements.is_upstream(name);
     }
 
-    /// Makes sure that the upstream's unnamed portal is the client's.
-    pub(super) fn portal_upstream(&mut self, io: &mut Io<'_>) {
-        match self.statements.portal.take() {
-            Some(Portal::Bound { named, bind, .. }) => {
-                let Frame::Whole { body, .. } = frame::peek(&bind) else {
-                    return;
-                };
-                let Some(found) = message::bind(body) else {
-                    return;
-                };
-                let same =
-                    |now: &Named| Rc::ptr_eq(&now.text, &named.text) && now.types == named.types;
-                if self.statements.named(found.statement).is_some_and(same) {
-                    self.ensure_upstream(found.statement, io);
-                    io.upstream.extend_from_slice(&bind[..HEAD + body.len()]);
-                    self.hidden(Owed::Simple, io);
-                } else {
-                    self.bind_aside(&named, found.tail, io);
-                }
-                self.statements
-                    .portals
-                    .insert(Box::default(), Some(named.text));
-            }
-            Some(Portal::Closed | Portal::Done(_)) => {
-                frame::put(io.upstream, b'C', b"P\0");
-                self.hidden(Owed::Simple, io);
-            }
-            Some(Portal::Last(_)) | None => {}
-        }
-    }
-
     /// Tells the upstream of the names that were prepared here in this segment, with the client's own Sync (`raw`).
     ///
     /// A name is kept for long: the upstream must have it as it is now, to say so when its shape changes (0A000).
@@ -133,25 +99,6 @@ impl Session {
             io.upstream.extend_from_slice(raw);
             self.hidden(Owed::Sync, io);
             self.pending.close();
-        }
-    }
-
-    /// Binds the unnamed portal to a statement whose name means something else by now.
-    fn bind_aside(&mut self, named: &Named, tail: &[u8], io: &mut Io<'_>) {
-        let parse = message::Parse {
-            name: ASIDE,
-            text: &named.text.sql,
-            types: &named.types,
-        };
-        message::put_parse(io.upstream, &parse);
-        frame::put(io.upstream, b'B', &[b"\0", ASIDE, b"\0", tail].concat());
-        frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
-        for owed in [
-            Owed::Statement(ASIDE.into(), None),
-            Owed::Simple,
-            Owed::Simple,
-        ] {
-            self.hidden(owed, io);
         }
     }
 
@@ -174,6 +121,7 @@ impl Session {
                     self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
+                Statement::Cursor | Statement::Declare(_) => self.portals_meet(statement, io),
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_)
                     if self.transaction.hit && !self.pending.forwarded() =>

@@ -1,4 +1,4 @@
-//! Prepared statements and the unnamed portal, as the client sees them.
+//! Prepared statements and portals, as the client sees them.
 //!
 //! * A statement that was only ever needed for hits is not known upstream; it is parsed there before the first
 //!   message that needs it, and that answer is hidden from the client.
@@ -35,24 +35,41 @@ pub enum Known {
     Foreign,
 }
 
-/// The unnamed portal, as long as it lives here.
+/// A portal, as long as it lives here.
 #[derive(Debug)]
 pub enum Portal {
     /// `SHOW larder.last`, result in that format.
     Last(u8),
-    /// Bound to an answer; `bind` is the message, should the upstream need it.
-    Bound {
-        entry: Fresh,
-        named: Named,
-        bind: Box<[u8]>,
-        /// The context of the key then: settings show in what is sent at Execute.
-        context: u64,
-    },
-    /// Has given its whole answer, and can still be described.
-    Done(Fresh),
+    /// Bound to an answer.
+    Held(Held),
     /// Closed here; the upstream may still have an older one.
     Closed,
 }
+
+/// A portal that is bound to an answer.
+#[derive(Debug)]
+pub struct Held {
+    pub entry: Fresh,
+    pub named: Named,
+    /// The Bind message, should the upstream need it.
+    pub bind: Vec<u8>,
+    /// The context of the key then: settings show in what is sent at Execute.
+    pub context: u64,
+    /// Where its next row stands; `None`: it has not run.
+    pub at: Option<usize>,
+    /// How many savepoints, the block included, it was made behind.
+    pub depth: usize,
+    /// The settings that the rows it has left depend on.
+    pub dates: Option<Rc<str>>,
+    /// The upstream has a portal of its name that stands for nothing but its description.
+    pub shadow: bool,
+}
+
+/// Longest Bind whose room is kept for the next.
+const SPARE: usize = 4096;
+
+/// How many named portals a client may have here; more are the upstream's.
+const PORTALS: usize = 256;
 
 /// Statements by name; the unnamed one has the empty name.
 #[derive(Debug, Default)]
@@ -64,7 +81,11 @@ pub struct Statements {
     /// Names prepared here that the upstream is to be told of.
     pub untaught: Vec<Box<[u8]>>,
     /// The unnamed portal; `None`: what the upstream has.
-    pub portal: Option<Portal>,
+    portal: Option<Portal>,
+    /// Named portals that live here.
+    held: HashMap<Box<[u8]>, Portal>,
+    /// The bytes of a Bind that is not needed any more, to be used again.
+    spare: Vec<u8>,
     /// What the upstream's portals run, as far as followed.
     pub portals: HashMap<Box<[u8]>, Option<Rc<Text>>>,
     /// The fill of the unnamed portal, begun at its Bind.
@@ -151,7 +172,81 @@ impl Statements {
         );
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
         // In a block the upstream may still have an unnamed portal that the Query would have ended.
-        self.portal = (!forwarded).then_some(Portal::Closed);
+        self.place(b"", (!forwarded).then_some(Portal::Closed));
+    }
+
+    /// The portal of that name, if it lives here.
+    pub fn local(&self, name: &[u8]) -> Option<&Portal> {
+        match name {
+            b"" => self.portal.as_ref(),
+            _ if self.held.is_empty() => None,
+            _ => self.held.get(name),
+        }
+    }
+
+    /// Takes it from here.
+    pub fn take_local(&mut self, name: &[u8]) -> Option<Portal> {
+        match name {
+            b"" => self.portal.take(),
+            _ => self.held.remove(name),
+        }
+    }
+
+    /// Puts a portal in the place of what has lived here under that name.
+    pub fn place(&mut self, name: &[u8], portal: Option<Portal>) {
+        let before = match (name, portal) {
+            (b"", portal) => std::mem::replace(&mut self.portal, portal),
+            (_, Some(portal)) => self.held.insert(name.into(), portal),
+            (_, None) => self.held.remove(name),
+        };
+        if let Some(Portal::Held(Held { bind, .. })) = before
+            && bind.capacity() <= SPARE
+        {
+            self.spare = bind;
+        }
+    }
+
+    /// Room for the bytes of a Bind.
+    pub fn spare(&mut self) -> Vec<u8> {
+        let mut spare = std::mem::take(&mut self.spare);
+        spare.clear();
+        spare
+    }
+
+    /// Whether a portal of that name can live here: no other has it, and there are not too many.
+    pub fn takes_portal(&self, name: &[u8]) -> bool {
+        name.is_empty()
+            || (self.held.len() < PORTALS
+                && !self.held.contains_key(name)
+                && !self.portals.contains_key(name))
+    }
+
+    /// Names of portals that live here.
+    pub fn held_names(&self) -> Vec<Box<[u8]>> {
+        self.held.keys().cloned().collect()
+    }
+
+    /// The transaction has ended, and with it what was bound to an answer.
+    pub fn end_portals(&mut self) {
+        self.held.clear();
+        if matches!(self.portal, Some(Portal::Held(_))) {
+            self.place(b"", None);
+        }
+    }
+
+    /// A savepoint, the one with so many before it, was released or gone back to.
+    pub fn leave_savepoint(&mut self, at: usize, released: bool) {
+        let stays = |portal: &mut Portal| match portal {
+            Portal::Held(held) if held.depth > at => {
+                held.depth = at;
+                released
+            }
+            _ => true,
+        };
+        self.held.retain(|_, portal| stays(portal));
+        if self.portal.as_mut().is_some_and(|portal| !stays(portal)) {
+            self.place(b"", Some(Portal::Closed));
+        }
     }
 
     /// A query of Larder's own has ended the upstream's unnamed statement, not the client's.

@@ -16,14 +16,25 @@ pub struct Unit<'a> {
     pub bind: Bind<'a>,
     /// Describe of the portal.
     pub describe: bool,
-    /// Row limit; `None`: a Flush stands where the Execute will come.
+    /// Row limit; `None`: a Flush or Sync stands where the Execute may come.
     pub execute: Option<i32>,
-    /// The messages as they came, Flush not included.
+    /// The messages as they came, that Flush or Sync not included.
     pub bytes: &'a [u8],
     /// Where Bind starts in them.
     pub bind_at: usize,
     /// A Sync follows at once.
     pub last: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// The Bind as it came.
+    pub fn bind_message(&self) -> &'a [u8] {
+        let bytes = &self.bytes[self.bind_at..];
+        match frame::peek(bytes) {
+            Frame::Whole { body, .. } => &bytes[..frame::HEAD + body.len()],
+            _ => bytes,
+        }
+    }
 }
 
 /// What stands at the start of the buffer.
@@ -58,20 +69,17 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 None => return Ahead::Not,
             },
             (b'B', None) => match message::bind(body) {
-                Some(found)
-                    if found.portal.is_empty()
-                        && parse.is_none_or(|p: Parse<'_>| p.name == found.statement) =>
-                {
+                Some(found) if parse.is_none_or(|p: Parse<'_>| p.name == found.statement) => {
                     bind = Some((found, at));
                 }
                 _ => return Ahead::Not,
             },
-            (b'D', Some(_)) if !describe => match message::target(body) {
-                Some(Target::Portal(b"")) => describe = true,
+            (b'D', Some((bind, _))) if !describe => match message::target(body) {
+                Some(Target::Portal(name)) if name == bind.portal => describe = true,
                 _ => return Ahead::Not,
             },
             (b'E', Some((bind, bind_at))) => match message::execute(body) {
-                Some((b"", limit)) => {
+                Some((name, limit)) if name == bind.portal => {
                     let unit = Unit {
                         parse,
                         bind: *bind,
@@ -85,7 +93,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 }
                 _ => return Ahead::Not,
             },
-            (b'H', Some((bind, bind_at))) => {
+            (b'H' | b'S', Some((bind, bind_at))) => {
                 let unit = Unit {
                     parse,
                     bind: *bind,
@@ -93,7 +101,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                     execute: None,
                     bytes: &buf[..at],
                     bind_at: *bind_at,
-                    last: false,
+                    last: tag == b'S',
                 };
                 return Ahead::Unit(unit);
             }

@@ -232,7 +232,11 @@ impl Session {
                 fill.complete(raw);
                 segment.filled();
             }
-            b's' | b'I' => {
+            b's' => {
+                fill.suspended(raw);
+                segment.filled();
+            }
+            b'I' => {
                 fill.give_up();
                 segment.filled();
             }
@@ -321,8 +325,12 @@ impl Session {
         }
         // What was to be closed there may be left, and no portal is but in a block that has failed.
         self.statements.unnamed_left |= self.statements.get(b"").is_none();
-        if self.pending.skipping || self.pending.len() <= 1 {
-            self.statements.portal = None;
+        let quiet = self
+            .pending
+            .front()
+            .is_some_and(|segment| segment.marks.quiet);
+        if !quiet && (self.pending.skipping || self.pending.len() <= 1) {
+            self.statements.place(b"", None);
         }
     }
 
