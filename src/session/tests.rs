@@ -8,6 +8,7 @@ mod backend;
 mod ledger_tests;
 mod limits_tests;
 mod order_tests;
+mod portal_tests;
 mod random_tests;
 mod simulation;
 mod simulation_client;
