@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -27,7 +27,9 @@ mod decision;
 mod egress;
 mod extended;
 mod finish;
+mod greeting;
 mod last;
+mod link;
 mod pending;
 mod portal;
 mod replay;
@@ -40,8 +42,10 @@ mod unit;
 mod upstream;
 mod writes;
 
+pub use greeting::Greeting;
 use pending::Pending;
 use settings::Settings;
+pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
@@ -109,6 +113,9 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
+    link: link::Link,
+    /// The backend holds something of this client's that no transaction ends.
+    pinned: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -143,6 +150,8 @@ impl Session {
                 broken: false,
                 lost: None,
             },
+            link: link::Link::default(),
+            pinned: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),

@@ -1,6 +1,7 @@
 //! What the client sends.
 
 use super::decision::How;
+use super::link::Link;
 use super::pending::{Item, Owed};
 use super::statements::Known;
 use super::unit::{Ahead, ahead};
@@ -82,6 +83,7 @@ impl Session {
             b'd' if self.flow.phase != Phase::Login => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
             _ if self.pending.skipping => true,
+            _ if !self.reach(io) => return Ok(0),
             b'Q' | b'F' => {
                 self.account_opaque(Why::TooLong, io);
                 self.statements.query(true);
@@ -162,7 +164,7 @@ impl Session {
             self.client_unheard(tag, raw, io);
             return Ok(raw.len());
         }
-        match tag {
+        let taken = match tag {
             b'Q' => match message::query(body) {
                 Some(sql) => return Ok(self.query(sql, raw, io)),
                 None => self.pass_unknown(raw, io),
@@ -173,18 +175,29 @@ impl Session {
                     if let Some(used) = self.unit(&unit, io) {
                         return Ok(used);
                     }
-                    return Ok(self.taken(tag, body, raw, io));
+                    self.single(tag, body, raw, io)
                 }
-                Ahead::Not => return Ok(self.taken(tag, body, raw, io)),
+                Ahead::Not => self.single(tag, body, raw, io),
             },
-            b'D' | b'E' | b'C' => return Ok(self.taken(tag, body, raw, io)),
+            b'D' | b'E' | b'C' => self.single(tag, body, raw, io),
             b'S' => self.sync(raw, io),
+            _ => self.client_other(tag, raw, io),
+        };
+        Ok(if taken { raw.len() } else { 0 })
+    }
+
+    /// Messages of neither query protocol. `false`: not now.
+    fn client_other(&mut self, tag: u8, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match tag {
             b'H' => {
                 if self.pending.forwarded() {
                     io.upstream.extend_from_slice(raw);
                 }
             }
             b'F' => {
+                if !self.reach(io) {
+                    return false;
+                }
                 self.account_opaque(Why::NotSelect, io);
                 io.upstream.extend_from_slice(raw);
                 self.owe(Owed::Function);
@@ -195,33 +208,30 @@ impl Session {
                 io.upstream.extend_from_slice(raw);
             }
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
+            b'd' | b'c' | b'f' if self.link != Link::Held => {}
             b'd' | b'c' | b'f' => {
                 if tag != b'd' && !self.pending.nothing_owed() {
                     self.pending.push(Item::CopyEnd);
                 }
                 io.upstream.extend_from_slice(raw);
             }
-            _ => self.pass_unknown(raw, io),
+            _ => return self.pass_unknown(raw, io),
         }
-        Ok(raw.len())
+        true
     }
 
-    /// How many bytes of it are used by a message of the extended protocol.
-    fn taken(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
-        if self.single(tag, body, raw, io) {
-            raw.len()
-        } else {
-            0
+    /// Forwards what is not understood. `false`: not now.
+    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
+        if !self.reach(io) {
+            return false;
         }
-    }
-
-    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {
         self.lose_track();
         if self.may_pass_unseen() {
             io.upstream.extend_from_slice(raw);
         } else {
             self.flow.broken = true;
         }
+        true
     }
 
     /// Messages while the upstream reads COPY data, or ignores everything until Sync.
@@ -243,7 +253,10 @@ impl Session {
                 self.pending.close();
             }
             b'X' => self.flow.parting = true,
-            _ if self.flow.copy != Copy::None => return self.pass_unknown(raw, io),
+            _ if self.flow.copy != Copy::None => {
+                self.pass_unknown(raw, io);
+                return;
+            }
             _ => {}
         }
         io.upstream.extend_from_slice(raw);
@@ -288,6 +301,9 @@ impl Session {
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),
                 Err(pass) => {
+                    if !self.reach(io) {
+                        return 0;
+                    }
                     self.prepare_upstream(&text, io);
                     let fill = pass.fill.is_some();
                     self.account(&text, *pass, io);

@@ -51,6 +51,7 @@ impl Session {
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
+            Err(_) if !self.reach(io) => return Some(0),
             Err(pass) => self.unit_upstream(unit, *pass, &named, io),
         }
         Some(unit.bytes.len())
@@ -111,10 +112,7 @@ impl Session {
             b'C' => message::target(body).map(|target| self.close(target, raw, io)),
             _ => message::execute(body).map(|(portal, limit)| self.execute(portal, limit, raw, io)),
         };
-        done.unwrap_or_else(|| {
-            self.pass_unknown(raw, io);
-            true
-        })
+        done.unwrap_or_else(|| self.pass_unknown(raw, io))
     }
 
     fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
@@ -140,8 +138,10 @@ impl Session {
             self.pending.local = true;
             return true;
         }
-        self.parse_upstream(parse, raw, io);
-        true
+        self.reach(io) && {
+            self.parse_upstream(parse, raw, io);
+            true
+        }
     }
 
     fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
@@ -158,6 +158,9 @@ impl Session {
             self.emit(message::BIND_COMPLETE, io);
             self.pending.local = true;
             return true;
+        }
+        if !self.reach(io) {
+            return false;
         }
         if !bind.portal.is_empty() {
             // Where it exists PostgreSQL shall say so (42P03): it must know.
@@ -180,24 +183,24 @@ impl Session {
                     .statements
                     .named(name)
                     .is_some_and(|named| named.text.is_last);
-                if !last {
-                    self.ensure_upstream(name, io);
-                }
                 last.then(|| Session::describe_last(true, 0))
             }
             Target::Portal(_) => None,
         };
-        match local {
-            Some(bytes) => {
-                self.emit(&bytes, io);
-                self.pending.local = true;
-            }
-            None => {
-                io.upstream.extend_from_slice(raw);
-                self.pending.open(io.now);
-                self.owe(Owed::Describe { fill: false });
-            }
+        if let Some(bytes) = local {
+            self.emit(&bytes, io);
+            self.pending.local = true;
+            return true;
         }
+        if !self.reach(io) {
+            return false;
+        }
+        if let Target::Statement(name) = target {
+            self.ensure_upstream(name, io);
+        }
+        io.upstream.extend_from_slice(raw);
+        self.pending.open(io.now);
+        self.owe(Owed::Describe { fill: false });
         true
     }
 
@@ -214,15 +217,20 @@ impl Session {
                         .statements
                         .named(name)
                         .is_some_and(|named| !named.upstream);
+                let local = local && !name.is_empty();
+                if !local && !self.reach(io) {
+                    return false;
+                }
                 let before = self.statements.put(name, None);
                 self.pending.risks(before.is_some());
-                if local && !name.is_empty() {
+                if local {
                     self.emit(message::CLOSE_COMPLETE, io);
                     self.pending.local = true;
                     return true;
                 }
                 Owed::Statement(name.into(), before)
             }
+            Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
                 self.statements.portals.remove(name);
                 Owed::Simple
@@ -242,6 +250,9 @@ impl Session {
                 self.pending.local = true;
                 return true;
             }
+        }
+        if !self.reach(io) {
+            return false;
         }
         let text = self.statements.portals.get(portal).cloned().flatten();
         let mut fill = false;
@@ -264,20 +275,24 @@ impl Session {
         true
     }
 
-    pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
         // A bare Sync is a health check: it reaches the database.
         if self.pending.local && !self.pending.forwarded() {
             self.pending.local = false;
             self.end_implicit();
             self.answer(Item::Ready, io);
             self.teach(raw, io);
-            return;
+            return true;
+        }
+        if !self.reach(io) {
+            return false;
         }
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
         self.pending.close();
         self.end_implicit();
+        true
     }
 
     /// A Sync outside a block ends every portal.

@@ -138,10 +138,7 @@ impl Session {
                     io,
                 );
             }
-            Some(Portal::Closed) => {
-                self.portal_upstream(name, io);
-                return Local::Upstream;
-            }
+            Some(Portal::Closed) => return self.leave(name, io),
             Some(Portal::Held(Held { at: None, .. })) => return self.run_bound(name, limit, io),
             Some(Portal::Held(_)) => return self.go_on(name, limit, io),
         }
@@ -155,8 +152,7 @@ impl Session {
             return Local::Upstream;
         };
         if self.portals_over() {
-            self.drop_portal(name, io);
-            return Local::Upstream;
+            return self.drop_portal(name, io);
         }
         let tail = message::bind(&held.bind[HEAD..]).map(|bind| bind.tail);
         let how = How {
@@ -173,8 +169,7 @@ impl Session {
             && held.entry.again(io.now)
             && self.may_give(&held.entry, &held.named.text, &how);
         if !runs {
-            self.portal_upstream(name, io);
-            return Local::Upstream;
+            return self.leave(name, io);
         }
         let Some(Portal::Held(mut held)) = self.statements.take_local(name) else {
             return Local::Upstream;
@@ -192,8 +187,7 @@ impl Session {
             return Local::Wait;
         }
         if self.transaction.status() == b'E' {
-            self.refuse_failed(io);
-            return Local::Done;
+            return self.refuse_failed(io);
         }
         let Some(Portal::Held(mut held)) = self.statements.take_local(name) else {
             return Local::Upstream;
@@ -201,8 +195,7 @@ impl Session {
         let dates = self.settings.dates();
         if self.portals_over() || held.dates.as_ref().is_some_and(|then| *then != dates) {
             self.statements.place(name, Some(Portal::Held(held)));
-            self.drop_portal(name, io);
-            return Local::Upstream;
+            return self.drop_portal(name, io);
         }
         let at = held.at.unwrap_or_default();
         held.at = Some(self.give(&held.entry, at, limit, io));
@@ -234,7 +227,10 @@ impl Session {
     }
 
     /// In a failed block PostgreSQL refuses what is asked of a portal or a statement that it has: so does it here.
-    pub(super) fn refuse_failed(&mut self, io: &mut Io<'_>) {
+    pub(super) fn refuse_failed(&mut self, io: &mut Io<'_>) -> Local {
+        if !self.reach(io) {
+            return Local::Wait;
+        }
         let parse = message::Parse {
             name: ASIDE,
             text: b"SELECT 1",
@@ -243,10 +239,23 @@ impl Session {
         message::put_parse(io.upstream, &parse);
         self.pending.open(io.now);
         self.owe(Owed::Statement(ASIDE.into(), None));
+        Local::Done
+    }
+
+    /// A portal that has not run here is the upstream's from now on.
+    fn leave(&mut self, name: &[u8], io: &mut Io<'_>) -> Local {
+        if !self.reach(io) {
+            return Local::Wait;
+        }
+        self.portal_upstream(name, io);
+        Local::Upstream
     }
 
     /// The portal is gone, here and upstream.
-    fn drop_portal(&mut self, name: &[u8], io: &mut Io<'_>) {
+    fn drop_portal(&mut self, name: &[u8], io: &mut Io<'_>) -> Local {
+        if !self.reach(io) {
+            return Local::Wait;
+        }
         let held = self.statements.take_local(name);
         let shadow = matches!(held, Some(Portal::Held(Held { shadow: true, .. })));
         if name.is_empty() || shadow {
@@ -254,6 +263,7 @@ impl Session {
             self.hidden(Owed::Simple, io);
             self.statements.portals.remove(name);
         }
+        Local::Upstream
     }
 
     /// Describe of a portal that lives here.
@@ -261,20 +271,14 @@ impl Session {
         let bytes = match self.statements.local(name) {
             None => return Local::Upstream,
             Some(Portal::Last(format)) => Session::describe_last(false, *format),
-            Some(Portal::Closed) => {
-                self.portal_upstream(name, io);
-                return Local::Upstream;
-            }
+            Some(Portal::Closed) => return self.leave(name, io),
             Some(Portal::Held(_)) if self.transaction.status() == b'E' => {
-                self.refuse_failed(io);
-                return Local::Done;
+                return self.refuse_failed(io);
             }
             Some(Portal::Held(held)) => match self.description(held) {
                 Some(bytes) => bytes,
-                None if held.at.is_none() => {
-                    self.portal_upstream(name, io);
-                    return Local::Upstream;
-                }
+                None if held.at.is_none() => return self.leave(name, io),
+                None if !self.reach(io) => return Local::Wait,
                 None => {
                     self.shadow(name, io);
                     return Local::Upstream;
@@ -300,6 +304,9 @@ impl Session {
         };
         if !name.is_empty() {
             if !self.settled(io) {
+                return Local::Wait;
+            }
+            if shadow && !self.reach(io) {
                 return Local::Wait;
             }
             if shadow {

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::link::Link;
 use super::pending::Owed;
 use super::statements::{Known, Named};
 use super::text::Text;
@@ -90,6 +91,9 @@ impl Session {
     pub(super) fn teach(&mut self, raw: &[u8], io: &mut Io<'_>) {
         if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
             return;
+        }
+        if self.link != Link::Held {
+            return self.statements.untaught.clear();
         }
         for name in std::mem::take(&mut self.statements.untaught) {
             self.ensure_upstream(&name, io);

@@ -258,6 +258,18 @@ impl Statements {
         }
     }
 
+    /// The backend that had them is another's now.
+    pub fn unlink(&mut self) {
+        for known in self.known.values_mut().chain(&mut self.unnamed) {
+            if let Known::Named(named) = known {
+                named.upstream = false;
+            }
+        }
+        self.unnamed_left = false;
+        self.portals.clear();
+        self.bound_fill = None;
+    }
+
     /// DEALLOCATE: of one name, or of all but the unnamed one.
     pub fn drop_named(&mut self, name: Option<&str>) -> Vec<(Box<[u8]>, Known)> {
         match name {

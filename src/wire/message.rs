@@ -208,6 +208,15 @@ pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
+/// Appends a ParameterStatus.
+pub fn put_parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+    frame::put(
+        out,
+        b'S',
+        &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat(),
+    );
+}
+
 /// The fields of a DataRow, in order; `None` if the layout is wrong.
 pub fn data_row(body: &[u8]) -> Option<Vec<Option<&[u8]>>> {
     let (count, mut rest) = u16_at(body)?;

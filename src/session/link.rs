@@ -1,0 +1,116 @@
+//! The upstream connection as the session sees it: whether there is one at this moment.
+//!
+//! * A client that Larder itself has let in has none until something needs it ([`Session::reach`]); a client whose
+//!   login was relayed has its own from the first byte to the last.
+//! * Nothing is written towards an upstream that is not there: the message that needs one is left where it is and taken
+//!   again when it came. So what is assumed of the backend (statements, portals) is always of the backend that hears it.
+
+use std::rc::Rc;
+
+use super::greeting::Greeting;
+use super::text::Text;
+use super::{Copy, Io, Mode, Phase, Session, Thread};
+use crate::sql::statement::Statement;
+use crate::wire::message;
+use crate::wire::startup::Startup;
+
+/// Whether there is an upstream connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// There is one.
+    #[default]
+    Held,
+    /// None, and nothing has needed one.
+    Free,
+    /// None, and the client waits for one.
+    Wanted,
+}
+
+impl Session {
+    /// A session for a client that Larder has let in, told what `greeting` says: it has no upstream.
+    pub fn welcomed(thread: Rc<Thread>, startup: &Startup<'_>, greeting: &Greeting) -> Session {
+        let mut session = Session::new(thread, startup);
+        session.flow.phase = Phase::Running;
+        session.link = Link::Free;
+        session.settings.meet(greeting, true);
+        if session.thread.mode != Mode::Off {
+            session.database = session.thread.ledger.database(session.database.name());
+        }
+        session
+    }
+
+    /// Before anything is sent to the upstream for a client's message. `false`: there is none; the message is to be
+    /// taken again later.
+    pub(super) fn reach(&mut self, _io: &mut Io<'_>) -> bool {
+        if self.link == Link::Held {
+            return true;
+        }
+        self.link = Link::Wanted;
+        false
+    }
+
+    /// Whether the client waits for an upstream connection.
+    pub fn wants_link(&self) -> bool {
+        self.link == Link::Wanted
+    }
+
+    /// Whether there is an upstream connection.
+    pub fn is_linked(&self) -> bool {
+        self.link == Link::Held
+    }
+
+    /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
+    pub fn link(&mut self, greeting: &Greeting, told: &Greeting, io: &mut Io<'_>) {
+        self.link = Link::Held;
+        for (name, value) in &greeting.statuses {
+            if !told.statuses.iter().any(|(n, v)| n == name && v == value) {
+                message::put_parameter_status(io.client, name, value);
+            }
+        }
+        self.settings.meet(greeting, false);
+        self.database.meet(greeting.is_direct());
+    }
+
+    /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
+    pub fn may_unlink(&self) -> bool {
+        self.link == Link::Held
+            && self.is_idle()
+            && !self.flow.replication
+            && self.flow.copy == Copy::None
+            && self.flow.client_left == 0
+            && !self.pinned
+            && self.settings.is_pristine()
+            && !self.pending.local
+    }
+
+    /// The backend goes back to the others.
+    pub fn unlink(&mut self) {
+        self.link = Link::Free;
+        self.settings.leave();
+        self.statements.unlink();
+    }
+
+    /// Notes what a text leaves behind in the backend that ends with no transaction.
+    pub(super) fn pin(&mut self, text: &Text, opaque: bool) {
+        self.pinned |= opaque || text.analysis.statements.iter().any(leaves_something);
+    }
+}
+
+/// Whether a statement may leave something in its backend beyond its transaction.
+fn leaves_something(statement: &Statement) -> bool {
+    match statement {
+        Statement::Set(settings) => settings
+            .iter()
+            .any(|setting| !setting.local && setting.value.is_some()),
+        // DECLARE may be WITH HOLD.
+        Statement::Declare(_)
+        | Statement::Listen
+        | Statement::Prepare(_)
+        | Statement::Execute(_)
+        | Statement::TemporaryTableAs(_)
+        | Statement::Ddl { temporary: true }
+        | Statement::Unfollowed
+        | Statement::Opaque => true,
+        _ => false,
+    }
+}
