@@ -24,12 +24,14 @@ use crate::wire::startup::Startup;
 
 mod client;
 mod decision;
+mod describe;
 mod egress;
 mod extended;
 mod finish;
 mod greeting;
 mod last;
 mod link;
+mod owed;
 mod pending;
 mod portal;
 mod replay;

@@ -3,6 +3,8 @@
 //! A statement or portal lives here as long as hits suffice; the upstream hears of it with the first message that needs
 //! it there (`replay`).
 
+use std::rc::Rc;
+
 use super::decision::{How, Pass};
 use super::pending::{Item, Owed};
 use super::portal::Local;
@@ -23,14 +25,34 @@ impl Session {
                 if !name.is_empty() && self.statements.get(name).is_some() {
                     return None; // 42P05, from PostgreSQL itself
                 }
+                if !self.statements.has_room(name) {
+                    return None;
+                }
+                let text = self.thread.text(parse.text);
+                let shape = match name {
+                    b"" if !unit.describes_statement() => None,
+                    _ => self.described(&text, parse.types),
+                };
                 Named {
-                    text: self.thread.text(parse.text),
+                    text,
                     types: self.thread.types(parse.types),
                     upstream: false,
                     checked: self.database.catalog_word(),
+                    shape,
                 }
             }
-            None => self.statements.named(unit.bind.statement)?.clone(),
+            None => {
+                match self.verify(unit.bind.statement, io) {
+                    Some(Local::Wait) => return Some(0),
+                    Some(_) => return Some(unit.bytes.len()),
+                    None => {}
+                }
+                let mut named = self.statements.named(unit.bind.statement)?.clone();
+                if unit.describes_statement() {
+                    named.shape = self.describe_statement(unit.bind.statement);
+                }
+                named
+            }
         };
         let stays = self.transaction.status() != b'I' || !unit.last || unit.execute.is_some();
         if named.text.is_last || !stays || !self.statements.takes_portal(unit.bind.portal) {
@@ -46,7 +68,8 @@ impl Session {
             tail: Some(unit.bind.tail),
             describe: unit.describe,
             limit,
-            serve: named.checked == self.database.catalog_word(),
+            serve: named.checked == self.database.catalog_word()
+                && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
         };
         match self.plan(&named.text, how, io.now) {
@@ -63,11 +86,18 @@ impl Session {
             self.emit(message::PARSE_COMPLETE, io);
             self.statements
                 .put(parse.name, Some(Known::Named(named.clone())));
-            if !parse.name.is_empty() {
+            if !parse.name.is_empty() && named.shape.is_none() {
                 self.statements.untaught.push(parse.name.into());
             }
         }
+        let shape = named.shape.as_deref().unwrap_or_default();
+        if unit.describe_statement[0] {
+            self.emit(shape, io);
+        }
         self.emit(message::BIND_COMPLETE, io);
+        if unit.describe_statement[1] {
+            self.emit(shape, io);
+        }
         if unit.describe {
             self.emit(entry.description(), io);
         }
@@ -88,7 +118,15 @@ impl Session {
             Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
+        if unit.describe_statement[0] {
+            let owed = self.owed_description(unit.bind.statement);
+            self.owe(owed);
+        }
         self.bind_upstream(unit.bind.portal, unit.bind.statement, io);
+        if unit.describe_statement[1] {
+            let owed = self.owed_description(unit.bind.statement);
+            self.owe(owed);
+        }
         io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
         let fill = pass.fill.is_some() && unit.execute.is_some();
         if unit.describe {
@@ -129,6 +167,7 @@ impl Session {
                 types: self.thread.types(parse.types),
                 upstream: false,
                 checked: 0,
+                shape: None,
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -136,6 +175,9 @@ impl Session {
                 self.pending.push(Item::Made(parse.name.into(), before));
             }
             self.pending.local = true;
+            return true;
+        }
+        if self.parse_local(parse, io) {
             return true;
         }
         self.reach(io) && {
@@ -159,8 +201,10 @@ impl Session {
             self.pending.local = true;
             return true;
         }
-        if !self.reach(io) {
-            return false;
+        match self.verify(bind.statement, io) {
+            Some(local) => return local == Local::Done,
+            None if !self.reach(io) => return false,
+            None => {}
         }
         if !bind.portal.is_empty() {
             // Where it exists PostgreSQL shall say so (42P03): it must know.
@@ -177,30 +221,33 @@ impl Session {
             Some(false) => {}
             done => return done.is_some(),
         }
-        let local = match target {
-            Target::Statement(name) => {
-                let last = self
-                    .statements
-                    .named(name)
-                    .is_some_and(|named| named.text.is_last);
-                last.then(|| Session::describe_last(true, 0))
+        let mut owed = Owed::Describe { fill: false };
+        if let Target::Statement(name) = target {
+            let last = |named: &Named| named.text.is_last;
+            let local: Option<Rc<[u8]>> = match self.statements.named(name).is_some_and(last) {
+                true => Some(Session::describe_last(true, 0).into()),
+                false => self.describe_statement(name),
+            };
+            if let Some(bytes) = local {
+                self.emit(&bytes, io);
+                self.pending.local = true;
+                return true;
             }
-            Target::Portal(_) => None,
-        };
-        if let Some(bytes) = local {
-            self.emit(&bytes, io);
-            self.pending.local = true;
-            return true;
+            if let Some(local) = self.verify(name, io) {
+                return local == Local::Done;
+            }
+            if !self.reach(io) {
+                return false;
+            }
+            self.ensure_upstream(name, io);
+            owed = self.owed_description(name);
         }
         if !self.reach(io) {
             return false;
         }
-        if let Target::Statement(name) = target {
-            self.ensure_upstream(name, io);
-        }
         io.upstream.extend_from_slice(raw);
         self.pending.open(io.now);
-        self.owe(Owed::Describe { fill: false });
+        self.owe(owed);
         true
     }
 

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use super::owed::{Item, Owed, Tag};
 use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
@@ -25,64 +26,6 @@ const WAITING: usize = 256 << 10;
 const FILLS: usize = 256;
 /// How many of the largest answers one batch may keep until it has ended.
 const LARGEST: usize = 4;
-
-/// An answer the upstream owes.
-#[derive(Debug)]
-pub enum Owed {
-    /// ParseComplete, or CloseComplete of a statement: with the name and what it stood for before.
-    Statement(Box<[u8]>, Option<Known>),
-    /// BindComplete, or CloseComplete of a portal.
-    Simple,
-    /// BindComplete of a statement that was not bound yet under this word of the catalog.
-    Bound(Box<[u8]>, u64),
-    /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe {
-        fill: bool,
-    },
-    Execute {
-        fill: bool,
-    },
-    /// ReadyForQuery.
-    Sync,
-    /// Everything up to ReadyForQuery.
-    Query {
-        fill: bool,
-    },
-    /// The same for a FunctionCall.
-    Function,
-}
-
-/// One place in the order of answers.
-#[derive(Debug)]
-pub enum Item {
-    Owed {
-        owed: Owed,
-        hidden: bool,
-    },
-    /// Bytes of ours.
-    Local(Vec<u8>),
-    /// ReadyForQuery of ours, with the status of the moment it is sent.
-    Ready,
-    /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
-    Last {
-        simple: bool,
-        word: String,
-    },
-    /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
-    Made(Box<[u8]>, Option<Known>),
-    /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
-    CopyEnd,
-}
-
-/// What is known of the answers so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tag {
-    #[default]
-    Other,
-    Rollback,
-    /// No row was changed.
-    Zero,
-}
 
 /// Marks of a segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -233,6 +176,10 @@ pub struct Pending {
     pub skipping: bool,
     /// The upstream was asked to send what it has, and nothing was asked of it since.
     flushed: bool,
+    /// A statement is being verified: the client waits.
+    verifying: bool,
+    /// The description that comes, of a statement that is looked at.
+    pub description: Vec<u8>,
 }
 
 impl Pending {
@@ -301,9 +248,9 @@ impl Pending {
         self.risky && self.closed.iter().any(|segment| segment.marks.risky)
     }
 
-    /// Larder's own question is not answered yet.
+    /// A question of Larder's own is not answered yet.
     pub fn asked_itself(&self) -> bool {
-        self.closed.back().is_some_and(|segment| segment.marks.own)
+        self.verifying || self.closed.back().is_some_and(|segment| segment.marks.own)
     }
 
     /// Whether a closed segment is under way that may change the transaction.
@@ -410,6 +357,7 @@ impl Pending {
     /// Adds a place.
     pub fn push(&mut self, item: Item) {
         self.flushed = false;
+        self.verifying |= verifies(&item);
         self.queue.push_back(item);
     }
 
@@ -433,6 +381,7 @@ impl Pending {
         if let Some(Item::Local(bytes)) = &item {
             self.waiting -= bytes.len();
         }
+        self.verifying &= !item.as_ref().is_some_and(verifies);
         item
     }
 
@@ -484,6 +433,7 @@ impl Pending {
         self.queue.clear();
         self.waiting = 0;
         self.risky = false;
+        self.verifying = false;
     }
 
     /// Everything that is still in flight.
@@ -494,4 +444,14 @@ impl Pending {
             .flat_map(|segment| segment.intents)
             .collect()
     }
+}
+
+fn verifies(item: &Item) -> bool {
+    matches!(
+        item,
+        Item::Owed {
+            owed: Owed::Verify(..),
+            ..
+        }
+    )
 }

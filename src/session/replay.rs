@@ -32,11 +32,14 @@ impl Session {
             types: self.thread.types(parse.types),
             upstream: true,
             checked: self.database.catalog_word(),
+            shape: None,
         };
         let before = self.statements.put(parse.name, Some(Known::Named(named)));
         if parse.name.is_empty() {
             self.statements.unnamed_left = false;
         }
+        // Only this backend has what is not kept here.
+        self.pinned |= self.statements.spilled;
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Statement(parse.name.into(), before));
     }
@@ -89,7 +92,9 @@ impl Session {
     ///
     /// A name is kept for long: the upstream must have it as it is now, to say so when its shape changes (0A000).
     pub(super) fn teach(&mut self, raw: &[u8], io: &mut Io<'_>) {
-        if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
+        // In a block it might fail, and the block with it.
+        let free = self.pending.nothing_owed() && self.transaction.status() == b'I';
+        if self.statements.untaught.is_empty() || !free {
             return;
         }
         if self.link != Link::Held {

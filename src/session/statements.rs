@@ -23,6 +23,8 @@ pub struct Named {
     /// The catalog's word when it was parsed or last bound: what it returns is of that moment, and after a change of the
     /// catalog PostgreSQL must say whether it still does (hazard 28).
     pub checked: u64,
+    /// Its description then, if it is known.
+    pub shape: Option<Rc<[u8]>>,
 }
 
 /// What a name stands for.
@@ -65,6 +67,9 @@ pub struct Held {
     pub shadow: bool,
 }
 
+/// How many bytes of statements a client may have here; more are the upstream's alone.
+const STATEMENTS: usize = 8 << 20;
+
 /// Longest Bind whose room is kept for the next.
 const SPARE: usize = 4096;
 
@@ -78,6 +83,12 @@ pub struct Statements {
     unnamed: Option<Known>,
     /// The upstream has an unnamed statement that the client has none of any more.
     pub unnamed_left: bool,
+    /// A statement that does not return any more what it did when it was prepared here.
+    pub changed: Option<Box<[u8]>>,
+    /// What is kept of them, in bytes.
+    weight: usize,
+    /// There were more than are kept: a name that is not here may be the upstream's.
+    pub spilled: bool,
     /// Names prepared here that the upstream is to be told of.
     pub untaught: Vec<Box<[u8]>>,
     /// The unnamed portal; `None`: what the upstream has.
@@ -131,20 +142,50 @@ impl Statements {
             self.unnamed_left |= there(&self.unnamed) && !there(&known);
             return std::mem::replace(&mut self.unnamed, known);
         }
-        match known {
-            Some(known) => self.known.insert(name.into(), known),
-            None => self.known.remove(name),
+        let before = self.known.remove(name);
+        self.weight -= before.as_ref().map_or(0, |known| weight(name, known));
+        if let Some(known) = known {
+            if self.weight + weight(name, &known) > STATEMENTS {
+                self.spilled = true;
+                return before;
+            }
+            self.weight += weight(name, &known);
+            self.known.insert(name.into(), known);
+        }
+        before
+    }
+
+    /// Whether a statement may be kept here that the upstream does not know of.
+    pub fn has_room(&self, name: &[u8]) -> bool {
+        name.is_empty() || (!self.spilled && self.weight < STATEMENTS / 2)
+    }
+
+    /// A statement returns what the upstream has said.
+    pub fn shaped(&mut self, name: &[u8], text: &Rc<Text>, bytes: &Rc<[u8]>) {
+        if let Some(Known::Named(named)) = self.get_mut(name)
+            && Rc::ptr_eq(&named.text, text)
+        {
+            named.shape = Some(bytes.clone());
+        }
+    }
+
+    fn get_mut(&mut self, name: &[u8]) -> Option<&mut Known> {
+        match name {
+            b"" => self.unnamed.as_mut(),
+            _ => self.known.get_mut(name),
+        }
+    }
+
+    /// What the upstream has under that name is not what the client means.
+    pub fn is_not_upstream(&mut self, name: &[u8]) {
+        if let Some(Known::Named(named)) = self.get_mut(name) {
+            named.upstream = false;
         }
     }
 
     /// The upstream has it now.
     pub fn is_upstream(&mut self, name: &[u8]) {
-        let known = if name.is_empty() {
-            self.unnamed.as_mut()
-        } else {
-            self.known.get_mut(name)
-        };
-        if let Some(Known::Named(named)) = known {
+        if let Some(Known::Named(named)) = self.get_mut(name) {
             named.upstream = true;
         }
         if name.is_empty() {
@@ -154,12 +195,7 @@ impl Statements {
 
     /// The upstream has bound it under that word of the catalog.
     pub fn checked(&mut self, name: &[u8], word: u64) {
-        let known = if name.is_empty() {
-            self.unnamed.as_mut()
-        } else {
-            self.known.get_mut(name)
-        };
-        if let Some(Known::Named(named)) = known {
+        if let Some(Known::Named(named)) = self.get_mut(name) {
             named.checked = word;
         }
     }
@@ -272,13 +308,26 @@ impl Statements {
 
     /// DEALLOCATE: of one name, or of all but the unnamed one.
     pub fn drop_named(&mut self, name: Option<&str>) -> Vec<(Box<[u8]>, Known)> {
-        match name {
+        let dropped: Vec<_> = match name {
             Some(name) => self
                 .known
                 .remove_entry(name.as_bytes())
                 .into_iter()
                 .collect(),
             None => self.known.drain().collect(),
+        };
+        for (name, known) in &dropped {
+            self.weight -= weight(name, known);
         }
+        dropped
     }
+}
+
+/// What a statement takes here: its text is counted although others may share it.
+fn weight(name: &[u8], known: &Known) -> usize {
+    let own = match known {
+        Known::Named(named) => named.types.len() + 3 * named.text.sql.len(),
+        Known::Prepared | Known::Foreign => 0,
+    };
+    200 + name.len() + own
 }

@@ -16,6 +16,8 @@ pub struct Unit<'a> {
     pub bind: Bind<'a>,
     /// Describe of the portal.
     pub describe: bool,
+    /// Describe of the statement, before and behind Bind.
+    pub describe_statement: [bool; 2],
     /// Row limit; `None`: a Flush or Sync stands where the Execute may come.
     pub execute: Option<i32>,
     /// The messages as they came, that Flush or Sync not included.
@@ -27,6 +29,11 @@ pub struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
+    /// Whether its statement is to be described.
+    pub fn describes_statement(&self) -> bool {
+        self.describe_statement != [false; 2]
+    }
+
     /// The Bind as it came.
     pub fn bind_message(&self) -> &'a [u8] {
         let bytes = &self.bytes[self.bind_at..];
@@ -53,6 +60,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
     let mut parse = None;
     let mut bind: Option<(Bind<'_>, usize)> = None;
     let mut describe = false;
+    let mut describe_statement = [false; 2];
     loop {
         let (tag, body) = match frame::peek(&buf[at..]) {
             Frame::Whole { tag, body } => (tag, body),
@@ -76,6 +84,17 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
             },
             (b'D', Some((bind, _))) if !describe => match message::target(body) {
                 Some(Target::Portal(name)) if name == bind.portal => describe = true,
+                Some(Target::Statement(name))
+                    if name == bind.statement && !describe_statement[1] =>
+                {
+                    describe_statement[1] = true;
+                }
+                _ => return Ahead::Not,
+            },
+            (b'D', None) if !describe_statement[0] => match (message::target(body), &parse) {
+                (Some(Target::Statement(name)), Some(parse)) if name == parse.name => {
+                    describe_statement[0] = true;
+                }
                 _ => return Ahead::Not,
             },
             (b'E', Some((bind, bind_at))) => match message::execute(body) {
@@ -84,6 +103,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                         parse,
                         bind: *bind,
                         describe,
+                        describe_statement,
                         execute: Some(limit),
                         bytes: &buf[..end],
                         bind_at: *bind_at,
@@ -98,6 +118,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                     parse,
                     bind: *bind,
                     describe,
+                    describe_statement,
                     execute: None,
                     bytes: &buf[..at],
                     bind_at: *bind_at,
