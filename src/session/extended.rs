@@ -264,7 +264,6 @@ impl Session {
                         .statements
                         .named(name)
                         .is_some_and(|named| !named.upstream);
-                let local = local && !name.is_empty();
                 if !local && !self.reach(io) {
                     return false;
                 }

@@ -112,6 +112,16 @@ fn extended() -> impl Strategy<Value = Vec<u8>> {
             [bind(portal, name, binary), describe(b'P', portal), execute(portal, limit)].concat()
         }),
         2 => (name(), statement()).prop_map(|(name, sql)| parse(name, &sql)),
+        2 => (name(), statement(), 0usize..4, any::<bool>()).prop_map(|(name, sql, shape, binary)| {
+            let (parse, described) = (parse(name, &sql), describe(b'S', name));
+            let (bind, execute) = (bind("", name, binary), execute("", 0));
+            match shape {
+                0 => [parse, described, flush()].concat(),
+                1 => [parse, described, bind, execute].concat(),
+                2 => [parse, bind, described, execute].concat(),
+                _ => [bind, described, describe(b'P', ""), execute].concat(),
+            }
+        }),
         2 => (portal(), name(), any::<bool>()).prop_map(|(p, n, b)| bind(p, n, b)),
         1 => name().prop_map(|n| describe(b'S', n)),
         1 => (name(), any::<bool>()).prop_map(|(name, binary)| {
