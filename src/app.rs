@@ -10,11 +10,11 @@ pub use workers::{Handler, MakeHandler, Seat, Session};
 use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{Config, Mode as Configured, Ttl};
+use crate::config::{self, Config, Mode as Configured, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
-use crate::net::{Bound, Drain, Stream, bind};
+use crate::net::{Bound, Drain, Stream, Tls, bind};
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread};
+use crate::session::{Mode, Shared, Thread, Transactions};
 use crate::watch::control::Control;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -36,6 +36,9 @@ pub enum Error {
     /// An address could not be listened on.
     #[error("{0}")]
     Listen(io::Error),
+    /// A certificate or key could not be used.
+    #[error("{0}")]
+    Tls(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -51,6 +54,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let count = config.server.workers.count();
     let metrics = Arc::new(Metrics::new(count)?);
     let drain = Drain::default();
+    let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let clients = bind(&config.listen).map_err(Error::Listen)?;
     let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
@@ -66,15 +70,20 @@ pub fn run(config: Config) -> Result<(), Error> {
     watch_store(&shared);
     let control = Control {
         upstream: config.upstream.clone(),
+        tls: tls.clone(),
         refresh: config.catalog.refresh,
         metrics: metrics.clone(),
     };
-    let keep = shared.clone();
+    let (keep, files) = (shared.clone(), tls.clone());
     beside("larder-control", async move {
-        tokio::join!(control.run(databases, doubted), tend(&keep, epoch));
+        tokio::join!(
+            control.run(databases, doubted),
+            tend(&keep, epoch),
+            files.watch()
+        );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, doubts, epoch);
+    let make = make_handler(config.clone(), shared, tls.clone(), doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -83,6 +92,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         pages: crate::admin::http::Pages::new(metrics, drain.clone()),
         places: workers.places(),
         drain_for: config.server.drain,
+        reload: Box::new(move || tls.reload()),
     };
     host::run(parts, &drain);
     workers.join();
@@ -105,6 +115,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
             Configured::On => Mode::On,
             Configured::Observe => Mode::Observe,
             Configured::Off => Mode::Off,
+        },
+        transactions: match config.cache.transactions {
+            config::Transactions::UntilWrite => Transactions::UntilWrite,
+            config::Transactions::ReadOnly => Transactions::ReadOnly,
+            config::Transactions::Never => Transactions::Never,
         },
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
@@ -199,6 +214,7 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
+    tls: Arc<Tls>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
@@ -207,6 +223,7 @@ fn make_handler(
         let door = Rc::new(Door::new(
             thread,
             config.upstream.clone(),
+            tls.clone(),
             shared.metrics.clone(),
             seat.phase,
             doubts.clone(),

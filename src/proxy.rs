@@ -2,8 +2,10 @@
 
 mod cancel;
 mod drive;
+mod greeting;
 mod handshake;
 mod line;
+pub mod verify;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Upstream;
 use crate::metrics::Metrics;
-use crate::net::{Stream, ThreadPhase};
+use crate::net::{Stream, ThreadPhase, Tls};
 use crate::session::{Doubt, Thread};
 use drive::Scratch;
 
@@ -24,6 +26,8 @@ pub struct Door {
     pub thread: Rc<Thread>,
     /// Where the upstream is.
     pub upstream: Upstream,
+    /// How both sides are encrypted.
+    pub tls: Arc<Tls>,
     /// Gauges of connections.
     pub metrics: Arc<Metrics>,
     /// When to end.
@@ -40,6 +44,7 @@ impl Door {
     pub fn new(
         thread: Rc<Thread>,
         upstream: Upstream,
+        tls: Arc<Tls>,
         metrics: Arc<Metrics>,
         phase: ThreadPhase,
         doubts: UnboundedSender<Doubt>,
@@ -48,6 +53,7 @@ impl Door {
         Door {
             thread,
             upstream,
+            tls,
             metrics,
             phase,
             doubts,

@@ -8,8 +8,8 @@
 //! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
-//! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -22,6 +22,7 @@ use crate::sql::Touched;
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
+mod binding;
 mod client;
 mod decision;
 mod describe;
@@ -30,6 +31,7 @@ mod extended;
 mod finish;
 mod greeting;
 mod last;
+mod lazy;
 mod link;
 mod owed;
 mod pending;
@@ -44,7 +46,9 @@ mod unit;
 mod upstream;
 mod writes;
 
+pub use binding::Binding;
 pub use greeting::Greeting;
+pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
 pub use settings::probe;
@@ -97,6 +101,7 @@ enum Copy {
 #[derive(Debug)]
 struct Flow {
     phase: Phase,
+    binding: Binding,
     replication: bool,
     copy: Copy,
     /// Bytes still to come of a message that is streamed unseen, by direction.
@@ -144,6 +149,7 @@ impl Session {
         Session {
             flow: Flow {
                 phase: Phase::Login,
+                binding: Binding::Kept,
                 replication,
                 copy: Copy::None,
                 client_left: 0,

@@ -80,6 +80,8 @@ fn defaults() {
     assert_eq!(config.cache.max_answer, 1 << 20);
     assert!(config.cache.memory > 0);
     assert_eq!(config.catalog.refresh, Duration::from_secs(5));
+    assert!(config.auth.relay && config.users.is_empty());
+    assert_eq!(config.auth.recheck, Duration::from_secs(60));
     assert_eq!(config.upstream.address.to_string(), "db.example:5432");
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
     assert!(!format!("{config:?}").contains("s3cret"));
@@ -113,6 +115,7 @@ fn the_file_in_the_repository_is_the_defaults() {
             ttl: Duration::from_secs(5)
         }]
     );
+    assert_eq!(config.users.len(), 1);
     assert_eq!(config.cache.max_answer, 1 << 20);
     for key in KEYS {
         let last = key.rsplit('.').next().unwrap();
@@ -161,6 +164,10 @@ fn every_key_is_a_variable() {
         ("LARDER_CACHE__MEMORY", "4MB"),
         ("LARDER_CACHE__MAX_ANSWER", "1kB"),
         ("LARDER_CATALOG__REFRESH", "1s"),
+        ("LARDER_AUTH__RELAY", "false"),
+        ("LARDER_AUTH__RECHECK", "1s"),
+        ("LARDER_AUTH__AUTH_FILE", "/tmp/userlist.txt"),
+        ("LARDER_AUTH__AUTH_QUERY", "SELECT $1, 'x'"),
         ("LARDER_LOG__FORMAT", "text"),
         ("LARDER_LOG__LEVEL", "debug"),
     ] {
@@ -346,6 +353,48 @@ fn wrong_values_say_what_to_write_and_where_they_came_from() {
         (
             "[[rule]]\ntable = 'a.b'\nttl = '1s'\n[[rule]]\ntable = 'a.b'\nttl = '2s'",
             "has a rule already",
+        ),
+        (
+            "[auth]\nrelay = 'perhaps'",
+            "auth.relay: `perhaps` is neither true nor false",
+        ),
+        (
+            "[auth]\nrecheck = '0s'",
+            "auth.recheck: must be more than zero",
+        ),
+        (
+            "[auth]\nauth_query = 'SELECT 1'",
+            "auth.auth_query: must contain $1",
+        ),
+        (
+            "[auth]\nauth_dbname = 'app'",
+            "auth.auth_dbname: nothing runs there",
+        ),
+        ("[auth]\nauth_flie = 'x'", "did you mean `auth.auth_file`?"),
+        (
+            "[[users]]\nname = 'ann'",
+            "users.0: `ann` could log in with nothing",
+        ),
+        ("[[users]]\npassword = 's3cret'", "`name` is missing"),
+        (
+            "[[users]]\nname = 'ann'\npassword = 1234",
+            "users.0.password: expected a string, found a number",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npasswd = 's3cret'",
+            "did you mean `users.0.password`?",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npassword = 's3cret'\npassword_file = 'x'",
+            "keep one",
+        ),
+        (
+            "[[users]]\nname = 'ann'\ncertificate = true",
+            "does not log in upstream: give upstream_password",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npassword = 'a'\n[[users]]\nname = 'ann'\npassword = 'b'",
+            "users.1: `ann` is there already",
         ),
         ("cache = 'on'", "cache: expected a table, found a text"),
     ] {

@@ -77,6 +77,8 @@ struct Drive<'a> {
     heard: bool,
     /// Messages of the client wait until it has read its answers.
     behind: bool,
+    /// The upstream's first words were read before, and are not dealt with yet.
+    greeted: bool,
 }
 
 /// Serves until one side leaves.
@@ -86,12 +88,14 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         upstream,
         session,
         unread,
+        greeting,
         counted,
     } = arrived;
     let mut drive = Drive {
         session,
         client: Line::new(client, unread),
-        upstream: Line::new(upstream, Vec::new()),
+        greeted: !greeting.is_empty(),
+        upstream: Line::new(upstream, greeting),
         door,
         phase: door.phase.watch(),
         subscribed: false,
@@ -147,7 +151,10 @@ impl Drive<'_> {
         self.upstream.flush(cx)?;
         let mut moved = None;
         for side in [Side::Client, Side::Upstream] {
-            let behind = side == Side::Client && self.may_go_on();
+            let behind = match side {
+                Side::Client => self.may_go_on(),
+                Side::Upstream => std::mem::take(&mut self.greeted),
+            };
             if (behind || self.may_read(side))
                 && let Some(next) = self.read(side, !behind, cx)?
             {

@@ -44,7 +44,7 @@ impl Session {
             }
             let rest = &buf[at..];
             let names = matches!(rest[0], b'B' | b'D' | b'C');
-            if names && self.pending.in_doubt() {
+            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
                 break;
             }
             let used = match frame::peek(rest) {
@@ -156,6 +156,10 @@ impl Session {
             // Only the authentication exchange passes; what a hasty client sends behind it waits for its end.
             if tag != b'p' && tag != b'X' {
                 return Ok(0);
+            }
+            if tag == b'p' && self.breaks_binding(body) {
+                refuse_binding(io);
+                return Err(Refused);
             }
             io.upstream.extend_from_slice(raw);
             return Ok(raw.len());
@@ -275,6 +279,15 @@ impl Session {
             self.ask_itself(io);
             return 0;
         }
+        if !self.pending.forwarded()
+            && !self.pending.local
+            && let Some(tag) = self.hold(&text)
+        {
+            self.say_held(tag, io);
+            self.statements.query(false);
+            self.answer(Item::Ready, io);
+            return raw.len();
+        }
         if self.flow.replication && is_replication_command(sql) {
             self.pending.open(io.now).marks.impure = true;
             self.count(Outcome::Other, None);
@@ -327,6 +340,14 @@ impl Session {
 fn refuse(io: &mut Io<'_>, sqlstate: &str, text: &str) {
     let hint = "This error comes from Larder, not from PostgreSQL.";
     message::put_error(io.client, Severity::Fatal, sqlstate, text, hint);
+}
+
+/// Tells a client why its login would fail.
+fn refuse_binding(io: &mut Io<'_>) {
+    let text = "SCRAM channel binding cannot pass through Larder: the client's TLS ends here, and the database's is another";
+    let hint = "Let Larder verify this user itself ([[users]] or auth_query), or connect to Larder without TLS on the \
+        same machine (sslmode=disable), or with channel_binding=disable.";
+    message::put_error(io.client, Severity::Fatal, "28000", text, hint);
 }
 
 /// Commands of a replication connection that write no table (manual, 55.4); SQL on such a connection is SQL.

@@ -178,7 +178,7 @@ impl Session {
         frame::put(
             io.upstream,
             b'B',
-            &[b"\0", ASIDE, b"\0\0\0\0\0\0\0"].concat(),
+            &[b"\0", ASIDE, b"!\0\0\0\0\0\0\0"].concat(),
         );
         self.pending.open(io.now);
         self.owe(Owed::Changed);

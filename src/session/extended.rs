@@ -62,6 +62,9 @@ impl Session {
             self.ask_itself(io);
             return Some(0);
         }
+        if self.unit_held(unit, &named, io) {
+            return Some(unit.bytes.len());
+        }
         let limit = unit.execute.unwrap_or(0);
         let how = How {
             types: &named.types,
@@ -105,7 +108,7 @@ impl Session {
             self.hit(entry.header().made, entry.header().cost, io);
             self.give(&entry, 0, limit, io)
         });
-        self.hold(unit, entry, named, at);
+        self.keep_portal(unit, entry, named, at);
         self.pending.local = true;
     }
 
@@ -155,7 +158,11 @@ impl Session {
 
     fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let text = self.thread.text(parse.text);
-        if text.is_last
+        // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
+        // the name has come to mean it.
+        let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
+        let local = text.is_last || control;
+        if local
             && self.transaction.status() != b'E'
             && self
                 .statements
@@ -166,7 +173,7 @@ impl Session {
                 text,
                 types: self.thread.types(parse.types),
                 upstream: false,
-                checked: 0,
+                checked: self.database.catalog_word(),
                 shape: None,
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
@@ -201,6 +208,16 @@ impl Session {
             self.pending.local = true;
             return true;
         }
+        if let Some(named) = self.control(bind) {
+            let control = Portal::Control {
+                named,
+                bind: raw.into(),
+            };
+            self.statements.place(b"", Some(control));
+            self.emit(message::BIND_COMPLETE, io);
+            self.pending.local = true;
+            return true;
+        }
         match self.verify(bind.statement, io) {
             Some(local) => return local == Local::Done,
             None if !self.reach(io) => return false,
@@ -216,6 +233,17 @@ impl Session {
         true
     }
 
+    /// The statement of transaction control that a message binds to the unnamed portal.
+    fn control(&self, bind: &message::Bind<'_>) -> Option<Named> {
+        let named = self.statements.named(bind.statement)?;
+        let plain = named.text.is_control
+            && named.types.is_empty()
+            && bind.portal.is_empty()
+            && self.pending.nothing_awaited()
+            && self.transaction.status() != b'E';
+        (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
+    }
+
     fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         match self.portal_message(target, false, io) {
             Some(false) => {}
@@ -223,10 +251,14 @@ impl Session {
         }
         let mut owed = Owed::Describe { fill: false };
         if let Target::Statement(name) = target {
-            let last = |named: &Named| named.text.is_last;
-            let local: Option<Rc<[u8]>> = match self.statements.named(name).is_some_and(last) {
-                true => Some(Session::describe_last(true, 0).into()),
-                false => self.describe_statement(name),
+            let text = self.statements.named(name).map(|named| &named.text);
+            let local: Option<Rc<[u8]>> = match text {
+                Some(text) if text.is_last => Some(Session::describe_last(true, 0).into()),
+                // In a failed block, too: it has no row.
+                Some(text) if text.is_control && self.pending.nothing_awaited() => {
+                    Some([message::NO_PARAMETERS, message::NO_DATA].concat().into())
+                }
+                _ => self.describe_statement(name),
             };
             if let Some(bytes) = local {
                 self.emit(&bytes, io);

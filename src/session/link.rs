@@ -41,8 +41,11 @@ impl Session {
 
     /// Before anything is sent to the upstream for a client's message. `false`: there is none; the message is to be
     /// taken again later.
-    pub(super) fn reach(&mut self, _io: &mut Io<'_>) -> bool {
+    pub(super) fn reach(&mut self, io: &mut Io<'_>) -> bool {
         if self.link == Link::Held {
+            if !self.transaction.held.is_empty() {
+                self.tell(io);
+            }
             return true;
         }
         self.link = Link::Wanted;
@@ -74,7 +77,9 @@ impl Session {
     /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
     pub fn may_unlink(&self) -> bool {
         self.link == Link::Held
-            && self.is_idle()
+            && self.flow.phase == Phase::Running
+            && (self.transaction.status() == b'I' || !self.transaction.told)
+            && self.pending.is_empty()
             && !self.flow.replication
             && self.flow.copy == Copy::None
             && self.flow.client_left == 0

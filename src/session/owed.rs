@@ -66,3 +66,14 @@ pub enum Tag {
     /// No row was changed.
     Zero,
 }
+
+/// Whose a segment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Client,
+    /// Larder's own question about the session's settings.
+    Own,
+    /// Only teaches the upstream names; the client has its answers already.
+    Quiet,
+}

@@ -66,7 +66,13 @@ impl Session {
     }
 
     /// Keeps the portal of a unit that was answered here; `at`: how far it has run.
-    pub(super) fn hold(&mut self, unit: &Unit<'_>, entry: Fresh, named: Named, at: Option<usize>) {
+    pub(super) fn keep_portal(
+        &mut self,
+        unit: &Unit<'_>,
+        entry: Fresh,
+        named: Named,
+        at: Option<usize>,
+    ) {
         let name = unit.bind.portal;
         if unit.last && self.transaction.status() == b'I' {
             self.statements.place(name, None);
@@ -138,7 +144,14 @@ impl Session {
                     io,
                 );
             }
-            Some(Portal::Closed) => return self.leave(name, io),
+            Some(Portal::Control { named, .. }) => {
+                let text = named.text.clone();
+                let Some(tag) = self.hold(&text) else {
+                    return self.leave(name, io);
+                };
+                self.say_held(tag, io);
+            }
+            Some(Portal::Closed | Portal::Ran) => return self.leave(name, io),
             Some(Portal::Held(Held { at: None, .. })) => return self.run_bound(name, limit, io),
             Some(Portal::Held(_)) => return self.go_on(name, limit, io),
         }
@@ -231,13 +244,14 @@ impl Session {
         if !self.reach(io) {
             return Local::Wait;
         }
+        frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
+        self.hidden(Owed::Simple, io);
         let parse = message::Parse {
             name: ASIDE,
             text: b"SELECT 1",
             types: b"",
         };
         message::put_parse(io.upstream, &parse);
-        self.pending.open(io.now);
         self.owe(Owed::Statement(ASIDE.into(), None));
         Local::Done
     }
@@ -271,6 +285,7 @@ impl Session {
         let bytes = match self.statements.local(name) {
             None => return Local::Upstream,
             Some(Portal::Last(format)) => Session::describe_last(false, *format),
+            Some(Portal::Control { .. } | Portal::Ran) => message::NO_DATA.to_vec(),
             Some(Portal::Closed) => return self.leave(name, io),
             Some(Portal::Held(_)) if self.transaction.status() == b'E' => {
                 return self.refuse_failed(io);
@@ -326,11 +341,19 @@ impl Session {
     pub(super) fn portal_upstream(&mut self, name: &[u8], io: &mut Io<'_>) {
         match self.statements.take_local(name) {
             Some(Portal::Held(held)) if held.at.is_none() => {
-                self.bind_again(name, &held, io);
+                self.bind_again(name, &held.named, &held.bind, io);
                 self.statements
                     .portals
                     .insert(name.into(), Some(held.named.text));
             }
+            Some(Portal::Control { named, bind }) => {
+                self.bind_again(name, &named, &bind, io);
+                self.statements
+                    .portals
+                    .insert(name.into(), Some(named.text));
+            }
+            // PostgreSQL knows the words for a portal that has run (55000); this one's text does nothing.
+            Some(Portal::Ran) => self.run_aside(b"SET LOCAL larder.ran = ''", io),
             Some(Portal::Closed) => {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);
@@ -346,49 +369,28 @@ impl Session {
             return;
         };
         if !held.shadow {
-            self.bind_again(name, &held, io);
+            self.bind_again(name, &held.named, &held.bind, io);
             held.shadow = true;
         }
         self.statements.place(name, Some(Portal::Held(held)));
     }
 
     /// Binds upstream what is bound here.
-    fn bind_again(&mut self, name: &[u8], held: &Held, io: &mut Io<'_>) {
-        let Some(found) = message::bind(&held.bind[HEAD..]) else {
+    fn bind_again(&mut self, name: &[u8], named: &Named, bind: &[u8], io: &mut Io<'_>) {
+        let Some(found) = message::bind(&bind[HEAD..]) else {
             return;
         };
-        let named = &held.named;
         let same = |now: &Named| Rc::ptr_eq(&now.text, &named.text) && now.types == named.types;
         if self.statements.named(found.statement).is_some_and(same) {
             self.ensure_upstream(found.statement, io);
-            io.upstream.extend_from_slice(&held.bind);
-            self.hidden(Owed::Simple, io);
+            io.upstream.extend_from_slice(bind);
         } else {
-            self.bind_aside(name, named, found.tail, io);
+            // The name means something else by now.
+            self.parse_aside(&named.text.sql, &named.types, io);
+            let names = [name, b"\0", ASIDE, b"\0"].concat();
+            frame::put(io.upstream, b'B', &[&names, found.tail].concat());
         }
-    }
-
-    /// Binds a portal to a statement whose name means something else by now.
-    fn bind_aside(&mut self, name: &[u8], named: &Named, tail: &[u8], io: &mut Io<'_>) {
-        let parse = message::Parse {
-            name: ASIDE,
-            text: &named.text.sql,
-            types: &named.types,
-        };
-        message::put_parse(io.upstream, &parse);
-        frame::put(
-            io.upstream,
-            b'B',
-            &[name, b"\0", ASIDE, b"\0", tail].concat(),
-        );
-        frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
-        for owed in [
-            Owed::Statement(ASIDE.into(), None),
-            Owed::Simple,
-            Owed::Simple,
-        ] {
-            self.hidden(owed, io);
-        }
+        self.hidden(Owed::Simple, io);
     }
 
     /// Before SQL's own cursors are used: they share the names of portals.

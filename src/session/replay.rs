@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::link::Link;
-use super::pending::Owed;
+use super::pending::{Kind, Owed};
+use super::portal::ASIDE;
 use super::statements::{Known, Named};
 use super::text::Text;
 use super::{Io, Session};
@@ -104,11 +105,27 @@ impl Session {
             self.ensure_upstream(&name, io);
         }
         if self.pending.forwarded() {
-            self.pending.open(io.now).marks.quiet = true;
+            self.pending.open(io.now).marks.kind = Kind::Quiet;
             io.upstream.extend_from_slice(raw);
             self.hidden(Owed::Sync, io);
             self.pending.close();
         }
+    }
+
+    /// Prepares a text under a name that is the client's in nothing.
+    pub(super) fn parse_aside(&mut self, text: &[u8], types: &[u8], io: &mut Io<'_>) {
+        // The one before is still there.
+        frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
+        message::put_parse(
+            io.upstream,
+            &message::Parse {
+                name: ASIDE,
+                text,
+                types,
+            },
+        );
+        self.hidden(Owed::Simple, io);
+        self.hidden(Owed::Statement(ASIDE.into(), None), io);
     }
 
     /// What must be upstream before a text runs there.
@@ -132,14 +149,9 @@ impl Session {
                 }
                 Statement::Cursor | Statement::Declare(_) => self.portals_meet(statement, io),
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
-                Statement::SetTransaction(_)
-                    if self.transaction.hit && !self.pending.forwarded() =>
-                {
+                Statement::SetTransaction(_) if self.transaction.hit => {
                     self.transaction.hit = false;
-                    self.statements.own_query();
-                    frame::put(io.upstream, b'Q', b"SELECT 1\0");
-                    self.hidden(Owed::Query { fill: false }, io);
-                    self.pending.close();
+                    self.run_aside(b"SELECT 1 WHERE false", io);
                 }
                 _ => {}
             }
@@ -153,7 +165,7 @@ impl Session {
         body.push(0);
         frame::put(io.upstream, b'Q', &body);
         self.hidden(Owed::Query { fill: false }, io);
-        self.pending.open(io.now).marks.own = true;
+        self.pending.open(io.now).marks.kind = Kind::Own;
         let local = self.pending.local;
         self.pending.close();
         self.pending.local = local;

@@ -469,6 +469,11 @@ impl Settings {
         }
     }
 
+    /// Whether a transaction that does not say is READ ONLY.
+    pub fn read_only(&self) -> Option<bool> {
+        Some(self.now("default_transaction_read_only")? == "on")
+    }
+
     /// Whether each statement of a transaction that names no isolation has a snapshot of its own.
     pub fn own_snapshots(&self) -> bool {
         self.derived.own_snapshots.get().unwrap_or_else(|| {

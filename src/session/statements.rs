@@ -44,6 +44,10 @@ pub enum Portal {
     Last(u8),
     /// Bound to an answer.
     Held(Held),
+    /// Bound to a statement of transaction control; `bind` is the message, should the upstream need it.
+    Control { named: Named, bind: Box<[u8]> },
+    /// Has run a statement of a block that goes on: it cannot be run again.
+    Ran,
     /// Closed here; the upstream may still have an older one.
     Closed,
 }

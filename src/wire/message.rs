@@ -9,6 +9,10 @@ use super::frame;
 pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// BindComplete.
 pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// ParameterDescription of no parameter.
+pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+/// NoData.
+pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 /// PortalSuspended.
@@ -275,16 +279,38 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &s
         Severity::Error => "ERROR",
         Severity::Fatal => "FATAL",
     };
+    put_fields(
+        out,
+        &[
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'H', hint),
+        ],
+    );
+}
+
+/// Appends an ErrorResponse that says what PostgreSQL would say in the same place.
+pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
+    put_fields(
+        out,
+        &[
+            (b'S', "FATAL"),
+            (b'V', "FATAL"),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'D', detail),
+        ],
+    );
+}
+
+/// Empty fields are left out.
+fn put_fields(out: &mut Vec<u8>, fields: &[(u8, &str)]) {
     let mut body = Vec::new();
-    for (kind, value) in [
-        (b'S', severity),
-        (b'V', severity),
-        (b'C', sqlstate),
-        (b'M', text),
-        (b'H', hint),
-    ] {
+    for (kind, value) in fields {
         if !value.is_empty() {
-            body.push(kind);
+            body.push(*kind);
             body.extend_from_slice(value.as_bytes());
             body.push(0);
         }

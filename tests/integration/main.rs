@@ -9,6 +9,8 @@ mod faults;
 mod larder;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/tunnel.rs"]
+mod tunnel;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
@@ -25,5 +27,6 @@ mod passthrough;
 mod privileges;
 mod settings;
 mod show;
+mod tls;
 mod transactions;
 mod writes;
