@@ -163,7 +163,9 @@ impl Session {
 
     /// Tells the upstream what was held, in front of what is about to be sent.
     pub(super) fn tell(&mut self, io: &mut Io<'_>) {
-        for text in std::mem::take(&mut self.transaction.held) {
+        let held = std::mem::take(&mut self.transaction.held);
+        let any = !held.is_empty();
+        for text in held {
             let begins = matches!(text.single(), Some(Statement::Begin(_)));
             if begins && text.sql.len() <= SHORT {
                 let name = [NAME, &text.sql[..]].concat();
@@ -183,6 +185,11 @@ impl Session {
                 self.run_aside(&text.sql, io);
             }
             self.pending.open(io.now).marks.held = true;
+        }
+        if any && !matches!(self.statements.local(b""), Some(Portal::Ran)) {
+            // The portal that they ran in is none of the client's.
+            frame::put(io.upstream, b'C', b"P\0");
+            self.hidden(Owed::Simple, io);
         }
         self.transaction.told = true;
     }

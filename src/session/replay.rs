@@ -22,6 +22,10 @@ impl Session {
         io: &mut Io<'_>,
     ) {
         let known = self.statements.get(parse.name).is_some();
+        if self.transaction.status() == b'E' || (known && !parse.name.is_empty()) {
+            // It will be refused itself.
+            self.pending.open(io.now);
+        }
         self.pending.risks(known || self.statements.unnamed_left);
         if !parse.name.is_empty() {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
@@ -67,6 +71,7 @@ impl Session {
     /// Makes sure that the upstream has a statement that so far was only needed here, and has none that is gone here.
     pub(super) fn ensure_upstream(&mut self, name: &[u8], io: &mut Io<'_>) {
         if name.is_empty() && self.statements.unnamed_left && self.statements.get(b"").is_none() {
+            self.pending.risks(true);
             frame::put(io.upstream, b'C', b"S\0");
             self.hidden(Owed::Simple, io);
             self.statements.unnamed_left = false;
@@ -78,6 +83,10 @@ impl Session {
             return;
         }
         let named = named.clone();
+        if self.transaction.status() == b'E' {
+            // PostgreSQL will refuse it there.
+            self.pending.open(io.now);
+        }
         self.pending.risks(true);
         let parse = message::Parse {
             name,

@@ -357,11 +357,8 @@ impl Session {
         }
         // What was to be closed there may be left, and no portal is but in a block that has failed.
         self.statements.unnamed_left |= self.statements.get(b"").is_none();
-        let quiet = self
-            .pending
-            .front()
-            .is_some_and(|segment| segment.marks.kind == Kind::Quiet);
-        if !quiet && (self.pending.skipping || self.pending.len() <= 1) {
+        let kind = self.pending.front().map(|segment| segment.marks.kind);
+        if kind != Some(Kind::Quiet) && (self.pending.skipping || self.pending.len() <= 1) {
             self.statements.place(b"", None);
         }
     }

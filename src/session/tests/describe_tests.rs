@@ -124,8 +124,7 @@ fn what_is_not_known_goes_upstream() {
 fn p6_what_a_transaction_made_of_the_catalog_is_not_learnt() {
     let world = World::new();
     let mut client = world.client();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    begin(&mut client);
     client.ask(&query("ALTER TABLE t ADD w int"));
     client.answer(&[complete("ALTER TABLE"), ready(b'T')].concat());
     client.ask(&[parse("", T), describe(b'S', ""), sync()].concat());
@@ -198,8 +197,7 @@ fn in_a_block_the_upstream_is_not_told_what_may_fail() {
     let world = World::new();
     world.warm_extended();
     let mut client = world.client();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    begin(&mut client);
     client.sent();
     client.ask(&[parse("a", T), bind("", "a", false), execute("", 0), sync()].concat());
     assert_eq!(
@@ -230,8 +228,7 @@ fn in_a_failed_block_what_lives_here_is_refused_as_what_does_not() {
     let world = warm();
     let mut client = world.client();
     client.ask(&[parse("a", T), sync()].concat());
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    begin(&mut client);
     client.ask(&query("SELECT 1/0"));
     client.answer(&[error("22012"), ready(b'E')].concat());
     client.sent();

@@ -20,13 +20,10 @@ fn warm() -> World {
     world
 }
 
-/// A client in a block.
+/// A client in a block that the upstream knows of.
 fn in_block(world: &World) -> Client {
     let mut client = world.client();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
-    client.sent();
-    client.told();
+    begin(&mut client);
     client
 }
 
@@ -137,9 +134,9 @@ fn a_portal_lives_and_dies_with_its_savepoint() {
         client.told();
     };
     client.ask(&unit_of("before", 1));
-    run(&mut client, "SAVEPOINT s");
+    run(&mut client, "SAVEPOINT s; SAVEPOINT s1");
     client.ask(&unit_of("behind", 1));
-    run(&mut client, "SAVEPOINT r");
+    run(&mut client, "SAVEPOINT r; SAVEPOINT r1");
     client.ask(&unit_of("released", 1));
     run(&mut client, "RELEASE r");
     client.told();
@@ -156,8 +153,9 @@ fn a_portal_lives_and_dies_with_its_savepoint() {
     }
     // In a failed block it is there and refused.
     client.ask(&[execute("before", 1), sync()].concat());
-    assert_eq!(client.sent(), "PS");
-    client.answer(&[error("25P02"), ready(b'E')].concat());
+    assert_eq!(client.sent(), "CPS");
+    let closed = message(b'3', &[]);
+    client.answer(&[closed, error("25P02"), ready(b'E')].concat());
     assert_eq!(told(&mut client), "error");
     run(&mut client, "ROLLBACK TO s");
     client.ask(&[execute("before", 0), sync()].concat());
@@ -170,12 +168,12 @@ fn p7_a_portal_moves_only_where_nothing_can_fail_before_it() {
     for fails in [false, true] {
         let world = warm();
         let mut client = in_block(&world);
-        client.ask(&query("SAVEPOINT s"));
-        client.answer(&[complete("SAVEPOINT"), ready(b'T')].concat());
+        client.ask(&query("SAVEPOINT s; SAVEPOINT s1"));
+        client.answer(&[complete("SAVEPOINT"), complete("SAVEPOINT"), ready(b'T')].concat());
         // Made before the savepoint that is gone back to.
         client.ask(&unit_of("c", 1));
-        client.ask(&query("SAVEPOINT r"));
-        client.answer(&[complete("SAVEPOINT"), ready(b'T')].concat());
+        client.ask(&query("SAVEPOINT r; SAVEPOINT r1"));
+        client.answer(&[complete("SAVEPOINT"), complete("SAVEPOINT"), ready(b'T')].concat());
         client.sent();
         client.told();
         client.ask(&[unit(U), execute("c", 1), sync()].concat());
