@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `link` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -29,13 +29,12 @@ mod describe;
 mod egress;
 mod extended;
 mod finish;
-mod greeting;
 mod last;
 mod lazy;
-mod link;
 mod owed;
 mod pending;
 mod portal;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -44,10 +43,10 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
 pub use binding::Binding;
-pub use greeting::Greeting;
 pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
@@ -55,6 +54,7 @@ pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -120,9 +120,11 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
-    link: link::Link,
+    link: reach::Link,
     /// The backend holds something of this client's that no transaction ends.
     pinned: bool,
+    /// Larder itself has let the client in: its upstream connections are not its own.
+    welcomed: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -158,8 +160,9 @@ impl Session {
                 broken: false,
                 lost: None,
             },
-            link: link::Link::default(),
+            link: reach::Link::default(),
             pinned: false,
+            welcomed: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),
@@ -279,7 +282,7 @@ impl Session {
 
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
-fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
     const LONGEST: usize = 63;
     let named = startup.get("database").filter(|name| !name.is_empty());
     let name = named.or(startup.get("user")).unwrap_or_default();

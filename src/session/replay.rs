@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use super::link::Link;
 use super::pending::{Kind, Owed};
 use super::portal::ASIDE;
+use super::reach::Link;
 use super::statements::{Known, Named};
 use super::text::Text;
 use super::{Io, Session};

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::greeting::{Greeting, Probed, Reported};
+use super::welcome::{Greeting, Probed, Reported};
 use crate::cache::key::{Context, Contexts};
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
