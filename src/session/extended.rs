@@ -13,6 +13,7 @@ use super::unit::Unit;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
+use crate::sql::statement::Statement;
 use crate::why::Why;
 use crate::wire::message::{self, Target};
 
@@ -255,7 +256,7 @@ impl Session {
             let local: Option<Rc<[u8]>> = match text {
                 Some(text) if text.is_last => Some(Session::describe_last(true, 0).into()),
                 // In a failed block, too: it has no row.
-                Some(text) if text.is_control && self.pending.nothing_awaited() => {
+                Some(text) if text.is_control => {
                     Some([message::NO_PARAMETERS, message::NO_DATA].concat().into())
                 }
                 _ => self.describe_statement(name),
@@ -368,8 +369,18 @@ impl Session {
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
+        // What is bound behind a BEGIN lives on in its block.
+        let begins = self.pending.unfinished().is_some_and(|segment| {
+            let mut statements = segment
+                .ran
+                .iter()
+                .flat_map(|text| &*text.analysis.statements);
+            statements.any(|statement| matches!(statement, Statement::Begin(_)))
+        });
         self.pending.close();
-        self.end_implicit();
+        if !begins {
+            self.end_implicit();
+        }
         true
     }
 

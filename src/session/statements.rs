@@ -269,7 +269,7 @@ impl Statements {
     /// The transaction has ended, and with it what was bound to an answer.
     pub fn end_portals(&mut self) {
         self.held.clear();
-        if matches!(self.portal, Some(Portal::Held(_))) {
+        if matches!(self.portal, Some(Portal::Held(_) | Portal::Control { .. })) {
             self.place(b"", None);
         }
     }
