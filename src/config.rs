@@ -417,32 +417,19 @@ impl Tables {
             connect_timeout,
             tls: encryption,
         };
-        let Tables {
-            server,
-            tls,
-            admin,
-            cache,
-            catalog,
-            rule: rules,
-            auth,
-            pool,
-            users,
-            log,
-            ..
-        } = self;
         Ok(Config {
-            server,
+            server: self.server,
             upstream,
             listen,
-            tls,
-            admin,
-            cache,
-            catalog,
-            rules,
-            auth,
-            pool,
-            users,
-            log,
+            tls: self.tls,
+            admin: self.admin,
+            cache: self.cache,
+            catalog: self.catalog,
+            rules: self.rule,
+            auth: self.auth,
+            pool: self.pool,
+            users: self.users,
+            log: self.log,
         })
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::exchange::{Heard, hear, say};
 use super::login::{Credentials, LoggedIn, Login, LoginError, login};
 use super::{Stream, Tls};
-use crate::config::{Pool as Limits, Upstream};
+use crate::config::{ChannelBinding, Pool as Limits, Upstream};
 use crate::metrics::{Counted, Metrics, UpstreamState};
 use crate::session::{Greeting, probe};
 use crate::wire::frame::{self, LONGEST_SEEN};
@@ -311,11 +311,14 @@ impl Pools {
         let stream = connector.connect(address, limit).await?;
         let other = connector.other_way(&stream);
         let credentials = pool.credentials.borrow().clone();
-        match enter(stream, &pool.parameters, &credentials).await {
+        let binding = self.upstream.tls.channel_binding;
+        match enter(stream, &pool.parameters, &credentials, binding).await {
             Err(LoginError::Refused(error)) => match other {
                 Some(way) if message::sqlstate(&error) == Some(b"28000") => {
                     match connector.connect_by(way, address, limit).await {
-                        Ok(stream) => Ok(enter(stream, &pool.parameters, &credentials).await?),
+                        Ok(stream) => {
+                            Ok(enter(stream, &pool.parameters, &credentials, binding).await?)
+                        }
                         Err(_) => Err(Refusal::Upstream(error)),
                     }
                 }
@@ -394,13 +397,18 @@ async fn enter(
     stream: Stream,
     parameters: &Parameters,
     credentials: &Credentials,
+    binding: ChannelBinding,
 ) -> Result<(Stream, LoggedIn<()>), LoginError> {
-    let binding = stream.peer_end_point();
+    let end_point = match binding {
+        ChannelBinding::Disable => None,
+        ChannelBinding::Prefer | ChannelBinding::Require => stream.peer_end_point(),
+    };
     let how = Login {
         parameters,
         credentials,
-        channel_binding: binding.as_deref(),
-        private: stream.is_tls() || matches!(stream, Stream::Unix(_)),
+        channel_binding: end_point.as_deref(),
+        must_bind: binding == ChannelBinding::Require,
+        private: stream.is_private(),
     };
     let LoggedIn {
         stream,

@@ -261,6 +261,10 @@ pub async fn let_in(
                     entry
                 }
                 Err(refusal) => {
+                    if matches!(&refusal, Refusal::Upstream(error) if is_final(error)) {
+                        let user = startup.get("user").unwrap_or_default();
+                        door.reception.users.failed(user);
+                    }
                     let _ = client.write_all(&words(&refusal)).await;
                     let _ = client.shutdown().await;
                     return None;

@@ -25,6 +25,7 @@ mod hits;
 mod login;
 mod metrics;
 mod passthrough;
+mod portals;
 mod privileges;
 mod settings;
 mod show;
