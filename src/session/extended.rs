@@ -252,11 +252,11 @@ impl Session {
         }
         let mut owed = Owed::Describe { fill: false };
         if let Target::Statement(name) = target {
-            let text = self.statements.named(name).map(|named| &named.text);
-            let local: Option<Rc<[u8]>> = match text {
-                Some(text) if text.is_last => Some(Session::describe_last(true, 0).into()),
+            let settled = self.pending.nothing_awaited();
+            let local: Option<Rc<[u8]>> = match self.statements.named(name) {
+                Some(named) if named.text.is_last => Some(Session::describe_last(true, 0).into()),
                 // In a failed block, too: it has no row.
-                Some(text) if text.is_control => {
+                Some(named) if named.text.is_control && (settled || !named.upstream) => {
                     Some([message::NO_PARAMETERS, message::NO_DATA].concat().into())
                 }
                 _ => self.describe_statement(name),
