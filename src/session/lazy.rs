@@ -47,6 +47,7 @@ impl Session {
             || self.thread.transactions == Transactions::Never
             || self.flow.replication
             || !self.pending.nothing_awaited()
+            || self.portals_over()
             || self.transaction.held.len() >= HELD
         {
             return None;

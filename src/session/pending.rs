@@ -405,7 +405,13 @@ impl Pending {
 
     /// A name stands again for what it stood for `before`, so for what is sent behind. Gives it back if nothing that is
     /// under way has given the name another meaning since.
-    pub fn restore(&mut self, name: &[u8], before: Option<Known>) -> Option<Option<Known>> {
+    /// `given`: the name stands for something now.
+    pub fn restore(
+        &mut self,
+        name: &[u8],
+        before: Option<Known>,
+        given: bool,
+    ) -> Option<Option<Known>> {
         for item in &mut self.queue {
             match item {
                 Item::Made(later, then)
@@ -428,6 +434,9 @@ impl Pending {
                 }
                 _ => {}
             }
+        }
+        if given {
+            return Some(before);
         }
         // A DEALLOCATE that is under way has taken it away: that is what it gives back should it fail.
         let mut groups = self.segments().flat_map(|segment| &mut segment.dropped);

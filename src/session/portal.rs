@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Whether something has run in the open segment behind which portals may be gone.
-    fn portals_over(&self) -> bool {
+    pub(super) fn portals_over(&self) -> bool {
         self.pending.unfinished().is_some_and(|segment| {
             let statements = segment
                 .ran

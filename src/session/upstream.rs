@@ -351,7 +351,8 @@ impl Session {
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            if let Some(before) = self.pending.restore(&name, before) {
+            let given = self.statements.get(&name).is_some();
+            if let Some(before) = self.pending.restore(&name, before, given) {
                 self.statements.put(&name, before);
             }
         }
