@@ -195,12 +195,12 @@ pub(super) fn result_changed() -> Vec<u8> {
 
 /// Whether two descriptions are of rows of the same columns: names and types. Where a column comes from may differ.
 fn same_shape(one: &[u8], other: &[u8]) -> bool {
-    let columns = |bytes: &[u8]| -> Option<Vec<(Vec<u8>, u32, Vec<u8>)>> {
-        let columns = message::columns(rows_of(bytes)?.get(HEAD..)?)?;
-        let own = |c: &message::Column<'_>| (c.name.to_vec(), c.oid, c.size.to_vec());
-        Some(columns.iter().map(own).collect())
+    let columns = |bytes| message::columns(rows_of(bytes)?.get(HEAD..)?);
+    let own = |c: message::Column<'_>| (c.name.to_vec(), c.oid, c.size.to_vec());
+    let (Some(one), Some(other)) = (columns(one), columns(other)) else {
+        return false;
     };
-    columns(one) == columns(other)
+    one.len() == other.len() && one.into_iter().map(own).eq(other.into_iter().map(own))
 }
 
 /// The RowDescription among a statement's description.

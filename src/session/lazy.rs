@@ -156,7 +156,8 @@ impl Session {
         self.emit(&out, io);
         // The end of a block ends its portals.
         let portal = match self.transaction.status() {
-            b'T' => Portal::Ran,
+            // ROLLBACK TO ends the portal that it runs in, too.
+            b'T' if tag != "ROLLBACK" => Portal::Ran,
             _ => Portal::Closed,
         };
         self.statements.place(b"", Some(portal));

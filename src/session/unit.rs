@@ -97,34 +97,22 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 }
                 _ => return Ahead::Not,
             },
-            (b'E', Some((bind, bind_at))) => match message::execute(body) {
-                Some((name, limit)) if name == bind.portal => {
-                    let unit = Unit {
-                        parse,
-                        bind: *bind,
-                        describe,
-                        describe_statement,
-                        execute: Some(limit),
-                        bytes: &buf[..end],
-                        bind_at: *bind_at,
-                        last: buf.get(end) == Some(&b'S'),
-                    };
-                    return Ahead::Unit(unit);
-                }
-                _ => return Ahead::Not,
-            },
-            (b'H' | b'S', Some((bind, bind_at))) => {
-                let unit = Unit {
+            (b'E' | b'H' | b'S', Some((bind, bind_at))) => {
+                let execute = match (tag, message::execute(body)) {
+                    (b'E', Some((name, limit))) if name == bind.portal => Some(limit),
+                    (b'E', _) => return Ahead::Not,
+                    _ => None,
+                };
+                return Ahead::Unit(Unit {
                     parse,
                     bind: *bind,
                     describe,
                     describe_statement,
-                    execute: None,
-                    bytes: &buf[..at],
+                    execute,
+                    bytes: &buf[..if execute.is_some() { end } else { at }],
                     bind_at: *bind_at,
-                    last: tag == b'S',
-                };
-                return Ahead::Unit(unit);
+                    last: tag == b'S' || (tag == b'E' && buf.get(end) == Some(&b'S')),
+                });
             }
             _ => return Ahead::Not,
         }

@@ -332,21 +332,20 @@ impl Session {
                 }) => return self.lose_order(),
                 Some(_) => {}
             }
-            if let Some(
-                Item::Made(name, before)
-                | Item::Owed {
-                    owed: Owed::Statement(name, before),
-                    ..
-                },
-            ) = self.pending.pop()
-            {
+            match self.pending.pop() {
                 // A Parse of the unnamed statement that fails has ended the one before.
-                let before = if first && name.is_empty() {
-                    None
-                } else {
-                    before
-                };
-                undo.push((name, before));
+                Some(Item::Owed {
+                    owed: Owed::Statement(name, _),
+                    hidden: false,
+                }) if first && name.is_empty() => undo.push((name, None)),
+                Some(
+                    Item::Made(name, before)
+                    | Item::Owed {
+                        owed: Owed::Statement(name, before),
+                        ..
+                    },
+                ) => undo.push((name, before)),
+                _ => {}
             }
             first = false;
         }

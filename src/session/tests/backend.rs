@@ -280,16 +280,7 @@ impl Backend {
                 Ok("SAVEPOINT".into())
             }
             "RELEASE" if !self.block => Err("25P01"),
-            "RELEASE" => {
-                let transaction = self.begin();
-                let found = transaction.saved.iter().rposition(|(n, ..)| *n == word(1));
-                let at = found.ok_or("3B001")?;
-                transaction.saved.truncate(at);
-                for portal in self.portals.values_mut() {
-                    portal.depth = portal.depth.min(at);
-                }
-                Ok("RELEASE".into())
-            }
+            "RELEASE" => self.release(&word(1)),
             "SET" => {
                 self.set(sql);
                 Ok("SET".into())
@@ -304,6 +295,16 @@ impl Backend {
             },
             _ => Err("22012"),
         }
+    }
+
+    fn release(&mut self, name: &str) -> Done {
+        let saved = &mut self.begin().saved;
+        let at = saved.iter().rposition(|(n, ..)| n == name).ok_or("3B001")?;
+        saved.truncate(at);
+        for portal in self.portals.values_mut() {
+            portal.depth = portal.depth.min(at);
+        }
+        Ok("RELEASE".into())
     }
 
     fn rollback_to(&mut self, name: &str) -> Done {
