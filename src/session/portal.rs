@@ -261,6 +261,9 @@ impl Session {
         if !self.reach(io) {
             return Local::Wait;
         }
+        if self.portals_over() && matches!(self.statements.local(name), Some(Portal::Ran)) {
+            self.statements.place(name, Some(Portal::Closed));
+        }
         self.portal_upstream(name, io);
         Local::Upstream
     }

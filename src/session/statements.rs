@@ -213,6 +213,7 @@ impl Statements {
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
         // In a block the upstream may still have an unnamed portal that the Query would have ended.
         self.place(b"", (!forwarded).then_some(Portal::Closed));
+        self.portals.remove(&b""[..]);
     }
 
     /// The portal of that name, if it lives here.
@@ -269,7 +270,10 @@ impl Statements {
     /// The transaction has ended, and with it what was bound to an answer.
     pub fn end_portals(&mut self) {
         self.held.clear();
-        if matches!(self.portal, Some(Portal::Held(_) | Portal::Control { .. })) {
+        if matches!(
+            self.portal,
+            Some(Portal::Held(_) | Portal::Control { .. } | Portal::Ran)
+        ) {
             self.place(b"", None);
         }
     }
