@@ -261,7 +261,8 @@ impl Session {
         if !self.reach(io) {
             return Local::Wait;
         }
-        if self.portals_over() && matches!(self.statements.local(name), Some(Portal::Ran)) {
+        let control = |portal: &Portal| matches!(portal, Portal::Ran | Portal::Control { .. });
+        if self.portals_over() && self.statements.local(name).is_some_and(control) {
             self.statements.place(name, Some(Portal::Closed));
         }
         self.portal_upstream(name, io);
@@ -288,6 +289,9 @@ impl Session {
         let bytes = match self.statements.local(name) {
             None => return Local::Upstream,
             Some(Portal::Last(format)) => Session::describe_last(false, *format),
+            Some(Portal::Control { .. } | Portal::Ran) if self.portals_over() => {
+                return self.leave(name, io);
+            }
             Some(Portal::Control { .. } | Portal::Ran) => message::NO_DATA.to_vec(),
             Some(Portal::Closed) => return self.leave(name, io),
             Some(Portal::Held(_)) if self.transaction.status() == b'E' => {
