@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::pending::{Kind, Owed};
 use super::portal::ASIDE;
 use super::reach::Link;
-use super::statements::{Known, Named};
+use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::{Io, Session};
 use crate::sql::statement::{Discard, Statement};
@@ -56,6 +56,11 @@ impl Session {
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
         if portal.is_empty() {
+            let closed = matches!(self.statements.local(b""), Some(Portal::Closed));
+            if closed && self.transaction.status() != b'I' {
+                // Should the Bind fail, the one before must not be there.
+                self.portal_upstream(b"", io);
+            }
             self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
