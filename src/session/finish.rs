@@ -281,7 +281,7 @@ fn bounds_transaction(statement: &Statement) -> bool {
     )
 }
 
-pub(super) fn controls_transaction(statement: &Statement) -> bool {
+fn controls_transaction(statement: &Statement) -> bool {
     use Statement::{Begin, Commit, PrepareTransaction, Release, Rollback, RollbackTo, Savepoint};
     matches!(
         statement,

@@ -12,7 +12,6 @@
 use std::rc::Rc;
 
 use super::decision::How;
-use super::finish::controls_transaction;
 use super::pending::{Item, Owed};
 use super::statements::{Held, Named, Portal};
 use super::unit::Unit;
@@ -231,11 +230,11 @@ impl Session {
     /// Whether something has run in the open segment behind which portals may be gone.
     pub(super) fn portals_over(&self) -> bool {
         self.pending.unfinished().is_some_and(|segment| {
-            let statements = segment
+            let mut statements = segment
                 .ran
                 .iter()
                 .flat_map(|text| &*text.analysis.statements);
-            segment.marks.ends || statements.into_iter().any(controls_transaction)
+            segment.marks.ends || statements.any(|s| matches!(s, Statement::RollbackTo(_)))
         })
     }
 
