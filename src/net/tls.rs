@@ -13,7 +13,7 @@ mod certificate;
 mod connector;
 mod pemfile;
 mod selfsigned;
-mod verify;
+mod trust;
 
 pub use acceptor::{Acceptor, Start};
 pub use connector::{Connector, Way};

@@ -8,7 +8,7 @@
 //! * Unix sockets are never encrypted.
 
 use super::pemfile::{certificates, key, store};
-use super::verify::{Roots, Verify};
+use super::trust::{Roots, Verify};
 use super::{PROTOCOL, provider};
 use crate::config::{Address, RootCert, SslMode, SslNegotiation, UpstreamTls};
 use crate::net::{Stream, dial};
