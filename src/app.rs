@@ -12,9 +12,14 @@ use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
 use crate::config::{self, Config, Mode as Configured, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
+use crate::net::pool::Pools;
+use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Stream, Tls, bind};
+use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::watch::authfiles;
+use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -39,6 +44,9 @@ pub enum Error {
     /// A certificate or key could not be used.
     #[error("{0}")]
     Tls(String),
+    /// A user's password could not be read.
+    #[error("{0}")]
+    Users(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -74,16 +82,39 @@ pub fn run(config: Config) -> Result<(), Error> {
         refresh: config.catalog.refresh,
         metrics: metrics.clone(),
     };
+    let own = &config.upstream;
+    let (users, questions) = Users::new(
+        &config.auth,
+        &config.users,
+        (&own.user, own.password.as_ref()),
+    )
+    .map_err(Error::Users)?;
+    let users = Arc::new(users);
+    let reception = Arc::new(Reception::new(
+        users.clone(),
+        config.auth.recheck,
+        config.pool.max_client_conn,
+    ));
+    let asked = ask_for_users(&config, &control, questions);
     let (keep, files) = (shared.clone(), tls.clone());
     beside("larder-control", async move {
         tokio::join!(
             control.run(databases, doubted),
             tend(&keep, epoch),
-            files.watch()
+            files.watch(),
+            authfiles::keep(users),
+            asked
         );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, tls.clone(), doubts, epoch);
+    let make = make_handler(
+        config.clone(),
+        shared,
+        tls.clone(),
+        reception,
+        doubts,
+        epoch,
+    );
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -210,24 +241,56 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
     tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
 }
 
+/// Answers what is asked by `auth_query`, if there is one.
+fn ask_for_users(
+    config: &Config,
+    control: &Control,
+    questions: Option<mpsc::UnboundedReceiver<Question>>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let query = config.auth.auth_query.clone().zip(questions);
+    let named = config.auth.auth_dbname.as_ref();
+    let database = named.unwrap_or(&config.upstream.database).clone();
+    let control = control.clone();
+    async move {
+        if let Some((query, questions)) = query {
+            let asks = AuthQuery {
+                control,
+                database,
+                query,
+            };
+            asks.run(questions).await;
+        }
+    }
+}
+
 /// The handler of each thread: a session for each client.
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
     tls: Arc<Tls>,
+    reception: Arc<Reception>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
     Arc::new(move |seat: Seat| {
         let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
-        let door = Rc::new(Door::new(
-            thread,
+        let pools = Pools::new(
+            config.pool.clone(),
+            config.server.workers.count(),
             config.upstream.clone(),
             tls.clone(),
             shared.metrics.clone(),
+            shared.mode != Mode::Off,
+        );
+        tokio::task::spawn_local(Pools::tend(Rc::downgrade(&pools)));
+        tokio::task::spawn_local(reception.clone().recheck(Rc::downgrade(&pools)));
+        let door = Rc::new(Door::new(
+            thread,
             seat.phase,
             doubts.clone(),
             epoch,
+            reception.clone(),
+            pools,
         ));
         Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
     })

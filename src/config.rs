@@ -13,6 +13,7 @@ mod cgroup;
 mod clienttls;
 mod complaint;
 mod layers;
+mod pool;
 mod sslmode;
 mod units;
 mod url;
@@ -23,6 +24,7 @@ pub use auth::{Auth, User};
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
+pub use pool::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Secret, Upstream, UpstreamUrl};
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// `[auth]`
     pub auth: Auth,
+    /// `[pool]`
+    pub pool: Pool,
     /// `[[users]]`
     pub users: Vec<User>,
     /// `[log]`
@@ -215,6 +219,7 @@ struct Tables {
     catalog: Catalog,
     rule: Vec<Rule>,
     auth: Auth,
+    pool: Pool,
     users: Vec<User>,
     log: Log,
 }
@@ -351,6 +356,7 @@ impl Tables {
             }
         }
         wrong.extend(self.auth.contradictions());
+        wrong.extend(self.pool.contradictions());
         wrong.extend(auth::users_contradictions(&self.users));
         if matches!(self.admin.address, Address::Unix(_)) {
             wrong.push("admin.address: must be host:port".into());
@@ -421,6 +427,7 @@ impl Tables {
             catalog: self.catalog,
             rules: self.rule,
             auth: self.auth,
+            pool: self.pool,
             users: self.users,
             log: self.log,
         })

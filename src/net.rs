@@ -7,6 +7,7 @@ mod drain;
 pub mod exchange;
 mod listen;
 pub mod login;
+pub mod pool;
 mod stream;
 mod tls;
 pub mod users;

@@ -120,6 +120,8 @@ pub struct Session {
     link: reach::Link,
     /// The backend holds something of this client's that no transaction ends.
     pinned: bool,
+    /// Larder itself has let the client in: its upstream connections are not its own.
+    welcomed: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -157,6 +159,7 @@ impl Session {
             },
             link: reach::Link::default(),
             pinned: false,
+            welcomed: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),
@@ -276,7 +279,7 @@ impl Session {
 
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
-fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
     const LONGEST: usize = 63;
     let named = startup.get("database").filter(|name| !name.is_empty());
     let name = named.or(startup.get("user")).unwrap_or_default();

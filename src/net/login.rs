@@ -3,6 +3,8 @@
 //! * A password leaves in clear text only where nobody can listen: over TLS or a Unix socket.
 //! * A server that asked for SCRAM must prove that it knows the secret before its word counts; an `AuthenticationOk`
 //!   without that proof is refused.
+//! * Where the login must be bound to the connection, nothing else is answered: not even a server that asks nothing is
+//!   believed.
 //! * What Larder cannot answer is said, with what to do; nothing weaker is tried instead.
 //! * The work of deriving SCRAM's keys is done off the session's thread, and once: the same password under the same
 //!   salt gives the same keys.
@@ -110,6 +112,8 @@ pub struct Login<'a> {
     pub credentials: &'a Credentials,
     /// The `tls-server-end-point` of the upstream's certificate, if the connection is TLS.
     pub channel_binding: Option<&'a [u8]>,
+    /// Whether the login must be bound to it (`channel_binding=require`).
+    pub must_bind: bool,
     /// Nobody can listen: TLS or a Unix socket.
     pub private: bool,
 }
@@ -216,6 +220,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
     /// Answers what is asked, once, up to AuthenticationOk.
     async fn authenticate(&mut self, how: &Login<'_>) -> Result<(), LoginError> {
         let (code, data) = self.request().await?;
+        if how.must_bind && code != 10 {
+            return Err(unbound());
+        }
         match code {
             0 => return Ok(()),
             3 => self.cleartext(how).await?,
@@ -284,6 +291,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upstream<S> {
         }
         let plus = offers(scram::MECHANISM_PLUS);
         let mut prover = Prover::new(nonce()?, how.channel_binding, plus);
+        if how.must_bind && prover.mechanism() != scram::MECHANISM_PLUS {
+            return Err(unbound());
+        }
         let first = prover.first();
         let mut initial = [prover.mechanism().as_bytes(), b"\0"].concat();
         initial.extend_from_slice(&(first.len() as u32).to_be_bytes());
@@ -375,6 +385,14 @@ fn lacking(needed: &str, credentials: &Credentials) -> LoginError {
          (upstream_password), or change how the upstream's pg_hba.conf asks",
         credentials.kind()
     ))
+}
+
+fn unbound() -> LoginError {
+    LoginError::Unable(
+        "channel_binding=require, and the upstream does not offer SCRAM-SHA-256-PLUS on this connection: it needs TLS, \
+         and scram-sha-256 in pg_hba.conf"
+            .into(),
+    )
 }
 
 fn method(code: u32) -> LoginError {

@@ -74,6 +74,11 @@ impl Stream {
         matches!(self, Stream::Accepted(_) | Stream::Dialed(_))
     }
 
+    /// Whether nobody between can read along: a password may cross in clear text.
+    pub fn is_private(&self) -> bool {
+        !matches!(self, Stream::Tcp(_))
+    }
+
     /// Whether bytes that were written wait for the kernel to take them: [`AsyncWrite::poll_flush`] hands them on.
     pub fn holds_back(&self) -> bool {
         match self {

@@ -10,14 +10,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Door;
 use crate::net::Stream;
 use crate::wire::frame::{self, Frame};
+use crate::wire::message;
 
 /// An error at login is no longer than this; what is longer is not looked into.
 const LONGEST: usize = 16 << 10;
 
 /// Connects, sends the startup message, and gives what was read of the answer.
 pub async fn reach(startup: &[u8], door: &Door) -> io::Result<(Stream, Vec<u8>)> {
-    let (address, limit) = (&door.upstream.address, door.upstream.connect_timeout);
-    let connector = &door.tls.upstream;
+    let (address, limit) = (
+        &door.pools.upstream.address,
+        door.pools.upstream.connect_timeout,
+    );
+    let connector = &door.pools.tls.upstream;
     let mut stream = connector.connect(address, limit).await?;
     say(&mut stream, startup).await?;
     let Some(way) = connector.other_way(&stream) else {
@@ -63,10 +67,6 @@ async fn first_answer(stream: &mut Stream) -> Vec<u8> {
 
 /// Whether the server refuses who comes this way: SQLSTATE 28000.
 fn is_refusal(greeting: &[u8]) -> bool {
-    match frame::peek(greeting) {
-        Frame::Whole { tag: b'E', body } => body
-            .split(|byte| *byte == 0)
-            .any(|field| field == b"C28000"),
-        _ => false,
-    }
+    matches!(frame::peek(greeting), Frame::Whole { tag: b'E', .. })
+        && message::sqlstate(greeting) == Some(b"28000")
 }

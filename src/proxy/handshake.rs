@@ -10,9 +10,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Door, cancel, greeting};
+use super::far::Far;
+use super::line::Line;
+use super::reception::Admitted;
+use super::verify::{Verified, verify};
+use super::{Door, cancel, greeting, reception};
 use crate::config::TlsMode;
 use crate::metrics::{Counted, UpstreamState};
+use crate::net::users::Found;
 use crate::net::{Start, Stream};
 use crate::session::{Binding, Session};
 use crate::wire::message::{self, Severity};
@@ -26,13 +31,14 @@ const TLS: u8 = 0x16;
 /// A client and its upstream, the startup message forwarded.
 pub struct Arrived {
     pub client: Stream,
-    pub upstream: Stream,
+    pub upstream: Far,
     pub session: Session,
     /// What the client sent behind its startup message.
     pub unread: Vec<u8>,
-    /// What the upstream has answered already.
-    pub greeting: Vec<u8>,
-    pub counted: Counted,
+    /// The upstream has answered already.
+    pub greeted: bool,
+    /// One of those that are counted; set when it has come so far.
+    pub admitted: Option<Admitted>,
 }
 
 /// Reads the first packets; `None`: the connection is over.
@@ -117,7 +123,7 @@ async fn packets(mut client: Stream, door: &Door) -> Option<Arrived> {
 
 /// Only over TCP: who shares the machine can read no other's socket, and PostgreSQL says no there, too.
 fn may_encrypt(client: &Stream, door: &Door) -> bool {
-    matches!(client, Stream::Tcp(_)) && door.tls.clients.mode() != TlsMode::Off
+    matches!(client, Stream::Tcp(_)) && door.pools.tls.clients.mode() != TlsMode::Off
 }
 
 async fn encrypt(client: Stream, early: &[u8], start: Start, door: &Door) -> Option<Stream> {
@@ -128,7 +134,7 @@ async fn encrypt(client: Stream, early: &[u8], start: Start, door: &Door) -> Opt
         return None;
     };
     let peer = tracing::enabled!(tracing::Level::DEBUG).then(|| socket.peer_addr().ok());
-    match Box::pin(door.tls.clients.accept(socket, early, start)).await {
+    match Box::pin(door.pools.tls.clients.accept(socket, early, start)).await {
         Ok(stream) => Some(stream),
         Err(error) => {
             tracing::debug!(%error, ?peer, "a client's TLS handshake failed");
@@ -141,36 +147,109 @@ async fn encrypt(client: Stream, early: &[u8], start: Start, door: &Door) -> Opt
 async fn arrive(
     mut client: Stream,
     startup: &Startup<'_>,
-    unread: Vec<u8>,
+    mut unread: Vec<u8>,
     door: &Door,
 ) -> Option<Arrived> {
     if startup.major != 3 {
         refuse_version(&mut client, startup.major, startup.minor).await;
         return None;
     }
-    if door.tls.clients.mode() == TlsMode::Require && matches!(client, Stream::Tcp(_)) {
+    if door.pools.tls.clients.mode() == TlsMode::Require && matches!(client, Stream::Tcp(_)) {
         let text = "Larder accepts no unencrypted connections over TCP";
         let hint =
             "Connect with sslmode=require, or set tls.mode = \"allow\" in Larder's configuration.";
         refuse(&mut client, "28000", text, hint).await;
         return None;
     }
-    if door.tls.clients.wants_certificate() && client.is_tls() && !client.has_client_certificate() {
+    if door.pools.tls.clients.wants_certificate()
+        && client.is_tls()
+        && !client.has_client_certificate()
+    {
         let text = "connection requires a valid client certificate";
         let hint = "Give the client one (sslcert and sslkey) that is signed by an authority in Larder's tls.client_ca.";
         refuse(&mut client, "28000", text, hint).await;
         return None;
     }
+    let Some(admitted) = door.reception.admit() else {
+        let hint = "Larder's pool.max_client_conn is reached.";
+        refuse(
+            &mut client,
+            "53300",
+            "sorry, too many clients already",
+            hint,
+        )
+        .await;
+        return None;
+    };
+    let arrived = match verified(&mut client, startup, &mut unread, door).await? {
+        Verified::Ours(credentials) => {
+            let home = reception::let_in(&mut client, startup, &credentials, door).await?;
+            let session = Session::welcomed(door.thread.clone(), startup, home.greeting());
+            Some(Arrived {
+                client,
+                upstream: Far::pooled(home),
+                session,
+                unread,
+                greeted: false,
+                admitted: None,
+            })
+        }
+        Verified::Relay => relay(client, startup, unread, door).await,
+        Verified::Refused => None,
+    };
+    arrived.map(|arrived| Arrived {
+        admitted: Some(admitted),
+        ..arrived
+    })
+}
+
+/// Who the client is, as far as that is Larder's to judge.
+async fn verified(
+    client: &mut Stream,
+    startup: &Startup<'_>,
+    unread: &mut Vec<u8>,
+    door: &Door,
+) -> Option<Verified> {
+    let users = &door.reception.users;
+    let user = startup.get("user").unwrap_or_default();
+    // A replication connection is the upstream's own business from its first byte.
+    if user.is_empty() || startup.get("replication").is_some() {
+        return Some(Verified::Relay);
+    }
+    let negotiation = reception::negotiation(startup);
+    if !negotiation.is_empty() && matches!(users.find(user).await, Found::Known(_)) {
+        client.write_all(&negotiation).await.ok()?;
+    }
+    let end_point = client.server_end_point();
+    let certificate = client.client_certificate_common_name();
+    let verified = verify(
+        client,
+        unread,
+        user,
+        users,
+        end_point.as_deref(),
+        certificate.as_deref(),
+    );
+    verified.await.ok()
+}
+
+/// Leaves the judgement to the upstream: the exchange is relayed.
+async fn relay(
+    mut client: Stream,
+    startup: &Startup<'_>,
+    unread: Vec<u8>,
+    door: &Door,
+) -> Option<Arrived> {
     let mut session = Session::new(door.thread.clone(), startup);
     let (upstream, greeting, counted) = connect(&mut client, startup.packet, door).await?;
     session.binds(binding(&client, &upstream));
     Some(Arrived {
         client,
-        upstream,
+        greeted: !greeting.is_empty(),
+        upstream: Far::own(Line::new(upstream, greeting), counted),
         session,
         unread,
-        greeting,
-        counted,
+        admitted: None,
     })
 }
 
@@ -196,16 +275,16 @@ async fn connect(
     startup: &[u8],
     door: &Door,
 ) -> Option<(Stream, Vec<u8>, Counted)> {
-    let connecting = door.metrics.upstream(UpstreamState::Connecting);
+    let connecting = door.pools.metrics.upstream(UpstreamState::Connecting);
     let reached = greeting::reach(startup, door).await;
     drop(connecting);
     match reached {
         Ok((upstream, greeting)) => {
-            let counted = door.metrics.upstream(UpstreamState::Client);
+            let counted = door.pools.metrics.upstream(UpstreamState::Client);
             Some((upstream, greeting, counted))
         }
         Err(error) => {
-            let address = &door.upstream.address;
+            let address = &door.pools.upstream.address;
             tracing::warn!(%error, upstream = %address, "cannot connect to the upstream");
             let text = format!("cannot connect to the database behind Larder: {error}");
             let hint = "Larder itself is up. Check upstream.url and whether PostgreSQL accepts connections.";

@@ -36,6 +36,11 @@ impl Line {
         }
     }
 
+    /// The socket.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// The other end, for a log line.
     pub fn peer(&self) -> String {
         self.stream.peer()

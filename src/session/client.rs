@@ -39,7 +39,11 @@ impl Session {
                 io.upstream.extend_from_slice(&buf[at..]);
                 return (buf.len(), Next::Continue);
             }
-            if self.holds_client() || self.pending.is_full() || io.client.len() >= FULL {
+            if self.holds_client()
+                || self.link == Link::Wanted
+                || self.pending.is_full()
+                || io.client.len() >= FULL
+            {
                 break;
             }
             let rest = &buf[at..];
@@ -207,10 +211,7 @@ impl Session {
                 self.owe(Owed::Function);
                 self.pending.close();
             }
-            b'X' => {
-                self.flow.parting = true;
-                io.upstream.extend_from_slice(raw);
-            }
+            b'X' => self.goodbye(raw, io),
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
             b'd' | b'c' | b'f' if self.link != Link::Held => {}
             b'd' | b'c' | b'f' => {
@@ -222,6 +223,14 @@ impl Session {
             _ => return self.pass_unknown(raw, io),
         }
         true
+    }
+
+    /// Terminate: not for a connection that others will have.
+    fn goodbye(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        self.flow.parting = true;
+        if !self.welcomed {
+            io.upstream.extend_from_slice(raw);
+        }
     }
 
     /// Forwards what is not understood. `false`: not now.
@@ -256,7 +265,7 @@ impl Session {
                 self.owe(Owed::Sync);
                 self.pending.close();
             }
-            b'X' => self.flow.parting = true,
+            b'X' => return self.goodbye(raw, io),
             _ if self.flow.copy != Copy::None => {
                 self.pass_unknown(raw, io);
                 return;

@@ -32,6 +32,7 @@ impl Session {
         let mut session = Session::new(thread, startup);
         session.flow.phase = Phase::Running;
         session.link = Link::Free;
+        session.welcomed = true;
         session.settings.meet(greeting, true);
         if session.thread.mode != Mode::Off {
             session.database = session.thread.ledger.database(session.database.name());
@@ -76,23 +77,38 @@ impl Session {
 
     /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
     pub fn may_unlink(&self) -> bool {
-        self.link == Link::Held
-            && self.flow.phase == Phase::Running
-            && (self.transaction.status() == b'I' || !self.transaction.told)
-            && self.pending.is_empty()
-            && !self.flow.replication
-            && self.flow.copy == Copy::None
-            && self.flow.client_left == 0
-            && !self.pinned
-            && self.settings.is_pristine()
-            && !self.pending.local
+        self.may_recycle() && !self.pinned && self.settings.is_pristine() && !self.pending.local
     }
 
-    /// The backend goes back to the others.
-    pub fn unlink(&mut self) {
+    /// The backend goes back to the others. Gives whether names were prepared in it.
+    pub fn unlink(&mut self) -> bool {
         self.link = Link::Free;
         self.settings.leave();
-        self.statements.unlink();
+        self.statements.unlink()
+    }
+
+    /// Whether the backend could serve somebody else now, once everything of this client is thrown out of it.
+    pub fn may_recycle(&self) -> bool {
+        self.link == Link::Held
+            && self.flow.phase == Phase::Running
+            && self.flow.copy == Copy::None
+            && self.flow.client_left == 0
+            && self.flow.upstream_left == 0
+            && (self.transaction.status() == b'I' || !self.transaction.told)
+            && self.pending.is_empty()
+    }
+
+    /// Whether the client has said goodbye to a Larder whose upstream connections are not its own, and nothing is left to do.
+    pub fn is_leaving(&self) -> bool {
+        self.welcomed && self.flow.parting && self.pending.is_empty()
+    }
+
+    /// Whether the client rests in a transaction that the upstream has open.
+    pub fn rests_in_transaction(&self) -> bool {
+        self.link == Link::Held
+            && self.pending.is_empty()
+            && self.transaction.told
+            && self.transaction.status() != b'I'
     }
 
     /// Notes what a text leaves behind in the backend that ends with no transaction.

@@ -167,8 +167,10 @@ impl Statements {
         }
     }
 
-    /// The backend that had them is another's now.
-    pub fn unlink(&mut self) {
+    /// The backend that had them is another's now. Gives whether it has named ones.
+    pub fn unlink(&mut self) -> bool {
+        let upstream = |known: &Known| !matches!(known, Known::Named(named) if !named.upstream);
+        let left = self.known.values().any(upstream);
         for known in self.known.values_mut().chain(&mut self.unnamed) {
             if let Known::Named(named) = known {
                 named.upstream = false;
@@ -177,6 +179,7 @@ impl Statements {
         self.unnamed_left = false;
         self.portals.clear();
         self.bound_fill = None;
+        left
     }
 
     /// DEALLOCATE: of one name, or of all but the unnamed one.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::settings::{TRACKED, is_reported};
+use crate::wire::message;
 
 /// Reported settings by lower-cased name.
 pub type Reported = BTreeMap<Box<str>, Box<str>>;
@@ -95,6 +96,13 @@ impl Greeting {
     /// Whether the backend that answered is the one that the upstream had announced.
     pub fn is_direct(&self) -> bool {
         matches!(&self.backend, Some((pid, _)) if *pid == self.pid)
+    }
+
+    /// Whether a ParameterStatus says what was said then.
+    pub fn says(&self, body: &[u8]) -> bool {
+        let said = message::parameter_status(body);
+        let said = said.map(|(name, value)| (Box::from(name), Box::from(value)));
+        said.is_some_and(|said| self.statuses.contains(&said))
     }
 
     /// Whether a client that was told the one need not be told the other.

@@ -220,6 +220,12 @@ pub fn put_complete(out: &mut Vec<u8>, tag: &str) {
     frame::put(out, b'C', &body);
 }
 
+/// The SQLSTATE of an ErrorResponse, head included.
+pub fn sqlstate(error: &[u8]) -> Option<&[u8]> {
+    let fields = error.get(frame::HEAD..)?.split(|byte| *byte == 0);
+    fields.filter_map(|field| field.strip_prefix(b"C")).next()
+}
+
 /// How bad an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {

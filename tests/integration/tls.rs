@@ -21,17 +21,17 @@ const MODES: [&str; 6] = [
     "verify-full",
 ];
 
-const PASSWORD: &str = "open sesame";
+pub const PASSWORD: &str = "open sesame";
 
 /// A PostgreSQL with ssl = on, whose certificate is for localhost by name, and who has signed it.
-struct World {
-    server: Postgres,
-    authority: Authority,
+pub struct World {
+    pub server: Postgres,
+    pub authority: Authority,
     identity: Identity,
     files: Directory,
 }
 
-fn world() -> &'static World {
+pub fn world() -> &'static World {
     static WORLD: LazyLock<World> = LazyLock::new(World::start);
     &WORLD
 }
@@ -86,12 +86,12 @@ impl World {
     }
 
     /// An upstream URL.
-    fn url(&self, user: &str, host: &str, parameters: &str) -> String {
+    pub fn url(&self, user: &str, host: &str, parameters: &str) -> String {
         let port = self.server.port();
         format!("postgres://{user}:open%20sesame@{host}:{port}/postgres?{parameters}")
     }
 
-    fn root(&self) -> String {
+    pub fn root(&self) -> String {
         self.files.path("root.crt")
     }
 

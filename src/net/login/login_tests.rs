@@ -74,6 +74,7 @@ async fn against<F: Future<Output = Far> + Send + 'static>(
             parameters: &parameters(),
             credentials,
             channel_binding: binding,
+            must_bind: false,
             private,
         },
     )
@@ -213,6 +214,37 @@ async fn scram_is_spoken_with_the_password_or_the_keys_and_bound_to_the_channel(
             let run = |far| scram_server(far, offer, secret(), None);
             against(&credentials, binding, false, run).await.unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_must_be_bound_is_bound_or_does_not_happen() {
+    for (code, data, binding) in [
+        (0, &b""[..], Some(&b"cert"[..])),
+        (3, b"", Some(b"cert")),
+        (5, b"salt", Some(b"cert")),
+        (10, ONE, Some(b"cert")),
+        (10, BOTH, None),
+    ] {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let mut far = Far {
+            stream: far,
+            pending: Vec::new(),
+        };
+        let how = Login {
+            parameters: &parameters(),
+            credentials: &Credentials::password("s3cret"),
+            channel_binding: binding,
+            must_bind: true,
+            private: true,
+        };
+        far.ask(code, data).await;
+        let text = unable(login(near, &how).await);
+        assert!(text.starts_with("channel_binding=require"), "{text}");
+        far.startup().await;
+        let mut rest = Vec::new();
+        far.stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"", "nothing leaves");
     }
 }
 

@@ -199,12 +199,12 @@ async fn the_nearer_source_wins() {
     let all = users(&auth, &[with_password("ann", "table")], Some("url")).unwrap();
     for (name, password) in [("app", "url"), ("ann", "table"), ("bob", "file")] {
         assert!(
-            fits(&*known(&all, name).await.unwrap(), name, password),
+            fits(&known(&all, name).await.unwrap(), name, password),
             "{name}"
         );
     }
     let all = users(&auth, &[with_password("app", "table")], Some("url")).unwrap();
-    assert!(fits(&*known(&all, "app").await.unwrap(), "app", "table"));
+    assert!(fits(&known(&all, "app").await.unwrap(), "app", "table"));
 }
 
 #[tokio::test]
@@ -225,14 +225,14 @@ async fn files_are_read_again_when_they_change_and_wrong_ones_change_nothing() {
 
     files.write("list", "\"bob\" \"second\"");
     assert_eq!(users.reread(), Ok(true));
-    assert!(fits(&*known(&users, "bob").await.unwrap(), "bob", "second"));
+    assert!(fits(&known(&users, "bob").await.unwrap(), "bob", "second"));
     // Ann's salt is the same as before: a client that remembers it is not confused, and no work was done again.
     assert_eq!(known(&users, "ann").await.unwrap().check, before.check);
 
     files.write("list", "\"bob\" third");
     assert!(users.reread().unwrap_err().contains("line 1"));
     assert_eq!(users.reread(), Ok(false), "told once");
-    assert!(fits(&*known(&users, "bob").await.unwrap(), "bob", "second"));
+    assert!(fits(&known(&users, "bob").await.unwrap(), "bob", "second"));
     fs::remove_file(files.0.join("list")).unwrap();
     assert!(users.reread().is_err());
     assert!(known(&users, "bob").await.is_some());
@@ -241,14 +241,14 @@ async fn files_are_read_again_when_they_change_and_wrong_ones_change_nothing() {
     files.write("password", "second");
     assert_eq!(users.reread(), Ok(true));
     assert_eq!(known(&users, "bob").await, None);
-    assert!(fits(&*known(&users, "ann").await.unwrap(), "ann", "second"));
+    assert!(fits(&known(&users, "ann").await.unwrap(), "ann", "second"));
 }
 
 #[tokio::test]
 async fn the_urls_password_can_be_replaced() {
     let users = users(&Auth::default(), &[], Some("first")).unwrap();
     users.set_own_password(Some("second")).unwrap();
-    assert!(fits(&*known(&users, "app").await.unwrap(), "app", "second"));
+    assert!(fits(&known(&users, "app").await.unwrap(), "app", "second"));
     users.set_own_password(None).unwrap();
     assert_eq!(known(&users, "app").await, None);
 }

@@ -342,7 +342,7 @@ fn malformed(detail: &str) -> Refusal {
 /// A byte of the client's for an error's text; the end of a message is a NUL to PostgreSQL.
 fn shown(byte: Option<u8>) -> String {
     match byte.unwrap_or(0) {
-        byte @ 0x21..=0x7e => char::from(byte).to_string(),
+        byte @ 0x21..=0x7e => format!("'{}'", char::from(byte)),
         byte => format!("0x{byte:02x}"),
     }
 }
