@@ -8,8 +8,8 @@
 //! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
-//! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -22,13 +22,19 @@ use crate::sql::Touched;
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
+mod binding;
 mod client;
 mod decision;
+mod describe;
 mod egress;
 mod extended;
 mod finish;
 mod last;
+mod lazy;
+mod owed;
 mod pending;
+mod portal;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -37,13 +43,18 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
+pub use binding::Binding;
+pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
+pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -90,6 +101,7 @@ enum Copy {
 #[derive(Debug)]
 struct Flow {
     phase: Phase,
+    binding: Binding,
     replication: bool,
     copy: Copy,
     /// Bytes still to come of a message that is streamed unseen, by direction.
@@ -108,6 +120,7 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
+    link: reach::Tie,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -134,6 +147,7 @@ impl Session {
         Session {
             flow: Flow {
                 phase: Phase::Login,
+                binding: Binding::Kept,
                 replication,
                 copy: Copy::None,
                 client_left: 0,
@@ -142,6 +156,7 @@ impl Session {
                 broken: false,
                 lost: None,
             },
+            link: reach::Tie::default(),
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),
@@ -261,7 +276,7 @@ impl Session {
 
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
-fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
     const LONGEST: usize = 63;
     let named = startup.get("database").filter(|name| !name.is_empty());
     let name = named.or(startup.get("user")).unwrap_or_default();

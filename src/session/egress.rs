@@ -45,6 +45,9 @@ impl Session {
     }
 
     pub(super) fn owe(&mut self, owed: Owed) {
+        // An error of what was held would leave it unheard.
+        self.pending.fragile |=
+            matches!(owed, Owed::Query { .. } | Owed::Function) && self.pending.is_held();
         self.pending.push(Item::Owed {
             owed,
             hidden: false,
@@ -52,7 +55,8 @@ impl Session {
     }
 
     pub(super) fn hidden(&mut self, owed: Owed, io: &Io<'_>) {
-        self.pending.open(io.now);
+        // A message of ours may fail, and what is behind it is unheard.
+        self.pending.open(io.now).marks.held |= !matches!(owed, Owed::Query { .. } | Owed::Sync);
         self.pending.push(Item::Owed { owed, hidden: true });
     }
 

@@ -5,9 +5,12 @@
 //! and one store against `simulation_server`, whose commits become visible when they like.
 
 mod backend;
+mod binding_tests;
+mod describe_tests;
 mod ledger_tests;
 mod limits_tests;
 mod order_tests;
+mod portal_tests;
 mod random_tests;
 mod simulation;
 mod simulation_client;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::describe::Described;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
@@ -16,12 +17,18 @@ pub struct Text {
     pub analysis: Analysis,
     /// `SHOW larder.last` and nothing else.
     pub is_last: bool,
+    /// SET, and not `set_config`.
+    pub is_set: bool,
+    /// One statement of transaction control: no parameter, no row, nothing that is not its text.
+    pub is_control: bool,
     /// Contains COMMIT, PREPARE TRANSACTION and their kin, or may: makes visible what the transaction wrote.
     pub commits: bool,
     /// May end a transaction block, ROLLBACK included: what is sent behind it may run outside of one.
     pub ends: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
+    /// What it takes and returns, as far as the upstream was asked.
+    pub described: RefCell<Option<Described>>,
 }
 
 #[derive(Debug)]
@@ -60,13 +67,25 @@ impl Text {
         });
         // What was not looked into may hold a COMMIT; what follows a ROLLBACK in its message runs outside the block.
         let commits = commits || analysis.refused.is_some() || (rolls_back && several);
+        let is_control = matches!(
+            &*analysis.statements,
+            [Statement::Begin(_)
+                | Statement::Commit { .. }
+                | Statement::Rollback { .. }
+                | Statement::Savepoint(_)
+                | Statement::Release(_)
+                | Statement::RollbackTo(_)]
+        );
         Text {
             sql: sql.into(),
+            is_set: begins(&analysis.canonical, "set"),
             analysis,
             is_last,
+            is_control,
             commits,
             ends: commits || rolls_back,
             verdict: RefCell::default(),
+            described: RefCell::default(),
         }
     }
 
@@ -75,6 +94,15 @@ impl Text {
         match &*self.analysis.statements {
             [one] => Some(one),
             _ => None,
+        }
+    }
+
+    /// The command tag of a BEGIN.
+    pub fn begin_tag(&self) -> &'static str {
+        if begins(&self.analysis.canonical, "start") {
+            "START TRANSACTION"
+        } else {
+            "BEGIN"
         }
     }
 
@@ -108,4 +136,9 @@ impl Text {
         });
         effects
     }
+}
+
+fn begins(text: &str, word: &str) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }

@@ -9,8 +9,16 @@ use super::frame;
 pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// BindComplete.
 pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// ParameterDescription of no parameter.
+pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+/// NoData.
+pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+/// PortalSuspended.
+pub const PORTAL_SUSPENDED: &[u8] = b"s\0\0\0\x04";
+/// Flush.
+pub const FLUSH: &[u8] = b"H\0\0\0\x04";
 /// Sync.
 pub const SYNC: &[u8] = b"S\0\0\0\x04";
 
@@ -125,6 +133,48 @@ pub fn parameters(tail: &[u8]) -> Option<Vec<Parameter<'_>>> {
     (rest.len() == results * 2).then_some(found)
 }
 
+/// The format codes of the results in a Bind behind its names, two bytes each: none stand for text, one for all.
+pub fn results(tail: &[u8]) -> Option<&[u8]> {
+    let (formats, rest) = u16_at(tail)?;
+    let (count, mut rest) = u16_at(rest.get(formats * 2..)?)?;
+    for _ in 0..count {
+        let len = i32::from_be_bytes(*rest.first_chunk::<4>()?);
+        rest = rest.get(4 + usize::try_from(len).unwrap_or(0)..)?;
+    }
+    let (results, codes) = u16_at(rest)?;
+    (codes.len() == results * 2).then_some(codes)
+}
+
+/// A column of a RowDescription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column<'a> {
+    pub name: &'a [u8],
+    /// Its type.
+    pub oid: u32,
+    /// Size and modifier of the type, as sent.
+    pub size: &'a [u8],
+    /// Text or binary; 0 where a statement is described.
+    pub format: u16,
+}
+
+/// The columns of a RowDescription; `None` if the layout is wrong.
+pub fn columns(body: &[u8]) -> Option<Vec<Column<'_>>> {
+    let (count, mut rest) = u16_at(body)?;
+    let mut found = Vec::with_capacity(count.min(64));
+    for _ in 0..count {
+        let (name, fixed) = cstr(rest)?;
+        let fixed_part = fixed.first_chunk::<18>()?;
+        found.push(Column {
+            name,
+            oid: u32::from_be_bytes([fixed_part[6], fixed_part[7], fixed_part[8], fixed_part[9]]),
+            size: &fixed[10..16],
+            format: u16::from_be_bytes([fixed_part[16], fixed_part[17]]),
+        });
+        rest = &fixed[18..];
+    }
+    rest.is_empty().then_some(found)
+}
+
 /// What Describe and Close name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -160,6 +210,15 @@ pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
         std::str::from_utf8(name).ok()?,
         std::str::from_utf8(value).ok()?,
     ))
+}
+
+/// Appends a ParameterStatus.
+pub fn put_parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+    frame::put(
+        out,
+        b'S',
+        &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat(),
+    );
 }
 
 /// The fields of a DataRow, in order; `None` if the layout is wrong.
@@ -207,6 +266,12 @@ pub fn put_complete(out: &mut Vec<u8>, tag: &str) {
     frame::put(out, b'C', &body);
 }
 
+/// The SQLSTATE of an ErrorResponse, head included.
+pub fn sqlstate(error: &[u8]) -> Option<&[u8]> {
+    let fields = error.get(frame::HEAD..)?.split(|byte| *byte == 0);
+    fields.filter_map(|field| field.strip_prefix(b"C")).next()
+}
+
 /// How bad an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -220,16 +285,38 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &s
         Severity::Error => "ERROR",
         Severity::Fatal => "FATAL",
     };
+    put_fields(
+        out,
+        &[
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'H', hint),
+        ],
+    );
+}
+
+/// Appends an ErrorResponse that says what PostgreSQL would say in the same place.
+pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
+    put_fields(
+        out,
+        &[
+            (b'S', "FATAL"),
+            (b'V', "FATAL"),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'D', detail),
+        ],
+    );
+}
+
+/// Empty fields are left out.
+fn put_fields(out: &mut Vec<u8>, fields: &[(u8, &str)]) {
     let mut body = Vec::new();
-    for (kind, value) in [
-        (b'S', severity),
-        (b'V', severity),
-        (b'C', sqlstate),
-        (b'M', text),
-        (b'H', hint),
-    ] {
+    for (kind, value) in fields {
         if !value.is_empty() {
-            body.push(kind);
+            body.push(*kind);
             body.extend_from_slice(value.as_bytes());
             body.push(0);
         }
@@ -273,13 +360,27 @@ mod tests {
         assert_eq!(parameters(b"\0\0\xff\xff"), None);
     }
 
+    #[test]
+    fn columns_and_their_formats_are_read() {
+        let mut out = Vec::new();
+        put_text_column(&mut out, "name");
+        let found = columns(&out[frame::HEAD..]).unwrap();
+        assert_eq!((found[0].name, found[0].oid), (b"name".as_slice(), 25));
+        assert_eq!((found[0].size, found[0].format), (&[255; 6][..], 0));
+        let tail = b"\0\x01\0\x01\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\x01\0\x01";
+        assert_eq!(results(tail), Some(&[0, 1][..]));
+        assert_eq!(results(&tail[..tail.len() - 1]), None);
+    }
+
     proptest! {
         #[test]
         fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..48)) {
             let _ = (query(&body), parse(&body), target(&body), execute(&body), data_row(&body));
             let _ = parameter_status(&body);
+            let _ = columns(&body);
             if let Some(b) = bind(&body) {
                 let _ = parameters(b.tail);
+                prop_assert!(parameters(b.tail).is_none() || results(b.tail).is_some());
             }
         }
     }

@@ -9,6 +9,8 @@ mod faults;
 mod larder;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/tunnel.rs"]
+mod tunnel;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
@@ -21,10 +23,14 @@ mod consistency;
 mod demo;
 mod hits;
 mod introspection;
+mod login;
 mod metrics;
 mod passthrough;
+mod pooling;
+mod portals;
 mod privileges;
 mod settings;
 mod show;
+mod tls;
 mod transactions;
 mod writes;

@@ -46,6 +46,7 @@ impl World {
         }
         let shared = Arc::new(Shared {
             mode,
+            transactions: crate::session::Transactions::UntilWrite,
             ledger: Ledger::default(),
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),
@@ -361,4 +362,12 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
         ready(b'I'),
     ]
     .concat()
+}
+
+/// Begins a block in a way that is not held back.
+pub fn begin(client: &mut Client) {
+    client.ask(&query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"));
+    assert_eq!(client.sent(), "Q");
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.told();
 }
