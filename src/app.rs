@@ -8,14 +8,17 @@ mod workers;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
 use crate::cache::rules::Rules;
+use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
 use crate::config::{Config, Mode as Configured, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
-use crate::net::{Bound, Drain, Stream, bind};
+use crate::net::{Bound, Drain, Passwords, Stream, Target, bind};
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread};
 use crate::watch::control::Control;
+use crate::watch::link::Dialer;
+use crate::watch::primary::{Chooser, Parked};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::rc::Rc;
@@ -57,24 +60,23 @@ pub fn run(config: Config) -> Result<(), Error> {
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let shared = Arc::new(share(
-        &config,
-        count,
-        metrics.clone(),
-        Ledger::telling(new_database),
-    ));
-    watch_store(&shared);
-    let control = Control {
-        upstream: config.upstream.clone(),
-        refresh: config.catalog.refresh,
-        metrics: metrics.clone(),
+    let upstream = &config.upstream;
+    let target = Arc::new(Target::new(upstream.hosts.clone(), upstream.is_single()));
+    let servers = match upstream.is_single() {
+        true => Servers::default(),
+        false => Servers::several(),
     };
+    let ledger = Ledger::telling(new_database, servers);
+    let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
+    watch_store(&shared);
+    let (control, chooser) = watchers(&config, &shared, target.clone(), doubts.clone());
     let keep = shared.clone();
     beside("larder-control", async move {
-        tokio::join!(control.run(databases, doubted), tend(&keep, epoch));
+        let chosen = chooser.run();
+        tokio::join!(control.run(databases, doubted), tend(&keep, epoch), chosen);
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, doubts, epoch);
+    let make = make_handler(config.clone(), shared, target, doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -87,6 +89,35 @@ pub fn run(config: Config) -> Result<(), Error> {
     host::run(parts, &drain);
     workers.join();
     Ok(())
+}
+
+/// Larder's own connections.
+fn watchers(
+    config: &Config,
+    shared: &Arc<Shared>,
+    target: Arc<Target>,
+    doubts: UnboundedSender<crate::session::Doubt>,
+) -> (Control, Chooser) {
+    let dialer = Arc::new(Dialer {
+        passwords: Passwords::new(config.upstream.password.clone()),
+        upstream: config.upstream.clone(),
+        target,
+        metrics: shared.metrics.clone(),
+    });
+    let parked = Arc::new(Parked::default());
+    let control = Control {
+        dialer: dialer.clone(),
+        refresh: config.catalog.refresh,
+        shared: shared.clone(),
+        parked: parked.clone(),
+    };
+    let chooser = Chooser {
+        dialer,
+        shared: shared.clone(),
+        parked,
+        doubts,
+    };
+    (control, chooser)
 }
 
 /// What all threads share.
@@ -109,6 +140,7 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
         contexts: Default::default(),
+        pooler: config.upstream.pooler,
         rules: Rules::new(ttl, tables),
         metrics,
     }
@@ -191,14 +223,23 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
         tracing::info!(address = %bound.address(), "listening for operators");
     }
     let version = env!("CARGO_PKG_VERSION");
-    let (upstream, mode) = (&config.upstream.address, config.cache.mode);
-    tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
+    let hosts = config.upstream.hosts.iter().map(ToString::to_string);
+    let (upstream, mode) = (hosts.collect::<Vec<_>>().join(","), config.cache.mode);
+    tracing::info!(
+        version,
+        upstream,
+        ?mode,
+        memory = config.cache.memory,
+        workers,
+        "larder starts"
+    );
 }
 
 /// The handler of each thread: a session for each client.
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
+    target: Arc<Target>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
@@ -206,7 +247,8 @@ fn make_handler(
         let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
         let door = Rc::new(Door::new(
             thread,
-            config.upstream.clone(),
+            target.clone(),
+            config.upstream.connect_timeout,
             shared.metrics.clone(),
             seat.phase,
             doubts.clone(),

@@ -10,15 +10,19 @@
 mod address;
 mod cgroup;
 mod complaint;
+mod hosts;
 mod layers;
+mod password;
 mod units;
 mod url;
 mod values;
 
 pub use address::Address;
 pub use complaint::ConfigError;
+pub use hosts::SessionAttrs;
 pub use layers::{Flags, KEYS};
-pub use url::{Secret, Upstream, UpstreamUrl};
+pub use password::{Password, Secret};
+pub use url::{Pooler, Upstream, UpstreamUrl};
 
 use std::path::Path;
 use std::time::Duration;
@@ -197,6 +201,11 @@ struct UpstreamTable {
     url: Option<UpstreamUrl>,
     #[serde(deserialize_with = "maybe_duration")]
     connect_timeout: Option<Duration>,
+    password_file: Option<String>,
+    password_command: Option<String>,
+    #[serde(deserialize_with = "maybe_duration")]
+    password_command_ttl: Option<Duration>,
+    pooler: Pooler,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -316,7 +325,7 @@ impl Tables {
 
     fn judge(self) -> Result<Config, ConfigError> {
         let mut wrong = self.contradictions();
-        let Some(url) = self.upstream.url else {
+        let Some(url) = self.upstream.url.clone() else {
             return Err(ConfigError::new(
                 "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
                  LARDER_UPSTREAM__URL or upstream.url in the file",
@@ -326,40 +335,17 @@ impl Tables {
             wrong.push(text);
             Vec::new()
         });
-        let connect_timeout = self
-            .upstream
-            .connect_timeout
-            .or(url.connect_timeout)
-            .unwrap_or(CONNECT_TIMEOUT);
-        if connect_timeout.is_zero() {
-            wrong.push("upstream.connect_timeout: must be more than zero".into());
-        }
-        if listen
-            .iter()
-            .any(|a| *a == url.address && url.address.port() != Some(0))
-        {
-            wrong.push(format!(
-                "upstream.url names {}, which is where Larder itself listens",
-                url.address
-            ));
+        let upstream = self.upstream.judge(url, &mut wrong);
+        for host in &upstream.hosts {
+            if host.port() != Some(0) && listen.contains(host) {
+                wrong.push(format!(
+                    "upstream.url names {host}, which is where Larder itself listens"
+                ));
+            }
         }
         if !wrong.is_empty() {
             return Err(ConfigError::several(wrong));
         }
-        let UpstreamUrl {
-            address,
-            user,
-            password,
-            database,
-            ..
-        } = url;
-        let upstream = Upstream {
-            address,
-            user,
-            password,
-            database,
-            connect_timeout,
-        };
         let Tables {
             server,
             admin,
@@ -379,6 +365,35 @@ impl Tables {
             rules,
             log,
         })
+    }
+}
+
+impl UpstreamTable {
+    fn judge(self, url: UpstreamUrl, wrong: &mut Vec<String>) -> Upstream {
+        let connect_timeout = self
+            .connect_timeout
+            .or(url.connect_timeout)
+            .unwrap_or(CONNECT_TIMEOUT);
+        if connect_timeout.is_zero() {
+            wrong.push("upstream.connect_timeout: must be more than zero".into());
+        }
+        let password = password::password(
+            url.password,
+            self.password_file,
+            self.password_command,
+            self.password_command_ttl,
+            wrong,
+        );
+        Upstream {
+            hosts: url.hosts,
+            attrs: url.attrs,
+            balance: url.balance,
+            user: url.user,
+            password,
+            database: url.database,
+            connect_timeout,
+            pooler: self.pooler,
+        }
     }
 }
 

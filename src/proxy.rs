@@ -8,13 +8,12 @@ mod line;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::config::Upstream;
 use crate::metrics::Metrics;
-use crate::net::{Stream, ThreadPhase};
+use crate::net::{Stream, Target, ThreadPhase};
 use crate::session::{Doubt, Thread};
 use drive::Scratch;
 
@@ -23,7 +22,9 @@ pub struct Door {
     /// The thread's share of the cache.
     pub thread: Rc<Thread>,
     /// Where the upstream is.
-    pub upstream: Upstream,
+    pub target: Arc<Target>,
+    /// How long a connect may take.
+    pub connect_timeout: Duration,
     /// Gauges of connections.
     pub metrics: Arc<Metrics>,
     /// When to end.
@@ -39,7 +40,8 @@ impl Door {
     /// The door of one thread.
     pub fn new(
         thread: Rc<Thread>,
-        upstream: Upstream,
+        target: Arc<Target>,
+        connect_timeout: Duration,
         metrics: Arc<Metrics>,
         phase: ThreadPhase,
         doubts: UnboundedSender<Doubt>,
@@ -47,7 +49,8 @@ impl Door {
     ) -> Door {
         Door {
             thread,
-            upstream,
+            target,
+            connect_timeout,
             metrics,
             phase,
             doubts,

@@ -9,13 +9,14 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::Micros;
+use crate::cache::servers::Server;
 use crate::cache::version::{Database, Intent, WriteSet};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
@@ -29,6 +30,7 @@ mod extended;
 mod finish;
 mod last;
 mod pending;
+mod probe;
 mod replay;
 mod settings;
 mod statements;
@@ -113,6 +115,10 @@ pub struct Session {
     statements: Statements,
     pending: Pending,
     last: (Outcome, Option<Why>),
+    /// The server that the backend belongs to, where there are several.
+    server: Server,
+    /// The database's baselines when the settings were last asked for.
+    baselines: u64,
 }
 
 /// What a session leaves behind that nobody has answered.
@@ -124,6 +130,8 @@ pub struct Doubt {
     pub database: Arc<Database>,
     /// The backend: process id and start time, as far as known.
     pub backend: Option<(i32, Option<Box<str>>)>,
+    /// Its server, where there are several.
+    pub server: Server,
 }
 
 impl Session {
@@ -147,6 +155,8 @@ impl Session {
             statements: Statements::default(),
             pending: Pending::default(),
             last: (Outcome::Other, None),
+            server: Server::UNKNOWN,
+            baselines: 0,
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,
@@ -207,6 +217,7 @@ impl Session {
             intents,
             database: self.database.clone(),
             backend: self.backend(),
+            server: self.server,
         })
     }
 

@@ -7,4 +7,6 @@
 
 pub mod control;
 pub mod doubt;
+pub mod link;
+pub mod primary;
 pub mod schema;

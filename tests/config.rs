@@ -80,7 +80,7 @@ fn defaults() {
     assert_eq!(config.cache.max_answer, 1 << 20);
     assert!(config.cache.memory > 0);
     assert_eq!(config.catalog.refresh, Duration::from_secs(5));
-    assert_eq!(config.upstream.address.to_string(), "db.example:5432");
+    assert_eq!(config.upstream.hosts[0].to_string(), "db.example:5432");
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
     assert!(!format!("{config:?}").contains("s3cret"));
 }

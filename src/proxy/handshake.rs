@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Door, cancel};
 use crate::metrics::{Counted, UpstreamState};
-use crate::net::{Stream, dial};
+use crate::net::Stream;
 use crate::session::Session;
 use crate::wire::message::{self, Severity};
 use crate::wire::startup::{Bad, First, LONGEST, first};
@@ -81,7 +81,7 @@ async fn packets(client: &mut Stream, door: &Door) -> Option<(Stream, Session, V
             Ok(Some((First::Startup(startup), used))) => {
                 if startup.major != 3 {
                     let text = format!(
-                        "unsupported frontend protocol {}.{}: Larder speaks 3.0",
+                        "unsupported frontend protocol {}.{}: Larder speaks 3.0 to 3.2",
                         startup.major, startup.minor
                     );
                     refuse(client, "0A000", &text, "").await;
@@ -99,13 +99,12 @@ async fn packets(client: &mut Stream, door: &Door) -> Option<(Stream, Session, V
 
 async fn connect(client: &mut Stream, door: &Door) -> Option<(Stream, Counted)> {
     let connecting = door.metrics.upstream(UpstreamState::Connecting);
-    let dialed = dial(&door.upstream.address, door.upstream.connect_timeout).await;
+    let dialed = door.target.dial(door.connect_timeout).await;
     drop(connecting);
     match dialed {
-        Ok(upstream) => Some((upstream, door.metrics.upstream(UpstreamState::Client))),
+        Ok((upstream, _)) => Some((upstream, door.metrics.upstream(UpstreamState::Client))),
         Err(error) => {
-            let address = &door.upstream.address;
-            tracing::warn!(%error, upstream = %address, "cannot connect to the upstream");
+            tracing::warn!(%error, upstream = ?door.target.hosts(), "cannot connect to the upstream");
             let text = format!("cannot connect to the database behind Larder: {error}");
             let hint = "Larder itself is up. Check upstream.url and whether PostgreSQL accepts connections.";
             refuse(client, "08001", &text, hint).await;

@@ -58,7 +58,8 @@ impl Session {
         if self.flow.phase != Phase::Running || self.flow.replication {
             return Err(Why::Protocol);
         }
-        self.settings.gate()?;
+        self.settings.gate(self.thread.pooler)?;
+        self.still_counts()?;
         if self.pending.impure() {
             return Err(Why::Pipeline);
         }
@@ -75,6 +76,21 @@ impl Session {
         }
     }
 
+    /// Whether what the backend has said of itself still counts: its server is the one in use, and no default has changed.
+    ///
+    /// Asked before a look-up or a stamp for the reason's sake, and after it for the truth's: what changes either of the
+    /// two raises everything afterwards.
+    #[inline]
+    fn still_counts(&self) -> Result<(), Why> {
+        if !self.thread.ledger.servers.allow(self.server) {
+            return Err(Why::Server);
+        }
+        if self.database.baselines() != self.baselines {
+            return Err(Why::Settings);
+        }
+        Ok(())
+    }
+
     /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
     /// statements of a pipeline share that of the first: what a later one reads is older than its stamp, and a hit
     /// among them is of another moment.
@@ -89,7 +105,7 @@ impl Session {
 
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
-        self.settings.unknown()
+        (self.settings.unknown() || self.database.baselines() != self.baselines)
             && self.thread.mode != Mode::Off
             && self.flow.phase == Phase::Running
             && !self.flow.replication
@@ -127,6 +143,7 @@ impl Session {
             && self.pending.nothing_awaited()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
             && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
+            && self.still_counts().is_ok()
         {
             limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
             if !limited && self.thread.mode == Mode::On {
@@ -258,6 +275,9 @@ impl Session {
                 let Some(stamp) = self.database.stamp(reads, version) else {
                     return;
                 };
+                if self.still_counts().is_err() {
+                    return;
+                }
                 let limit = self.thread.store.max_answer();
                 pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
             }

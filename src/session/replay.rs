@@ -192,7 +192,12 @@ impl Session {
     /// Asks the backend about the session; the client waits meanwhile.
     pub(super) fn ask_itself(&mut self, io: &mut Io<'_>) {
         self.statements.own_query();
-        let mut body = super::settings::probe().into_bytes();
+        if self.settings.known() {
+            // What was read of it may be true no more, and what is set meanwhile is not the default.
+            self.settings.forget();
+        }
+        self.baselines = self.database.baselines();
+        let mut body = super::probe::probe().into_bytes();
         body.push(0);
         frame::put(io.upstream, b'Q', &body);
         self.hidden(Owed::Query { fill: false }, io);

@@ -25,5 +25,7 @@ mod passthrough;
 mod privileges;
 mod settings;
 mod show;
+mod startup;
 mod transactions;
+mod upstream;
 mod writes;
