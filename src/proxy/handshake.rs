@@ -104,7 +104,13 @@ async fn connect(client: &mut Stream, door: &Door) -> Option<(Stream, Counted)> 
     match dialed {
         Ok((upstream, _)) => Some((upstream, door.metrics.upstream(UpstreamState::Client))),
         Err(error) => {
-            tracing::warn!(%error, upstream = ?door.target.hosts(), "cannot connect to the upstream");
+            let hosts: Vec<_> = door
+                .target
+                .hosts()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            tracing::warn!(%error, upstream = hosts.join(","), "cannot connect to the upstream");
             let text = format!("cannot connect to the database behind Larder: {error}");
             let hint = "Larder itself is up. Check upstream.url and whether PostgreSQL accepts connections.";
             refuse(client, "08001", &text, hint).await;

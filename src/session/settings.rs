@@ -253,10 +253,12 @@ impl Settings {
             Some(value) => {
                 session.insert(name, value.clone());
             }
-            None if self.pristine => {
+            None => {
                 session.remove(&name);
+                if !self.pristine {
+                    self.forget();
+                }
             }
-            None => self.forget(),
         }
     }
 

@@ -26,6 +26,8 @@ use crate::session::{Doubt, Shared};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between attempts to connect: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same at most where another server may be chosen.
+const CHOSEN: Duration = Duration::from_millis(500);
 /// Between questions whether a backend is gone: at first, and at most.
 const ASK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -61,15 +63,18 @@ impl Control {
         }
     }
 
-    /// Connects, and tells to which server, where there are several.
+    /// Connects to the server in use, and tells which it is, where there are several.
     async fn connect(&self, database: &str) -> Result<(Link, Server), Failure> {
         let link = self.dialer.connect(database).await?;
         let servers = &self.shared.ledger.servers;
-        let server = match servers.is_single() {
-            true => Server::UNKNOWN,
-            false => servers.named(&link.facts().await?.started),
-        };
-        Ok((link, server))
+        if servers.is_single() {
+            return Ok((link, Server::UNKNOWN));
+        }
+        let server = servers.named(&link.facts().await?.started);
+        match servers.allow(server) {
+            true => Ok((link, server)),
+            false => Err("it reached a server that is not in use".into()),
+        }
     }
 
     /// Keeps a database's catalog.
@@ -89,7 +94,11 @@ impl Control {
                 tracing::warn!(database = database.name(), error = %reason(&*error), hint, "no catalog");
             }
             sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            let most = match self.dialer.target.is_single() {
+                true => RETRY.1,
+                false => CHOSEN, // soon another is in use
+            };
+            pause = (pause * 2).min(most);
         }
     }
 

@@ -113,6 +113,7 @@ fn p4_a_session_on_the_server_before_neither_hits_nor_fills() {
     eventually(&larder, "a2");
     larder.wait_hit(&login(&larder), READ);
     assert_eq!(old.query(READ).value().as_deref(), Some("a2"));
+    old.ok(READ);
     assert_eq!(old.larder_last(), "hit", "its server is in use again");
 }
 
@@ -188,9 +189,8 @@ fn the_password_comes_from_a_file_or_a_command_at_each_login() {
     }
     direct(&server).ok("ALTER ROLE larder_role PASSWORD 'second'");
     std::fs::write(&file, "second\n").unwrap();
-    direct(&server).ok(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'larder_role'",
-    );
+    direct(&server)
+        .ok("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'larder_role'");
     for larder in [&by_file, &by_command] {
         larder.wait_hit(&login(larder), READ);
         assert!(!larder.log().contains("second"));
