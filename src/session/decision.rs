@@ -272,12 +272,10 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
                     return;
                 }
-                let Some(stamp) = self.database.stamp(reads, version) else {
+                let stamp = self.database.stamp(reads, version);
+                let Some(stamp) = stamp.filter(|_| self.still_counts().is_ok()) else {
                     return;
                 };
-                if self.still_counts().is_err() {
-                    return;
-                }
                 let limit = self.thread.store.max_answer();
                 pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
             }
