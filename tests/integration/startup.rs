@@ -94,14 +94,9 @@ fn p6_clients_with_different_options_share_only_equal_bytes() {
             assert_eq!(values(&mut ground.over(login).connect()), *expected);
         }
     }
-    let same = with("-c statement_timeout=1min --TimeZone=Asia/Tokyo");
-    let mut client = ground.over(&same).connect();
+    let mut client = ground.over(&tokyo).connect();
     client.ok(READS[1]);
-    assert_eq!(
-        client.larder_last(),
-        "hit",
-        "the same settings, said otherwise"
-    );
+    assert_eq!(client.larder_last(), "hit", "the same options");
 }
 
 #[test]
