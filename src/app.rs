@@ -11,11 +11,16 @@ use crate::cache::rules::Rules;
 use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{Config, Mode as Configured, Ttl};
+use crate::config::{self, Config, Mode as Configured, Password, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
-use crate::net::{Bound, Drain, Passwords, Stream, Target, bind};
+use crate::net::pool::{Pools, Route};
+use crate::net::users::{Question, Users};
+use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
+use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread};
+use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::watch::authfiles;
+use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
 use crate::watch::link::Dialer;
 use crate::watch::primary::{Chooser, Parked};
@@ -39,6 +44,12 @@ pub enum Error {
     /// An address could not be listened on.
     #[error("{0}")]
     Listen(io::Error),
+    /// A certificate or key could not be used.
+    #[error("{0}")]
+    Tls(String),
+    /// A user's password could not be read.
+    #[error("{0}")]
+    Users(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -54,29 +65,44 @@ pub fn run(config: Config) -> Result<(), Error> {
     let count = config.server.workers.count();
     let metrics = Arc::new(Metrics::new(count)?);
     let drain = Drain::default();
+    let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let clients = bind(&config.listen).map_err(Error::Listen)?;
     let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let upstream = &config.upstream;
-    let target = Arc::new(Target::new(upstream.hosts.clone(), upstream.is_single()));
-    let servers = match upstream.is_single() {
+    let servers = match config.upstream.is_single() {
         true => Servers::default(),
         false => Servers::several(),
     };
     let ledger = Ledger::telling(new_database, servers);
     let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
     watch_store(&shared);
-    let (control, chooser) = watchers(&config, &shared, target.clone(), doubts.clone());
-    let keep = shared.clone();
+    let (users, questions) = users(&config)?;
+    let route = route(&config, tls.clone(), users.clone());
+    let reception = Arc::new(Reception::new(
+        users.clone(),
+        config.auth.recheck,
+        config.pool.max_client_conn,
+    ));
+    first_password(&route.own).map_err(Error::Start)?;
+    let (control, chooser) = watchers(&config, &shared, &route, doubts.clone());
+    let asked = ask_for_users(&config, &control, questions);
+    let (keep, files, own) = (shared.clone(), tls.clone(), route.own.clone());
     beside("larder-control", async move {
-        let chosen = chooser.run();
-        tokio::join!(control.run(databases, doubted), tend(&keep, epoch), chosen);
+        tokio::join!(
+            control.run(databases, doubted),
+            chooser.run(),
+            tend(&keep, epoch),
+            files.watch(),
+            authfiles::keep(users),
+            own.keep(),
+            asked
+        );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, target, doubts, epoch);
+    let make = make_handler(config.clone(), shared, route, reception, doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -85,9 +111,47 @@ pub fn run(config: Config) -> Result<(), Error> {
         pages: crate::admin::http::Pages::new(metrics, drain.clone()),
         places: workers.places(),
         drain_for: config.server.drain,
+        reload: Box::new(move || tls.reload()),
     };
     host::run(parts, &drain);
     workers.join();
+    Ok(())
+}
+
+/// Who is known. A password that may change is not read here.
+fn users(
+    config: &Config,
+) -> Result<(Arc<Users>, Option<mpsc::UnboundedReceiver<Question>>), Error> {
+    let password = match &config.upstream.password {
+        Password::Value(secret) => Some(secret),
+        Password::None | Password::File(_) | Password::Command { .. } => None,
+    };
+    let own = (&*config.upstream.user, password);
+    let (users, questions) = Users::new(&config.auth, &config.users, own).map_err(Error::Users)?;
+    Ok((Arc::new(users), questions))
+}
+
+/// How the upstream is reached.
+fn route(config: &Config, tls: Arc<Tls>, users: Arc<Users>) -> Route {
+    let upstream = config.upstream.clone();
+    let passwords = Passwords::new(upstream.password.clone());
+    let single = upstream.is_single();
+    Route {
+        target: Arc::new(Target::new(upstream.hosts.clone(), single)),
+        own: Arc::new(Own::new(passwords, users)),
+        upstream,
+        tls,
+    }
+}
+
+/// Learns the password of the upstream's own user before the first client comes.
+fn first_password(own: &Own) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if let Err(error) = runtime.block_on(own.password()) {
+        tracing::warn!(%error, "no password for the upstream's user");
+    }
     Ok(())
 }
 
@@ -95,13 +159,11 @@ pub fn run(config: Config) -> Result<(), Error> {
 fn watchers(
     config: &Config,
     shared: &Arc<Shared>,
-    target: Arc<Target>,
+    route: &Route,
     doubts: UnboundedSender<crate::session::Doubt>,
 ) -> (Control, Chooser) {
     let dialer = Arc::new(Dialer {
-        passwords: Passwords::new(config.upstream.password.clone()),
-        upstream: config.upstream.clone(),
-        target,
+        route: route.clone(),
         metrics: shared.metrics.clone(),
     });
     let parked = Arc::new(Parked::default());
@@ -136,6 +198,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
             Configured::On => Mode::On,
             Configured::Observe => Mode::Observe,
             Configured::Off => Mode::Off,
+        },
+        transactions: match config.cache.transactions {
+            config::Transactions::UntilWrite => Transactions::UntilWrite,
+            config::Transactions::ReadOnly => Transactions::ReadOnly,
+            config::Transactions::Never => Transactions::Never,
         },
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
@@ -235,24 +302,54 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
     );
 }
 
+/// Answers what is asked by `auth_query`, if there is one.
+fn ask_for_users(
+    config: &Config,
+    control: &Control,
+    questions: Option<mpsc::UnboundedReceiver<Question>>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let query = config.auth.auth_query.clone().zip(questions);
+    let named = config.auth.auth_dbname.as_ref();
+    let database = named.unwrap_or(&config.upstream.database).clone();
+    let dialer = control.dialer.clone();
+    async move {
+        if let Some((query, questions)) = query {
+            let asks = AuthQuery {
+                dialer,
+                database,
+                query,
+            };
+            asks.run(questions).await;
+        }
+    }
+}
+
 /// The handler of each thread: a session for each client.
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
-    target: Arc<Target>,
+    route: Route,
+    reception: Arc<Reception>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
     Arc::new(move |seat: Seat| {
         let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
+        let pools = Pools::new(
+            config.pool.clone(),
+            config.server.workers.count(),
+            route.clone(),
+            shared.clone(),
+        );
+        tokio::task::spawn_local(Pools::tend(Rc::downgrade(&pools)));
+        tokio::task::spawn_local(reception.clone().recheck(Rc::downgrade(&pools)));
         let door = Rc::new(Door::new(
             thread,
-            target.clone(),
-            config.upstream.connect_timeout,
-            shared.metrics.clone(),
             seat.phase,
             doubts.clone(),
             epoch,
+            reception.clone(),
+            pools,
         ));
         Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
     })

@@ -1,18 +1,26 @@
-//! Sockets: listening, dialing, streams. Nothing about SQL.
+//! Sockets: listening, dialing, streams, TLS. Nothing about SQL.
 //!
-//! TCP and Unix sockets are one type from here on, so that nothing above tells them apart.
+//! TCP and Unix sockets, with TLS or without, are one type from here on, so that nothing above tells them apart.
 
 mod dial;
 mod drain;
+pub mod exchange;
 mod listen;
+pub mod login;
+mod own;
 mod passwords;
+pub mod pool;
 mod stream;
 mod target;
+mod tls;
+pub mod users;
 
 pub use crate::config::Address;
 pub use dial::dial;
 pub use drain::{Drain, Guard, Phase, PhaseWatch, ThreadPhase};
 pub use listen::{Accepted, Bound, Listener, bind};
+pub use own::Own;
 pub use passwords::Passwords;
-pub use stream::Stream;
-pub use target::Target;
+pub use stream::{AcceptedTls, Stream};
+pub use target::{Place, Target};
+pub use tls::{Acceptor, Connector, Start, Tls, Way};

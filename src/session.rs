@@ -8,8 +8,8 @@
 //! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
-//! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
+//! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -23,14 +23,17 @@ use crate::sql::Touched;
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
+mod binding;
 mod client;
 mod decision;
 mod egress;
 mod extended;
 mod finish;
 mod last;
+mod lazy;
 mod pending;
 mod probe;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -39,13 +42,18 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
+pub use binding::Binding;
+pub use lazy::Transactions;
 use pending::Pending;
+pub use probe::probe;
 use settings::Settings;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -92,6 +100,7 @@ enum Copy {
 #[derive(Debug)]
 struct Flow {
     phase: Phase,
+    binding: Binding,
     replication: bool,
     copy: Copy,
     /// Bytes still to come of a message that is streamed unseen, by direction.
@@ -110,11 +119,22 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
+    link: reach::Link,
+    /// The backend holds something of this client's that no transaction ends.
+    pinned: bool,
+    /// Larder itself has let the client in: its upstream connections are not its own.
+    welcomed: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
     pending: Pending,
     last: (Outcome, Option<Why>),
+    footing: Footing,
+}
+
+/// What the settings that were read rest on.
+#[derive(Clone, Copy, Debug)]
+struct Footing {
     /// The server that the backend belongs to, where there are several.
     server: Server,
     /// The database's baselines when the settings were last asked for.
@@ -142,6 +162,7 @@ impl Session {
         Session {
             flow: Flow {
                 phase: Phase::Login,
+                binding: Binding::Kept,
                 replication,
                 copy: Copy::None,
                 client_left: 0,
@@ -150,13 +171,18 @@ impl Session {
                 broken: false,
                 lost: None,
             },
+            link: reach::Link::default(),
+            pinned: false,
+            welcomed: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),
             pending: Pending::default(),
             last: (Outcome::Other, None),
-            server: Server::UNKNOWN,
-            baselines: 0,
+            footing: Footing {
+                server: Server::UNKNOWN,
+                baselines: 0,
+            },
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,
@@ -217,7 +243,7 @@ impl Session {
             intents,
             database: self.database.clone(),
             backend: self.backend(),
-            server: self.server,
+            server: self.footing.server,
         })
     }
 
@@ -272,10 +298,15 @@ impl Session {
 
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
-fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+    database_of(|name| startup.get(name))
+}
+
+/// The same of startup parameters that are kept elsewhere.
+pub fn database_of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> &'a str {
     const LONGEST: usize = 63;
-    let named = startup.get("database").filter(|name| !name.is_empty());
-    let name = named.or(startup.get("user")).unwrap_or_default();
+    let named = get("database").filter(|name| !name.is_empty());
+    let name = named.or(get("user")).unwrap_or_default();
     &name[..name.floor_char_boundary(LONGEST)]
 }
 

@@ -1,8 +1,8 @@
 //! The upstream's connection string.
 //!
-//! * The password is a [`Secret`]: no error text of this file shows it. They quote at most a parameter's name or a word
-//!   of its closed list.
-//! * What Larder cannot keep is refused, not ignored: TLS that the string asks for, unknown parameters.
+//! * The password is a [`Secret`]: no error text of this file shows it. They quote at most a parameter's name, a host or
+//!   a word of its closed list.
+//! * What Larder cannot keep is refused, not ignored: GSSAPI, unknown parameters.
 //!
 //! Files with passwords (`.pgpass`, `service`) and `PG…` variables are not read.
 
@@ -10,6 +10,7 @@ use super::address::Address;
 use super::complaint::nearest;
 use super::hosts::{self, SessionAttrs};
 use super::password::{Password, Secret};
+use super::sslmode::{TlsWords, UpstreamTls};
 use percent_encoding::percent_decode_str;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Upstream {
     pub database: String,
     /// How long a connect may take, clients' and our own.
     pub connect_timeout: Duration,
+    /// How connections are encrypted, clients' and our own.
+    pub tls: UpstreamTls,
     /// What stands between Larder and the server.
     pub pooler: Pooler,
 }
@@ -54,31 +57,13 @@ impl Upstream {
         self.hosts.len() == 1 && self.attrs == SessionAttrs::Any
     }
 
-    /// A control connection to `database` of the server at `address`, ready to connect.
-    pub fn control(
-        &self,
-        address: &Address,
-        database: &str,
-        password: Option<&Secret>,
-    ) -> tokio_postgres::Config {
+    /// How a control connection to `database` logs in, over a stream that is connected and encrypted already.
+    pub fn control(&self, database: &str, password: Option<&Secret>) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        match address {
-            Address::Tcp(host, port) => {
-                config.host(host).port(*port);
-            }
-            Address::Unix(path) => {
-                if let Some(directory) = path.parent() {
-                    config.host_path(directory);
-                }
-                config.port(address.port().unwrap_or(5432));
-            }
-        }
         config
             .user(&self.user)
             .dbname(database)
-            .application_name("larder")
-            .connect_timeout(self.connect_timeout)
-            .ssl_mode(tokio_postgres::config::SslMode::Disable);
+            .application_name("larder");
         if let Some(password) = password {
             config.password(password.expose());
         }
@@ -103,6 +88,8 @@ pub struct UpstreamUrl {
     pub database: String,
     /// `connect_timeout`, in whole seconds as libpq counts.
     pub connect_timeout: Option<Duration>,
+    /// What it says of TLS.
+    pub tls: TlsWords,
 }
 
 /// The parameters that mean something here.
@@ -112,10 +99,8 @@ const PARAMETERS: &[&str] = &[
     "user",
     "password",
     "dbname",
-    "sslmode",
     "connect_timeout",
     "application_name",
-    "channel_binding",
     "gssencmode",
     "target_session_attrs",
     "load_balance_hosts",
@@ -134,6 +119,7 @@ struct Parts {
     password: Option<String>,
     database: String,
     connect_timeout: Option<Duration>,
+    tls: TlsWords,
 }
 
 impl FromStr for UpstreamUrl {
@@ -200,20 +186,20 @@ impl Parts {
                 // libpq: zero means no limit, which a proxy must not have.
                 self.connect_timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
             }
-            ("sslmode", mode) => sslmode(mode)?,
-            ("channel_binding" | "gssencmode", "require") => {
-                return Err(format!(
-                    "{name}=require cannot be kept: Larder does not encrypt its connections to the upstream yet"
-                ));
+            ("gssencmode", "require") => {
+                return Err("gssencmode=require cannot be kept: Larder encrypts with TLS (sslmode), not with GSSAPI".into());
             }
             ("target_session_attrs", word) => self.attrs = SessionAttrs::read(word)?,
             ("load_balance_hosts", word) => self.balance = hosts::balance(word)?,
             // Larder's own connections are called larder, so that operators find them.
-            ("application_name" | "channel_binding" | "gssencmode", _) => {}
+            ("application_name" | "gssencmode", _) => {}
+            _ if self.tls.take(name, &value)? => {}
             _ => {
-                let hint = nearest(name, PARAMETERS.iter().copied())
-                    .map(|n| format!("; did you mean `{n}`?"));
-                let hint = hint.unwrap_or_else(|| format!("; known are {}", PARAMETERS.join(", ")));
+                let known = || PARAMETERS.iter().copied().chain(TlsWords::NAMES);
+                let hint = nearest(name, known()).map(|n| format!("; did you mean `{n}`?"));
+                let hint = hint.unwrap_or_else(|| {
+                    format!("; known are {}", known().collect::<Vec<_>>().join(", "))
+                });
                 return Err(format!(
                     "unknown parameter `{name}` in the connection string{hint}"
                 ));
@@ -243,33 +229,8 @@ impl Parts {
             password,
             database,
             connect_timeout: self.connect_timeout,
+            tls: self.tls,
         })
-    }
-}
-
-fn sslmode(mode: &str) -> Result<(), String> {
-    const MODES: &[&str] = &[
-        "disable",
-        "allow",
-        "prefer",
-        "require",
-        "verify-ca",
-        "verify-full",
-    ];
-    match mode {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(format!(
-            "sslmode={mode} cannot be kept: Larder does not speak TLS to the upstream yet. \
-             Use sslmode=prefer or disable if the way to the upstream is trusted, or put a TLS tunnel between"
-        )),
-        _ => {
-            let hint =
-                nearest(mode, MODES.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-            Err(format!(
-                "unknown sslmode `{mode}`{}",
-                hint.unwrap_or_else(|| format!("; known are {}", MODES.join(", ")))
-            ))
-        }
     }
 }
 
@@ -342,18 +303,6 @@ mod tests {
             ("postgres://app:s3cret@db:0/d", "between 1 and 65535"),
             ("postgres://app:s3cret@[::1/d", "]"),
             (
-                "postgres://app:s3cret@db/d?sslmode=require",
-                "does not speak TLS",
-            ),
-            (
-                "postgres://app:s3cret@db/d?sslmode=verify-ca",
-                "does not speak TLS",
-            ),
-            (
-                "postgres://app:s3cret@db/d?sslmode=verify-full",
-                "does not speak TLS",
-            ),
-            (
                 "postgres://app:s3cret@db/d?sslmode=perfer",
                 "did you mean `prefer`",
             ),
@@ -362,7 +311,7 @@ mod tests {
                 "did you mean `sslmode`",
             ),
             (
-                "postgres://app:s3cret@db/d?channel_binding=require",
+                "postgres://app:s3cret@db/d?gssencmode=require",
                 "cannot be kept",
             ),
             (
@@ -420,9 +369,10 @@ mod tests {
             password: Password::Value(secret.clone()),
             database: url.database.clone(),
             connect_timeout: Duration::from_secs(5),
+            tls: UpstreamTls::default(),
             pooler: Pooler::None,
         };
-        let control = upstream.control(&upstream.hosts[0], "other", Some(&secret));
+        let control = upstream.control("other", Some(&secret));
         let command = Password::Command {
             line: "echo s3cret".into(),
             ttl: Duration::ZERO,

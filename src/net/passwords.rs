@@ -15,6 +15,8 @@ use tokio::time::{Instant, timeout};
 
 /// How long a command may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// A command that is to be run for each login is run as often without one.
+const IDLE: Duration = Duration::from_secs(60);
 /// No password is longer (a token of a cloud has some 2,000 bytes).
 const LONGEST: u64 = 64 << 10;
 
@@ -68,6 +70,21 @@ impl Passwords {
         }
     }
 
+    /// Whether it may be another than it was.
+    pub fn may_change(&self) -> bool {
+        matches!(self.source, Password::File(_) | Password::Command { .. })
+    }
+
+    /// After how long to look for a new one, a file every so often; `None`: there will be none.
+    pub(super) fn look_after(&self, file: Duration) -> Option<Duration> {
+        match &self.source {
+            Password::None | Password::Value(_) => None,
+            Password::File(_) => Some(file),
+            Password::Command { ttl, .. } if ttl.is_zero() => Some(IDLE),
+            Password::Command { ttl, .. } => Some((*ttl).max(file)),
+        }
+    }
+
     /// The server has refused a password: the next login asks for a new one.
     pub async fn refused(&self) {
         *self.last.lock().await = None;
@@ -99,8 +116,8 @@ async fn run(line: &str) -> io::Result<Secret> {
     let said = async {
         let mut text = String::new();
         if let Some(output) = output {
-            let mut output = BufReader::new(output.take(LONGEST));
-            output.read_line(&mut text).await?;
+            let mut output = BufReader::new(output);
+            (&mut output).take(LONGEST).read_line(&mut text).await?;
             // What else it says is heard, or it would end of a broken pipe.
             tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
         }

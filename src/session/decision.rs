@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use super::lazy::Transactions;
 use super::text::Text;
 use super::{Mode, Phase, Session};
 use crate::cache::Micros;
@@ -66,6 +67,7 @@ impl Session {
         match self.transaction.status() {
             b'I' => Ok(()),
             b'T' if self.transaction.dirty => Err(Why::Dirty),
+            b'T' if !self.transactions_allow() => Err(Why::Transactions),
             b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => {
                 Err(Why::Isolation)
             }
@@ -76,19 +78,33 @@ impl Session {
         }
     }
 
+    fn transactions_allow(&self) -> bool {
+        match self.thread.transactions {
+            Transactions::UntilWrite => true,
+            Transactions::ReadOnly => self.transaction.read_only == Some(true),
+            Transactions::Never => false,
+        }
+    }
+
     /// Whether what the backend has said of itself still counts: its server is the one in use, and no default has changed.
     ///
     /// Asked before a look-up or a stamp for the reason's sake, and after it for the truth's: what changes either of the
     /// two raises everything afterwards.
     #[inline]
-    fn still_counts(&self) -> Result<(), Why> {
-        if !self.thread.ledger.servers.allow(self.server) {
+    pub(super) fn still_counts(&self) -> Result<(), Why> {
+        if !self.thread.ledger.servers.allow(self.footing.server) {
             return Err(Why::Server);
         }
-        if self.database.baselines() != self.baselines {
+        if self.is_rebased() {
             return Err(Why::Settings);
         }
         Ok(())
+    }
+
+    /// Whether a default may have changed since the settings were read.
+    #[inline]
+    fn is_rebased(&self) -> bool {
+        self.database.baselines() != self.footing.baselines
     }
 
     /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
@@ -105,7 +121,7 @@ impl Session {
 
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
-        (self.settings.unknown() || self.database.baselines() != self.baselines)
+        (self.settings.unknown() || self.is_rebased())
             && self.thread.mode != Mode::Off
             && self.flow.phase == Phase::Running
             && !self.flow.replication
@@ -218,11 +234,8 @@ impl Session {
         pass: &mut Pass,
         now: Micros,
     ) {
-        if self.thread.mode == Mode::Off {
-            (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Off));
-            return;
-        }
-        if let Some(why) = text.analysis.refused {
+        let off = (self.thread.mode == Mode::Off).then_some(Why::Off);
+        if let Some(why) = off.or(text.analysis.refused) {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }

@@ -92,6 +92,7 @@ pub(super) struct Probed {
     pub recovery: bool,
     /// When its server was started.
     pub started: Box<str>,
+    /// The tracked settings, in their order.
     pub values: Box<[Box<str>]>,
 }
 
@@ -127,5 +128,15 @@ impl Probed {
             started: text(started).unwrap_or_default(),
             values: values.iter().map(|v| text(v).unwrap_or_default()).collect(),
         })
+    }
+
+    /// Whether another backend of the same server has said the same.
+    pub fn says_the_same(&self, other: &Probed) -> bool {
+        self.session_user == other.session_user
+            && self.current_user == other.current_user
+            && self.identity == other.identity
+            && self.started == other.started
+            && (self.temporary, self.recovery) == (other.temporary, other.recovery)
+            && self.values == other.values
     }
 }

@@ -13,11 +13,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::probe::{HARMLESS, Probed, TRACKED};
+use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
 use crate::config::Pooler;
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
 use crate::wire::startup::Startup;
+
+/// Whether a reported setting may show in an answer.
+pub fn is_reported(name: &str) -> bool {
+    !HARMLESS.contains(&name) || name == "client_encoding"
+}
 
 /// What the client has set: for the session, and for the transaction only.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +37,9 @@ struct Layer {
 pub struct Settings {
     database: Box<str>,
     startup: Vec<(Box<str>, Box<str>)>,
-    reported: BTreeMap<Box<str>, Box<str>>,
-    /// BackendKeyData's process id.
-    announced: Option<i32>,
-    probed: Option<Probed>,
-    backend: Option<(i32, Option<Box<str>>)>,
+    reported: Arc<Reported>,
+    probed: Option<Arc<Probed>>,
+    peer: Peer,
     /// The backend did not answer the probe.
     refused: bool,
     /// A read was passed on because they are unknown.
@@ -46,6 +50,17 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
+}
+
+/// The backend behind the session.
+#[derive(Debug, Default)]
+struct Peer {
+    /// BackendKeyData's process id.
+    announced: Option<i32>,
+    /// Process id and start as it said itself.
+    backend: Option<(i32, Option<Box<str>>)>,
+    /// There is none now; the one that greeted was the one that the upstream had announced.
+    absent: bool,
 }
 
 /// What follows from the settings, worked out at first need.
@@ -78,10 +93,9 @@ impl Settings {
             startup: startup
                 .map(|(name, value)| (Box::from(*name), Box::from(*value)))
                 .collect(),
-            reported: BTreeMap::new(),
-            announced: None,
+            reported: Arc::default(),
             probed: None,
-            backend: None,
+            peer: Peer::default(),
             refused: false,
             missed: false,
             pristine: true,
@@ -97,21 +111,20 @@ impl Settings {
 
     /// BackendKeyData.
     pub fn announce(&mut self, pid: i32) {
-        self.announced = Some(pid);
+        self.peer.announced = Some(pid);
         self.changed();
     }
 
     /// ParameterStatus.
     pub fn report(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
-        if HARMLESS.contains(&&*name) && name != "client_encoding" {
-            return;
-        }
         // Promoted: what was read of it in recovery is read again. (A primary does not become a standby.)
         let promoted =
             name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
-        self.reported.insert(name.into(), value.into());
-        self.changed();
+        if is_reported(&name) {
+            Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
+            self.changed();
+        }
         if promoted {
             self.forget();
         }
@@ -122,14 +135,51 @@ impl Settings {
         let Some(probed) = Probed::read(fields) else {
             return false;
         };
-        self.backend = Some(probed.backend.clone());
+        self.peer.backend = Some(probed.backend.clone());
+        self.probe_is(Arc::new(probed));
+        true
+    }
+
+    fn probe_is(&mut self, probed: Arc<Probed>) {
         self.probed = Some(probed);
         let tracked = |name: &str| {
             TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
         };
-        Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
+        if self.layer.session.keys().any(|name| tracked(name)) {
+            Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
+        }
         self.changed();
-        true
+    }
+
+    /// A backend that greeted stands behind the session now, or (`absent`) would if one were needed.
+    pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
+        self.reported = greeting.reported.clone();
+        self.peer = Peer {
+            announced: Some(greeting.pid).filter(|_| !absent),
+            backend: greeting.backend().cloned().filter(|_| !absent),
+            absent: absent && greeting.is_direct(),
+        };
+        self.refused = false;
+        match &greeting.probed {
+            Some(probed) => self.probe_is(probed.clone()),
+            None => self.probed = None,
+        }
+        self.changed();
+    }
+
+    /// The backend has gone back to the others; what it said of its settings is still so.
+    pub fn leave(&mut self) {
+        let direct = self.backend().is_some();
+        self.peer = Peer {
+            absent: direct,
+            ..Peer::default()
+        };
+        self.changed();
+    }
+
+    /// Whether nothing but what the backend said of itself at login is in force.
+    pub fn is_pristine(&self) -> bool {
+        self.pristine && self.layer.session.is_empty() && self.probed.is_some()
     }
 
     /// When the backend's server was started, as far as it has said so.
@@ -173,16 +223,18 @@ impl Settings {
 
     /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        self.backend
+        self.peer
+            .backend
             .clone()
-            .filter(|(pid, _)| self.announced == Some(*pid))
+            .filter(|(pid, _)| self.peer.announced == Some(*pid))
     }
 
     /// The backend that was announced, if it was not asked and the upstream is known to announce its own (`direct`).
     pub fn announced(&self, direct: bool) -> Option<(i32, Option<Box<str>>)> {
-        let pid = self
+        let peer = &self.peer;
+        let pid = peer
             .announced
-            .filter(|_| direct && self.backend.is_none())?;
+            .filter(|_| direct && peer.backend.is_none())?;
         Some((pid, None))
     }
 
@@ -216,7 +268,8 @@ impl Settings {
             return Err(Why::TempSchema);
         }
         // Another backend may answer each transaction, and what was read of one says nothing of the next.
-        if pooler == Pooler::Transaction || (pooler == Pooler::None && self.backend().is_none()) {
+        let hidden = self.backend().is_none() && !self.peer.absent;
+        if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
         }
         if probed.recovery || is(RECOVERY, "on") {
@@ -355,6 +408,11 @@ impl Settings {
         }
     }
 
+    /// Whether a transaction that does not say is READ ONLY.
+    pub fn read_only(&self) -> Option<bool> {
+        Some(self.now("default_transaction_read_only")? == "on")
+    }
+
     /// Whether each statement of a transaction that names no isolation has a snapshot of its own.
     pub fn own_snapshots(&self) -> bool {
         self.derived.own_snapshots.get().unwrap_or_else(|| {
@@ -421,7 +479,7 @@ impl Settings {
         for (count, map) in
             counts
                 .iter()
-                .zip([&self.reported, &*self.layer.session, &*self.layer.local])
+                .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
         {
             parts.push(count.as_bytes());
             parts.extend(

@@ -64,7 +64,7 @@ impl Control {
     }
 
     /// Connects to the server in use, and tells which it is, where there are several.
-    async fn connect(&self, database: &str) -> Result<(Link, Server), Failure> {
+    pub(super) async fn connect(&self, database: &str) -> Result<(Link, Server), Failure> {
         let link = self.dialer.connect(database).await?;
         let servers = &self.shared.ledger.servers;
         if servers.is_single() {
@@ -94,7 +94,7 @@ impl Control {
                 tracing::warn!(database = database.name(), error = %reason(&*error), hint, "no catalog");
             }
             sleep(pause).await;
-            let most = match self.dialer.target.is_single() {
+            let most = match self.dialer.route.target.is_single() {
                 true => RETRY.1,
                 false => CHOSEN, // soon another is in use
             };

@@ -1,21 +1,28 @@
-//! A connection of Larder's own, and how it is made.
+//! A connection of Larder's own, and how it is made: the same way to the upstream as clients take.
 //!
 //! * It knows which server it reached: what it says of another than the one in use is not believed (P9).
 //! * The password is asked for at each login, and a refused one is not used again.
+//! * The stream is connected and encrypted by `net`, so that `sslmode` means one thing in the whole process; the driver
+//!   is told that TLS is up already, and what the channel binding is.
 //!
 //! Not here: what is asked over it.
 
+use std::future::{Ready, ready};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::config::{ChannelBinding as Wanted, SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage};
 
-use crate::config::{Address, Upstream};
+use crate::config::{Address, ChannelBinding as Configured};
 use crate::metrics::{Counted, Metrics, UpstreamState};
-use crate::net::{Passwords, Target};
+use crate::net::Stream;
+use crate::net::pool::Route;
 
 /// How long a connection may take to open and for a small answer: what hangs longer is as good as lost.
 pub(super) const SMALL: Duration = Duration::from_secs(5);
@@ -28,9 +35,7 @@ const FACTS: &str = "SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', pg_cat
 
 /// What connections are made with.
 pub struct Dialer {
-    pub upstream: Upstream,
-    pub passwords: Passwords,
-    pub target: Arc<Target>,
+    pub route: Route,
     pub metrics: Arc<Metrics>,
 }
 
@@ -54,8 +59,8 @@ pub(super) struct Facts {
 impl Dialer {
     /// To the server in use.
     pub(super) async fn connect(&self, database: &str) -> Result<Link, Failure> {
-        let address = self.target.wait(Instant::now() + SMALL).await?;
-        self.connect_to(&address, database).await
+        let place = self.route.target.wait(Instant::now() + SMALL).await?;
+        self.connect_to(&place.address, database).await
     }
 
     /// To that server.
@@ -64,9 +69,19 @@ impl Dialer {
         address: &Address,
         database: &str,
     ) -> Result<Link, Failure> {
-        let password = self.passwords.get().await?;
-        let config = self.upstream.control(address, database, password.as_ref());
-        let opened = timeout(SMALL, config.connect(NoTls)).await?;
+        let route = &self.route;
+        let password = route.own.password().await?;
+        let mut config = route.upstream.control(database, password.as_ref());
+        // The driver's words for "TLS is there from the first byte", which it is by then.
+        config
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct)
+            .channel_binding(match route.upstream.tls.channel_binding {
+                Configured::Disable => Wanted::Disable,
+                Configured::Prefer => Wanted::Prefer,
+                Configured::Require => Wanted::Require,
+            });
+        let opened = timeout(SMALL, self.open(address, &config)).await?;
         let (client, connection) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -74,10 +89,10 @@ impl Dialer {
                     SqlState::INVALID_PASSWORD,
                     SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                 ];
-                if error.code().is_some_and(|code| refused.contains(code)) {
-                    self.passwords.refused().await;
+                if code(&*error).is_some_and(|code| refused.contains(code)) {
+                    route.own.refused().await;
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         let mut runs = JoinSet::new();
@@ -89,6 +104,52 @@ impl Dialer {
             runs,
             _counted: self.metrics.upstream(UpstreamState::Control),
         })
+    }
+
+    /// Connects and logs in, by whichever way `sslmode` allows.
+    async fn open(&self, address: &Address, config: &Config) -> Result<(Client, Runs), Failure> {
+        let (tls, limit) = (
+            &self.route.tls.upstream,
+            self.route.upstream.connect_timeout,
+        );
+        let stream = tls.connect(address, limit).await?;
+        let other = tls.other_way(&stream);
+        match (login(config, stream).await, other) {
+            (Err(error), Some(way))
+                if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
+            {
+                let stream = tls.connect_by(way, address, limit).await?;
+                Ok(login(config, stream).await?)
+            }
+            (done, _) => Ok(done?),
+        }
+    }
+}
+
+/// What runs beside a client.
+type Runs = Connection<Stream, Stream>;
+
+async fn login(config: &Config, stream: Stream) -> Result<(Client, Runs), tokio_postgres::Error> {
+    config.connect_raw(stream, Already).await
+}
+
+/// Encrypts nothing: what must be encrypted is.
+struct Already;
+
+impl TlsConnect<Stream> for Already {
+    type Stream = Stream;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Stream>>;
+
+    fn connect(self, stream: Stream) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+impl TlsStream for Stream {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.peer_end_point()
+            .map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
@@ -107,6 +168,11 @@ impl Link {
             read_only: row.get(2) != Some("off"),
         })
     }
+}
+
+/// The database's own word for what went wrong.
+pub(super) fn code<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a SqlState> {
+    error.downcast_ref::<tokio_postgres::Error>()?.code()
 }
 
 /// What went wrong, without the query: the database's own words and their cause.

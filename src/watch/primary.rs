@@ -20,10 +20,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 
-use super::link::{Dialer, Facts, Failure, Link, reason};
+use super::link::{Dialer, Facts, Failure, Link, code, reason};
 use crate::cache::servers::Server;
 use crate::cache::version::{Intent, Outcome, Raised, WriteSet};
 use crate::config::{Address, SessionAttrs};
+use crate::net::Place;
 use crate::session::{Doubt, Shared};
 use crate::sql::Touched;
 
@@ -68,7 +69,7 @@ pub struct Chooser {
 
 /// A server that is as wanted.
 struct Found {
-    address: Arc<Address>,
+    address: Address,
     /// `None`: it answers, but does not let us in.
     asked: Option<(Link, Facts)>,
 }
@@ -84,7 +85,7 @@ enum Left {
 impl Chooser {
     /// Runs for as long as the process; returns at once where there is nothing to choose.
     pub async fn run(self) {
-        if self.dialer.target.is_single() {
+        if self.dialer.route.target.is_single() {
             return;
         }
         let mut told = false;
@@ -93,13 +94,13 @@ impl Chooser {
                 sleep(RETRY).await;
                 continue;
             };
-            self.enter(&found);
+            let place = self.enter(&found);
             match found.asked.as_mut() {
                 Some((link, facts)) => {
                     let address = &found.address;
                     told = false;
                     tracing::info!(%address, recovery = facts.recovery, "this server is in use");
-                    let left = self.stay(address, link, facts).await;
+                    let left = self.stay(&place, link, facts).await;
                     self.leave(&left);
                     match left {
                         Left::Lost(error) => {
@@ -113,7 +114,7 @@ impl Chooser {
                 None => {
                     tokio::select! {
                         () = sleep(CHECK) => {}
-                        () = self.dialer.target.suspected() => {}
+                        () = self.dialer.route.target.suspected() => {}
                     }
                 }
             }
@@ -122,12 +123,11 @@ impl Chooser {
 
     /// The first server that is as wanted. `told`: that there is none was said before.
     async fn find(&self, told: &mut bool) -> Option<Found> {
-        let wanted = self.dialer.upstream.attrs;
+        let wanted = self.dialer.route.upstream.attrs;
         let mut second = None;
         let mut reasons = Vec::new();
         for address in self.in_order() {
             let asked = self.ask(&address).await;
-            let address = Arc::new(address);
             match asked {
                 Ok((link, facts)) if meets(wanted, &facts) => {
                     let asked = Some((link, facts));
@@ -164,15 +164,15 @@ impl Chooser {
     }
 
     async fn ask(&self, address: &Address) -> Result<(Link, Facts), Failure> {
-        let database = &self.dialer.upstream.database;
+        let database = &self.dialer.route.upstream.database;
         let link = self.dialer.connect_to(address, database).await?;
         let facts = link.facts().await?;
         Ok((link, facts))
     }
 
     fn in_order(&self) -> Vec<Address> {
-        let mut hosts = self.dialer.target.hosts().to_vec();
-        if self.dialer.upstream.balance {
+        let mut hosts = self.dialer.route.target.hosts().to_vec();
+        if self.dialer.route.upstream.balance {
             let random = std::hash::RandomState::new();
             hosts.sort_by_cached_key(|host| random.hash_one(host));
         }
@@ -180,7 +180,7 @@ impl Chooser {
     }
 
     /// Puts a server in use.
-    fn enter(&self, found: &Found) {
+    fn enter(&self, found: &Found) -> Arc<Place> {
         let ledger = &self.shared.ledger;
         self.raise();
         let server = match &found.asked {
@@ -201,7 +201,7 @@ impl Chooser {
         }
         ledger.servers.choose(server);
         drop(parked);
-        self.dialer.target.choose(Some(found.address.clone()));
+        self.dialer.route.target.choose(&found.address, server)
     }
 
     /// Takes it out of use. Clients still go there if it may be as before.
@@ -209,7 +209,7 @@ impl Chooser {
         self.shared.ledger.servers.leave();
         self.raise();
         if matches!(left, Left::Changed) {
-            self.dialer.target.choose(None);
+            self.dialer.route.target.refuse();
         }
     }
 
@@ -221,8 +221,8 @@ impl Chooser {
     }
 
     /// Returns when the server is lost or not as wanted any more.
-    async fn stay(&self, address: &Arc<Address>, link: &mut Link, before: &Facts) -> Left {
-        let target = &self.dialer.target;
+    async fn stay(&self, place: &Arc<Place>, link: &mut Link, before: &Facts) -> Left {
+        let target = &self.dialer.route.target;
         loop {
             tokio::select! {
                 () = sleep(CHECK) => {}
@@ -231,7 +231,7 @@ impl Chooser {
                     return Left::Lost("the connection was closed".into());
                 }
             }
-            let wanted = self.dialer.upstream.attrs;
+            let wanted = self.dialer.route.upstream.attrs;
             match link.facts().await {
                 // A standby that was promoted is not the server it was.
                 Ok(facts)
@@ -244,9 +244,7 @@ impl Chooser {
                 Ok(_) => return Left::Changed,
                 Err(error) => return Left::Lost(error),
             }
-            if target.now().is_none() {
-                target.choose(Some(address.clone()));
-            }
+            target.trust(place);
         }
     }
 }
@@ -264,14 +262,12 @@ fn meets(wanted: SessionAttrs, facts: &Facts) -> bool {
 
 /// Whether a server answers and would serve others, though it does not let us in.
 fn lives(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<tokio_postgres::Error>();
-    let code = error.and_then(tokio_postgres::Error::code);
     let down = [
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
     ];
-    code.is_some_and(|code| !down.contains(code))
+    code(error).is_some_and(|code| !down.contains(code))
 }
 
 #[cfg(test)]

@@ -224,10 +224,10 @@ fn startup(database: &str, minor: u16, extra: &str) -> Vec<u8> {
 fn versions_are_negotiated_by(port: u16, larder: &Larder, database: &str) {
     for (minor, extra) in [
         (0, ""),
-        (0, "_pq_.nosuch\01\0"),
+        (0, "_pq_.nosuch\x001\0"),
         (1, ""),
         (2, ""),
-        (2, "_pq_.nosuch\01\0_pq_.other\0x\0"),
+        (2, "_pq_.nosuch\x001\0_pq_.other\0x\0"),
         (3, ""),
         (9999, "_pq_.test_protocol_negotiation\0\0"),
     ] {
