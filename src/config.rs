@@ -15,7 +15,7 @@ mod complaint;
 mod hosts;
 mod layers;
 mod password;
-mod pool;
+mod pooling;
 mod sslmode;
 mod units;
 mod url;
@@ -28,7 +28,7 @@ pub use complaint::ConfigError;
 pub use hosts::SessionAttrs;
 pub use layers::{Flags, KEYS};
 pub use password::{Password, Secret};
-pub use pool::{Pool, PoolMode};
+pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
 
