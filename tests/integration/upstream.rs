@@ -333,3 +333,134 @@ fn p6_a_default_changed_in_the_servers_configuration_is_seen_within_the_refresh(
     }
     assert_eq!(connected.larder_last(), "hit");
 }
+
+/// Both servers know the role; Larder shares its connections out.
+fn pooled(servers: &[&Postgres], password: &str, attrs: &str) -> Setup {
+    let hosts: Vec<_> = servers
+        .iter()
+        .map(|server| format!("127.0.0.1:{}", server.port()))
+        .collect();
+    for server in servers {
+        direct(server).ok("CREATE ROLE pooled LOGIN SUPERUSER PASSWORD 'first'");
+    }
+    Setup::new(&format!(
+        "postgres://pooled{password}@{}/upstream?target_session_attrs={attrs}",
+        hosts.join(",")
+    ))
+    .set("POOL__MODE", "transaction")
+    .set("SERVER__WORKERS", "1")
+    .set("CATALOG__REFRESH", "200ms")
+}
+
+fn as_pooled(larder: &Larder, password: &str) -> Login {
+    larder.login("pooled", "upstream").password(password)
+}
+
+/// How many client connections to its database a server has.
+fn connections(server: &Postgres) -> String {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'pooled' AND application_name <> 'larder'";
+    direct(server).query(count).value().expect("a number")
+}
+
+#[test]
+fn p4_a_pool_gives_on_nothing_of_the_server_before() {
+    let (a, b) = (server("a"), server("b"));
+    let larder = pooled(&[&a, &b], ":first", "read-write").start();
+    let login = as_pooled(&larder, "first");
+    larder.wait_hit(&login, READ);
+    let mut early = login.connect();
+    assert_eq!(early.query(READ).value().as_deref(), Some("a"));
+    assert_eq!(early.larder_last(), "hit", "without a connection");
+    assert_ne!(connections(&a), "0", "one is idle");
+    read_only(&a, "on");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while login.connect().query(READ).value().as_deref() != Some("b") {
+        assert!(Instant::now() < deadline, "{}", larder.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    larder.wait_hit(&login, READ);
+    // Who came before is told by the next connection where it is.
+    assert_eq!(early.query(READ).value().as_deref(), Some("b"));
+    early.ok("UPDATE place SET who = 'b2'");
+    assert_eq!(early.query(READ).value().as_deref(), Some("b2"));
+    early.ok(READ);
+    assert_eq!(early.larder_last(), "hit");
+    assert_eq!(direct(&a).query(READ).value().as_deref(), Some("a"));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while connections(&a) != "0" {
+        assert!(Instant::now() < deadline, "idle ones are closed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // A cancel request reaches the server that the client is at.
+    early.send(crate::wireclient::Batch::new().query("SELECT pg_sleep(60)"));
+    std::thread::sleep(Duration::from_millis(200));
+    crate::wireclient::cancel(larder.port, early.key);
+    assert_eq!(early.until_ready().sqlstate().as_deref(), Some("57014"));
+}
+
+#[test]
+fn p6_a_reload_is_seen_by_clients_without_a_connection_and_by_pools() {
+    let server = Options::new().start();
+    let schema = "CREATE TABLE place (who bytea); INSERT INTO place VALUES ('\\x00ff')";
+    create_database_on(server.port(), "upstream", schema);
+    let larder = pooled(&[&server], ":first", "any").start();
+    let login = as_pooled(&larder, "first");
+    larder.wait_hit(&login, READ);
+    let mut early = login.connect();
+    let hex = early.query(READ).value();
+    assert_eq!(early.larder_last(), "hit");
+    let mut admin = direct(&server);
+    admin.ok("ALTER SYSTEM SET bytea_output = escape");
+    admin.ok("SELECT pg_reload_conf()");
+    let expected = Login::new(server.port(), "pooled", "upstream")
+        .connect()
+        .query(READ)
+        .value();
+    assert_ne!(hex, expected);
+    // `catalog.refresh` and the look itself.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while early.query(READ).value() != expected {
+        assert!(Instant::now() < deadline, "{}", larder.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..20 {
+        let mut new = login.connect();
+        assert_eq!(new.query(READ).value(), expected);
+        assert_eq!(early.query(READ).value(), expected);
+    }
+    assert_eq!(early.larder_last(), "hit");
+}
+
+#[test]
+fn a_password_that_changes_is_the_pools_and_the_clients_at_once() {
+    let hba = "host all pooled 127.0.0.1/32 scram-sha-256";
+    let server = Options::new().hba(hba).start();
+    let schema = "CREATE TABLE place (who text); INSERT INTO place VALUES ('x')";
+    create_database_on(server.port(), "upstream", schema);
+    let file = std::env::temp_dir().join(format!("larder-pooled-password-{}", server.port()));
+    std::fs::write(&file, "first\n").unwrap();
+    at_exit(&format!("rm -f '{}'", file.display()));
+    let larder = pooled(&[&server], "", "any")
+        .set("UPSTREAM__PASSWORD_FILE", &file.display().to_string())
+        .set("AUTH__RELAY", "false")
+        .start();
+    let login = as_pooled(&larder, "first");
+    larder.wait_hit(&login, READ);
+    let mut early = login.connect();
+    early.ok(READ);
+    direct(&server).ok("ALTER ROLE pooled PASSWORD 'second'");
+    std::fs::write(&file, "second\n").unwrap();
+    direct(&server)
+        .ok("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pooled'");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while as_pooled(&larder, "second").try_connect().is_err() {
+        assert!(Instant::now() < deadline, "{}", larder.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    early.ok("UPDATE place SET who = 'y'");
+    assert_eq!(early.query(READ).value().as_deref(), Some("y"));
+    let refused = as_pooled(&larder, "first").try_connect();
+    let refused = refused.err().expect("the old password is none any more");
+    assert_eq!(refused.sqlstate().as_deref(), Some("28P01"));
+    assert!(!larder.log().contains("second"));
+}
