@@ -20,9 +20,21 @@ use crate::sql::catalog::rows::{
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
-/// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
+/// Equal as long as nothing has changed that the catalog rests on, roles and privileges included, and the server has not
+/// read its configuration again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digest(Box<str>);
+pub struct Digest {
+    catalog: Box<str>,
+    configured: Box<str>,
+}
+
+impl Digest {
+    /// Whether no setting can have got another default between the two. (A role's and a database's defaults are those of
+    /// sessions to come.)
+    pub fn same_baselines(&self, other: &Digest) -> bool {
+        self.configured == other.configured
+    }
+}
 
 /// Loads the catalog, and the digest of the very same moment.
 ///
@@ -65,8 +77,10 @@ async fn begin(client: &Client) -> Result<(), Error> {
 
 async fn read_digest(client: &Client) -> Result<Digest, Error> {
     let row = client.query_one(&queries::digest(), &[]).await?;
-    let text: String = row.try_get(0)?;
-    Ok(Digest(text.into()))
+    Ok(Digest {
+        catalog: text(&row, 0)?,
+        configured: text(&row, 1)?,
+    })
 }
 
 async fn read(client: &Client) -> Result<(Rows, Digest), Error> {

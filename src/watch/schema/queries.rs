@@ -179,7 +179,7 @@ const BY_WRITER: &[(&str, &str)] = &[
     ("pg_auth_members", "true"),
 ];
 
-/// One word per catalog. A new version of a row comes from a new transaction, so how many rows each transaction
+/// One word per catalog, and when the backend last read the server's configuration. A new version of a row comes from a new transaction, so how many rows each transaction
 /// left tells all; there are far fewer transactions than rows.
 pub(super) fn digest() -> String {
     let by_writer: String = BY_WRITER
@@ -201,7 +201,7 @@ pub(super) fn digest() -> String {
             FROM pg_class c
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN (SELECT oid FROM schemas)
         )
-        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog) FROM (
+        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog), pg_conf_load_time()::text FROM (
             SELECT 'pg_class', sum(hash) FROM relations
             UNION ALL
             SELECT 'pg_roles', sum(hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
