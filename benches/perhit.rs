@@ -253,6 +253,7 @@ fn main() -> ExitCode {
         ledger: Ledger::default(),
         store: Store::new(64 << 20, 1 << 20, 1),
         contexts: Contexts::default(),
+        pooler: larder::config::Pooler::None,
         rules: Rules::new(Duration::from_secs(3600), []),
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
     });

@@ -25,6 +25,7 @@ has_module() { /usr/bin/python3 -c "import $1" 2>/dev/null; }
 clients=()
 if [ -z "${DEPS_NO_TESTS:-}" ]; then
     have promtool || missing+=(prometheus)
+    have pgbouncer || [ -x /usr/sbin/pgbouncer ] || clients+=(pgbouncer)
     has_module psycopg2 || clients+=(python3-psycopg2)
     has_module psycopg || clients+=(python3-psycopg)
     has_module psycopg_pool || clients+=(python3-psycopg-pool)

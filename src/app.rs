@@ -8,19 +8,22 @@ mod workers;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
 use crate::cache::rules::Rules;
+use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{self, Config, Mode as Configured, Ttl};
+use crate::config::{self, Config, Mode as Configured, Password, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
-use crate::net::pool::Pools;
+use crate::net::pool::{Pools, Route};
 use crate::net::users::{Question, Users};
-use crate::net::{Bound, Drain, Stream, Tls, bind};
+use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread, Transactions};
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
+use crate::watch::link::Dialer;
+use crate::watch::primary::{Chooser, Parked};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::rc::Rc;
@@ -71,52 +74,37 @@ pub fn run(config: Config) -> Result<(), Error> {
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let shared = Arc::new(share(
-        &config,
-        count,
-        metrics.clone(),
-        Ledger::telling(new_database),
-    ));
-    watch_store(&shared);
-    let control = Control {
-        upstream: config.upstream.clone(),
-        tls: tls.clone(),
-        refresh: config.catalog.refresh,
-        metrics: metrics.clone(),
+    let servers = match config.upstream.is_single() {
+        true => Servers::default(),
+        false => Servers::several(),
     };
-    let own = &config.upstream;
-    let (users, questions) = Users::new(
-        &config.auth,
-        &config.users,
-        (&own.user, own.password.as_ref()),
-    )
-    .map_err(Error::Users)?;
-    let users = Arc::new(users);
+    let ledger = Ledger::telling(new_database, servers);
+    let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
+    watch_store(&shared);
+    let (users, questions) = users(&config)?;
+    let route = route(&config, tls.clone(), users.clone());
     let reception = Arc::new(Reception::new(
         users.clone(),
         config.auth.recheck,
         config.pool.max_client_conn,
     ));
+    first_password(&route.own).map_err(Error::Start)?;
+    let (control, chooser) = watchers(&config, &shared, &route, doubts.clone());
     let asked = ask_for_users(&config, &control, questions);
-    let (keep, files) = (shared.clone(), tls.clone());
+    let (keep, files, own) = (shared.clone(), tls.clone(), route.own.clone());
     beside("larder-control", async move {
         tokio::join!(
             control.run(databases, doubted),
+            chooser.run(),
             tend(&keep, epoch),
             files.watch(),
             authfiles::keep(users),
+            own.keep(),
             asked
         );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(
-        config.clone(),
-        shared,
-        tls.clone(),
-        reception,
-        doubts,
-        epoch,
-    );
+    let make = make_handler(config.clone(), shared, route, reception, doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -130,6 +118,70 @@ pub fn run(config: Config) -> Result<(), Error> {
     host::run(parts, &drain);
     workers.join();
     Ok(())
+}
+
+/// Who is known. A password that may change is not read here.
+fn users(
+    config: &Config,
+) -> Result<(Arc<Users>, Option<mpsc::UnboundedReceiver<Question>>), Error> {
+    let password = match &config.upstream.password {
+        Password::Value(secret) => Some(secret),
+        Password::None | Password::File(_) | Password::Command { .. } => None,
+    };
+    let own = (&*config.upstream.user, password);
+    let (users, questions) = Users::new(&config.auth, &config.users, own).map_err(Error::Users)?;
+    Ok((Arc::new(users), questions))
+}
+
+/// How the upstream is reached.
+fn route(config: &Config, tls: Arc<Tls>, users: Arc<Users>) -> Route {
+    let upstream = config.upstream.clone();
+    let passwords = Passwords::new(upstream.password.clone());
+    let single = upstream.is_single();
+    Route {
+        target: Arc::new(Target::new(upstream.hosts.clone(), single)),
+        own: Arc::new(Own::new(passwords, users)),
+        upstream,
+        tls,
+    }
+}
+
+/// Learns the password of the upstream's own user before the first client comes.
+fn first_password(own: &Own) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if let Err(error) = runtime.block_on(own.password()) {
+        tracing::warn!(%error, "no password for the upstream's user");
+    }
+    Ok(())
+}
+
+/// Larder's own connections.
+fn watchers(
+    config: &Config,
+    shared: &Arc<Shared>,
+    route: &Route,
+    doubts: UnboundedSender<crate::session::Doubt>,
+) -> (Control, Chooser) {
+    let dialer = Arc::new(Dialer {
+        route: route.clone(),
+        metrics: shared.metrics.clone(),
+    });
+    let parked = Arc::new(Parked::default());
+    let control = Control {
+        dialer: dialer.clone(),
+        refresh: config.catalog.refresh,
+        shared: shared.clone(),
+        parked: parked.clone(),
+    };
+    let chooser = Chooser {
+        dialer,
+        shared: shared.clone(),
+        parked,
+        doubts,
+    };
+    (control, chooser)
 }
 
 /// What all threads share.
@@ -157,6 +209,7 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
         contexts: Default::default(),
+        pooler: config.upstream.pooler,
         rules: Rules::new(ttl, tables).catalogs(catalogs),
         metrics,
     }
@@ -239,8 +292,16 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
         tracing::info!(address = %bound.address(), "listening for operators");
     }
     let version = env!("CARGO_PKG_VERSION");
-    let (upstream, mode) = (&config.upstream.address, config.cache.mode);
-    tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
+    let hosts = config.upstream.hosts.iter().map(ToString::to_string);
+    let (upstream, mode) = (hosts.collect::<Vec<_>>().join(","), config.cache.mode);
+    tracing::info!(
+        version,
+        upstream,
+        ?mode,
+        memory = config.cache.memory,
+        workers,
+        "larder starts"
+    );
 }
 
 /// Answers what is asked by `auth_query`, if there is one.
@@ -252,11 +313,11 @@ fn ask_for_users(
     let query = config.auth.auth_query.clone().zip(questions);
     let named = config.auth.auth_dbname.as_ref();
     let database = named.unwrap_or(&config.upstream.database).clone();
-    let control = control.clone();
+    let dialer = control.dialer.clone();
     async move {
         if let Some((query, questions)) = query {
             let asks = AuthQuery {
-                control,
+                dialer,
                 database,
                 query,
             };
@@ -269,7 +330,7 @@ fn ask_for_users(
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
-    tls: Arc<Tls>,
+    route: Route,
     reception: Arc<Reception>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
@@ -279,10 +340,8 @@ fn make_handler(
         let pools = Pools::new(
             config.pool.clone(),
             config.server.workers.count(),
-            config.upstream.clone(),
-            tls.clone(),
-            shared.metrics.clone(),
-            shared.mode != Mode::Off,
+            route.clone(),
+            shared.clone(),
         );
         tokio::task::spawn_local(Pools::tend(Rc::downgrade(&pools)));
         tokio::task::spawn_local(reception.clone().recheck(Rc::downgrade(&pools)));

@@ -1,9 +1,10 @@
-//! Answers, and whether they still hold: key, reply, version, store, rules. No socket and no clock here.
+//! Answers, and whether they still hold: key, reply, version, servers, store, rules. No socket and no clock here.
 
 pub mod fill;
 pub mod key;
 pub mod reply;
 pub mod rules;
+pub mod servers;
 pub mod store;
 pub mod version;
 

@@ -12,7 +12,9 @@ mod auth;
 mod cgroup;
 mod clienttls;
 mod complaint;
+mod hosts;
 mod layers;
+mod password;
 mod pooling;
 mod sslmode;
 mod units;
@@ -23,10 +25,12 @@ pub use address::Address;
 pub use auth::{Auth, User};
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
+pub use hosts::SessionAttrs;
 pub use layers::{Flags, KEYS};
+pub use password::{Password, Secret};
 pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
-pub use url::{Secret, Upstream, UpstreamUrl};
+pub use url::{Pooler, Upstream, UpstreamUrl};
 
 use std::path::Path;
 use std::time::Duration;
@@ -231,6 +235,11 @@ struct UpstreamTable {
     url: Option<UpstreamUrl>,
     #[serde(deserialize_with = "maybe_duration")]
     connect_timeout: Option<Duration>,
+    password_file: Option<String>,
+    password_command: Option<String>,
+    #[serde(deserialize_with = "maybe_duration")]
+    password_command_ttl: Option<Duration>,
+    pooler: Pooler,
     #[serde(deserialize_with = "maybe_parsed")]
     sslmode: Option<SslMode>,
     #[serde(deserialize_with = "maybe_parsed")]
@@ -367,8 +376,7 @@ impl Tables {
     fn judge(self) -> Result<Config, ConfigError> {
         let mut wrong = self.contradictions();
         wrong.extend(self.tls.contradictions());
-        let words = self.upstream.tls_words();
-        let Some(url) = self.upstream.url else {
+        let Some(url) = self.upstream.url.clone() else {
             return Err(ConfigError::new(
                 "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
                  LARDER_UPSTREAM__URL or upstream.url in the file",
@@ -378,45 +386,17 @@ impl Tables {
             wrong.push(text);
             Vec::new()
         });
-        let connect_timeout = self
-            .upstream
-            .connect_timeout
-            .or(url.connect_timeout)
-            .unwrap_or(CONNECT_TIMEOUT);
-        if connect_timeout.is_zero() {
-            wrong.push("upstream.connect_timeout: must be more than zero".into());
+        let upstream = self.upstream.judge(url, &mut wrong);
+        for host in &upstream.hosts {
+            if host.port() != Some(0) && listen.contains(host) {
+                wrong.push(format!(
+                    "upstream.url names {host}, which is where Larder itself listens"
+                ));
+            }
         }
-        if listen
-            .iter()
-            .any(|a| *a == url.address && url.address.port() != Some(0))
-        {
-            wrong.push(format!(
-                "upstream.url names {}, which is where Larder itself listens",
-                url.address
-            ));
-        }
-        let encryption = words.over(url.tls.clone()).judge().unwrap_or_else(|text| {
-            wrong.push(format!("upstream: {text}"));
-            UpstreamTls::default()
-        });
         if !wrong.is_empty() {
             return Err(ConfigError::several(wrong));
         }
-        let UpstreamUrl {
-            address,
-            user,
-            password,
-            database,
-            ..
-        } = url;
-        let upstream = Upstream {
-            address,
-            user,
-            password,
-            database,
-            connect_timeout,
-            tls: encryption,
-        };
         Ok(Config {
             server: self.server,
             upstream,
@@ -435,6 +415,39 @@ impl Tables {
 }
 
 impl UpstreamTable {
+    fn judge(self, url: UpstreamUrl, wrong: &mut Vec<String>) -> Upstream {
+        let connect_timeout = self
+            .connect_timeout
+            .or(url.connect_timeout)
+            .unwrap_or(CONNECT_TIMEOUT);
+        if connect_timeout.is_zero() {
+            wrong.push("upstream.connect_timeout: must be more than zero".into());
+        }
+        let words = self.tls_words().over(url.tls).judge();
+        let tls = words.unwrap_or_else(|text| {
+            wrong.push(format!("upstream: {text}"));
+            UpstreamTls::default()
+        });
+        let password = password::password(
+            url.password,
+            self.password_file,
+            self.password_command,
+            self.password_command_ttl,
+            wrong,
+        );
+        Upstream {
+            hosts: url.hosts,
+            attrs: url.attrs,
+            balance: url.balance,
+            user: url.user,
+            password,
+            database: url.database,
+            connect_timeout,
+            tls,
+            pooler: self.pooler,
+        }
+    }
+
     fn tls_words(&self) -> TlsWords {
         TlsWords {
             mode: self.sslmode,

@@ -9,13 +9,14 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::Micros;
+use crate::cache::servers::Server;
 use crate::cache::version::{Database, Intent, WriteSet};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
@@ -34,6 +35,7 @@ mod lazy;
 mod owed;
 mod pending;
 mod portal;
+mod probe;
 mod reach;
 mod replay;
 mod settings;
@@ -49,8 +51,8 @@ mod writes;
 pub use binding::Binding;
 pub use lazy::Transactions;
 use pending::Pending;
+pub use probe::probe;
 use settings::Settings;
-pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
@@ -126,6 +128,16 @@ pub struct Session {
     statements: Statements,
     pending: Pending,
     last: (Outcome, Option<Why>),
+    footing: Footing,
+}
+
+/// What the settings that were read rest on.
+#[derive(Clone, Copy, Debug)]
+struct Footing {
+    /// The server that the backend belongs to, where there are several.
+    server: Server,
+    /// The database's baselines when the settings were last asked for.
+    baselines: u64,
 }
 
 /// What a session leaves behind that nobody has answered.
@@ -137,6 +149,8 @@ pub struct Doubt {
     pub database: Arc<Database>,
     /// The backend: process id and start time, as far as known.
     pub backend: Option<(i32, Option<Box<str>>)>,
+    /// Its server, where there are several.
+    pub server: Server,
 }
 
 impl Session {
@@ -162,6 +176,10 @@ impl Session {
             statements: Statements::default(),
             pending: Pending::default(),
             last: (Outcome::Other, None),
+            footing: Footing {
+                server: Server::UNKNOWN,
+                baselines: 0,
+            },
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,
@@ -222,6 +240,7 @@ impl Session {
             intents,
             database: self.database.clone(),
             backend: self.backend(),
+            server: self.footing.server,
         })
     }
 
@@ -277,9 +296,14 @@ impl Session {
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
 pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+    database_of(|name| startup.get(name))
+}
+
+/// The same of startup parameters that are kept elsewhere.
+pub fn database_of<'a>(get: impl Fn(&str) -> Option<&'a str>) -> &'a str {
     const LONGEST: usize = 63;
-    let named = startup.get("database").filter(|name| !name.is_empty());
-    let name = named.or(startup.get("user")).unwrap_or_default();
+    let named = get("database").filter(|name| !name.is_empty());
+    let name = named.or(get("user")).unwrap_or_default();
     &name[..name.floor_char_boundary(LONGEST)]
 }
 

@@ -9,5 +9,6 @@ pub mod authfiles;
 pub mod authquery;
 pub mod control;
 pub mod doubt;
-mod link;
+pub mod link;
+pub mod primary;
 pub mod schema;

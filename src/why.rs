@@ -33,6 +33,8 @@ why! {
     Observe = "observe", "`cache.mode` is observe: decided and counted, not served";
     NoCatalog = "no_catalog", "the database's catalog is not loaded, or was raised and is being loaded again";
     Pooler = "pooler", "the upstream is itself a pooler: its backend is not the one it announced";
+    Server = "server", "the session's server is not the one in use, or none is chosen";
+    Recovery = "recovery", "the server is in recovery: it shows another server's writes late";
     // The session.
     Settings = "settings", "a setting of the session cannot be followed, or is not known yet";
     Encoding = "encoding", "client_encoding or server_encoding is not UTF8";

@@ -85,7 +85,7 @@ fn defaults() {
     assert_eq!(config.catalog.refresh, Duration::from_secs(5));
     assert!(config.auth.relay && config.users.is_empty());
     assert_eq!(config.auth.recheck, Duration::from_secs(60));
-    assert_eq!(config.upstream.address.to_string(), "db.example:5432");
+    assert_eq!(config.upstream.hosts[0].to_string(), "db.example:5432");
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
     assert!(!format!("{config:?}").contains("s3cret"));
 }

@@ -44,6 +44,7 @@ fn thread(mode: Mode) -> Rc<Thread> {
         ledger: Ledger::default(),
         store: Store::new(1 << 20, 1 << 16, 1),
         contexts: Contexts::default(),
+        pooler: larder::config::Pooler::None,
         rules: Rules::new(Duration::from_secs(3600), []),
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
     });
@@ -156,6 +157,8 @@ fn rows(out: &mut Vec<u8>, text: &[u8], describe: bool) {
             "app",
             "0",
             "7/1/5",
+            "f",
+            "2024-01-01 00:00:00.000000",
         ];
         fields.extend(
             text.matches(", pg_catalog.current_setting(")

@@ -81,6 +81,8 @@ pub struct Database {
     resolved_with: Mutex<BTreeMap<u64, usize>>,
     /// Wakes the loader.
     pub wanted: Notify,
+    /// Raised when the server has read its configuration again.
+    baselines: AtomicU64,
     /// Backends that sessions have asked about themselves: some were those that had been announced, some were others.
     met: [AtomicBool; 2],
 }
@@ -96,13 +98,26 @@ impl Database {
             loaded: ArcSwapOption::empty(),
             resolved_with: Mutex::default(),
             wanted: Notify::new(),
+            baselines: AtomicU64::new(0),
             met: Default::default(),
         }
     }
 
-    /// A session was answered by the backend that the upstream had announced, or by another.
-    pub fn meet(&self, announced: bool) {
-        self.met[usize::from(!announced)].store(true, Ordering::Relaxed);
+    /// A session was answered by the backend that the upstream had announced, or by another. Whether that is the first.
+    pub fn meet(&self, announced: bool) -> bool {
+        !self.met[usize::from(!announced)].swap(true, Ordering::Relaxed)
+    }
+
+    /// A number that changes when settings may have another default: what a session has read before is to be read again.
+    #[inline]
+    pub fn baselines(&self) -> u64 {
+        self.baselines.load(Ordering::SeqCst)
+    }
+
+    /// Settings may have another default. Call it before the catalog is raised: who took a stamp and finds the number
+    /// unchanged afterwards has a stamp that the raise will kill.
+    pub fn rebase(&self) {
+        self.baselines.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether sessions are answered by the backends that the upstream announces: it is no pooler.

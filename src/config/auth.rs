@@ -5,7 +5,7 @@
 //!
 //! Files are not read here, and verifiers not understood (`net::users`): both happen before the first client, too.
 
-use super::url::Secret;
+use super::password::Secret;
 use super::values::{a_duration, maybe_text, switch};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,74 +1,70 @@
 //! The upstream's connection string.
 //!
-//! * The password is a [`Secret`]: neither `Debug` nor `Display` nor an error text of this file shows it, so that it
-//!   cannot reach a log. Error texts quote at most a parameter's name or a host.
-//! * What Larder cannot keep is refused, not ignored: several hosts, GSSAPI, unknown parameters.
+//! * The password is a [`Secret`]: no error text of this file shows it. They quote at most a parameter's name, a host or
+//!   a word of its closed list.
+//! * What Larder cannot keep is refused, not ignored: GSSAPI, unknown parameters.
 //!
 //! Files with passwords (`.pgpass`, `service`) and `PG…` variables are not read.
 
 use super::address::Address;
 use super::complaint::nearest;
+use super::hosts::{self, SessionAttrs};
+use super::password::{Password, Secret};
 use super::sslmode::{TlsWords, UpstreamTls};
 use percent_encoding::percent_decode_str;
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A value that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret of this value.
-    pub fn new(value: String) -> Secret {
-        Secret(value)
-    }
-
-    /// The value itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Secret {
-    /// A text and nothing else: a number would lose its leading zeros.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// A PostgreSQL server and how Larder's own connections log in.
+/// A PostgreSQL server, or several of which one is used, and how Larder's own connections log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// Where the server listens.
-    pub address: Address,
+    /// Where servers listen, in the order in which they are tried; never empty.
+    pub hosts: Vec<Address>,
+    /// Which of them is wanted.
+    pub attrs: SessionAttrs,
+    /// The order is random instead.
+    pub balance: bool,
     /// The role of Larder's own connections.
     pub user: String,
-    /// Its password, if the server asks.
-    pub password: Option<Secret>,
+    /// Where its password comes from.
+    pub password: Password,
     /// The database of the string; clients may name others.
     pub database: String,
     /// How long a connect may take, clients' and our own.
     pub connect_timeout: Duration,
     /// How connections are encrypted, clients' and our own.
     pub tls: UpstreamTls,
+    /// What stands between Larder and the server.
+    pub pooler: Pooler,
+}
+
+/// `upstream.pooler`: what kind of pooler Larder connects to, if the server is behind one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooler {
+    /// None. Where one is found nothing is served.
+    #[default]
+    None,
+    /// One that keeps a server connection for as long as its client stays.
+    Session,
+    /// One that may change it behind every transaction.
+    Transaction,
 }
 
 impl Upstream {
+    /// Whether there is nothing to choose: one host, whatever it is.
+    pub fn is_single(&self) -> bool {
+        self.hosts.len() == 1 && self.attrs == SessionAttrs::Any
+    }
+
     /// How a control connection to `database` logs in, over a stream that is connected and encrypted already.
-    pub fn control(&self, database: &str) -> tokio_postgres::Config {
+    pub fn control(&self, database: &str, password: Option<&Secret>) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
             .user(&self.user)
             .dbname(database)
             .application_name("larder");
-        if let Some(password) = &self.password {
+        if let Some(password) = password {
             config.password(password.expose());
         }
         config
@@ -78,8 +74,12 @@ impl Upstream {
 /// What a connection string says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamUrl {
-    /// Where the server listens.
-    pub address: Address,
+    /// Where servers listen, in order; never empty.
+    pub hosts: Vec<Address>,
+    /// `target_session_attrs`
+    pub attrs: SessionAttrs,
+    /// `load_balance_hosts=random`
+    pub balance: bool,
     /// The role.
     pub user: String,
     /// Its password.
@@ -103,6 +103,7 @@ const PARAMETERS: &[&str] = &[
     "application_name",
     "gssencmode",
     "target_session_attrs",
+    "load_balance_hosts",
 ];
 
 const EXAMPLE: &str = "postgres://user:password@host:5432/database";
@@ -110,8 +111,10 @@ const EXAMPLE: &str = "postgres://user:password@host:5432/database";
 /// The string's parts, percent-decoded, not yet judged.
 #[derive(Default)]
 struct Parts {
-    host: String,
-    port: String,
+    hosts: Vec<String>,
+    ports: Vec<String>,
+    attrs: SessionAttrs,
+    balance: bool,
     user: String,
     password: Option<String>,
     database: String,
@@ -144,7 +147,10 @@ impl FromStr for UpstreamUrl {
             }
             None => authority,
         };
-        parts.place(place)?;
+        let (hosts, ports) = hosts::places(place, EXAMPLE)?;
+        let decode = |host: &String| decoded(host, "host");
+        parts.hosts = hosts.iter().map(decode).collect::<Result<_, _>>()?;
+        parts.ports = ports;
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name, "parameter name")?;
@@ -166,47 +172,10 @@ fn decoded(text: &str, what: &str) -> Result<String, String> {
 }
 
 impl Parts {
-    /// `host`, `host:port`, `[v6]:port` or a percent-encoded directory.
-    fn place(&mut self, place: &str) -> Result<(), String> {
-        if place.contains(',') {
-            return Err(several_hosts());
-        }
-        let (host, port) = match place.strip_prefix('[') {
-            Some(inner) => {
-                let (host, after) = inner
-                    .split_once(']')
-                    .ok_or("the IPv6 address in the connection string lacks its `]`")?;
-                match after.strip_prefix(':') {
-                    Some(port) => (host, port),
-                    None if after.is_empty() => (host, ""),
-                    None => {
-                        return Err(
-                            "after `]` in the connection string only :port may follow".into()
-                        );
-                    }
-                }
-            }
-            None => match place.split_once(':') {
-                // The text behind the colon is not shown: it may be a password whose @ is missing.
-                Some((_, port)) if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) => {
-                    return Err(format!(
-                        "the port in the connection string is not a number (the string looks like {EXAMPLE}; \
-                         an IPv6 address needs [ ], and `/`, `?`, `#` in a password must be percent-encoded)"
-                    ));
-                }
-                Some((host, port)) => (host, port),
-                None => (place, ""),
-            },
-        };
-        self.host = decoded(host, "host")?;
-        self.port = port.to_owned();
-        Ok(())
-    }
-
     fn parameter(&mut self, name: &str, value: String) -> Result<(), String> {
         match (name, value.as_str()) {
-            ("host", _) => self.host = value,
-            ("port", _) => self.port = value,
+            ("host", _) => self.hosts = value.split(',').map(str::to_owned).collect(),
+            ("port", _) => self.ports = value.split(',').map(str::to_owned).collect(),
             ("user", _) => self.user = value,
             ("password", _) => self.password = Some(value),
             ("dbname", _) => self.database = value,
@@ -220,11 +189,10 @@ impl Parts {
             ("gssencmode", "require") => {
                 return Err("gssencmode=require cannot be kept: Larder encrypts with TLS (sslmode), not with GSSAPI".into());
             }
-            ("target_session_attrs", other) if other != "any" => {
-                return Err("target_session_attrs other than any is not supported: name the one server to use".into());
-            }
+            ("target_session_attrs", word) => self.attrs = SessionAttrs::read(word)?,
+            ("load_balance_hosts", word) => self.balance = hosts::balance(word)?,
             // Larder's own connections are called larder, so that operators find them.
-            ("application_name" | "gssencmode" | "target_session_attrs", _) => {}
+            ("application_name" | "gssencmode", _) => {}
             _ if self.tls.take(name, &value)? => {}
             _ => {
                 let known = || PARAMETERS.iter().copied().chain(TlsWords::NAMES);
@@ -241,39 +209,22 @@ impl Parts {
     }
 
     fn judge(self) -> Result<UpstreamUrl, String> {
-        if self.host.contains(',') || self.port.contains(',') {
-            return Err(several_hosts());
-        }
-        let port = match self.port.as_str() {
-            "" => 5432,
-            text => text
-                .parse()
-                .ok()
-                .filter(|p| *p != 0)
-                .ok_or("the port in the connection string is not between 1 and 65535")?,
-        };
         if self.user.is_empty() {
             return Err(format!(
                 "the connection string names no user; Larder's own connections need one: {EXAMPLE}"
             ));
         }
-        let address = match self.host.as_str() {
-            "" => {
-                return Err(format!(
-                    "the connection string names no host: {EXAMPLE}, or ?host=/directory for a Unix socket"
-                ));
-            }
-            host if host.starts_with('/') => Address::unix(host, port),
-            host => Address::Tcp(host.to_owned(), port),
-        };
+        let hosts = hosts::addresses(&self.hosts, &self.ports, EXAMPLE)?;
         let database = if self.database.is_empty() {
             self.user.clone()
         } else {
             self.database
         };
-        let password = self.password.map(Secret);
+        let password = self.password.map(Secret::new);
         Ok(UpstreamUrl {
-            address,
+            hosts,
+            attrs: self.attrs,
+            balance: self.balance,
             user: self.user,
             password,
             database,
@@ -281,11 +232,6 @@ impl Parts {
             tls: self.tls,
         })
     }
-}
-
-fn several_hosts() -> String {
-    "the connection string names several hosts; Larder follows one server: name the one to use"
-        .into()
 }
 
 #[cfg(test)]
@@ -305,25 +251,25 @@ mod tests {
     #[test]
     fn reads_what_libpq_reads() {
         let url = read("postgres://app:s3cr%40t@db.example:5433/shop?sslmode=prefer");
-        assert_eq!(url.address, Address::Tcp("db.example".into(), 5433));
+        assert_eq!(url.hosts, [Address::Tcp("db.example".into(), 5433)]);
         assert_eq!((url.user.as_str(), url.database.as_str()), ("app", "shop"));
         assert_eq!(url.password.as_ref().unwrap().expose(), "s3cr@t");
         assert_eq!(
-            read("postgresql://app@[::1]/").address,
-            Address::Tcp("::1".into(), 5432)
+            read("postgresql://app@[::1]/").hosts,
+            [Address::Tcp("::1".into(), 5432)]
         );
         assert_eq!(
-            read("postgresql://app@[::1]:7").address,
-            Address::Tcp("::1".into(), 7)
+            read("postgresql://app@[::1]:7").hosts,
+            [Address::Tcp("::1".into(), 7)]
         );
         assert_eq!(read("postgres://app@db").database, "app");
         assert_eq!(
-            read("postgres://app@%2Frun%2Fpg:5433/d").address,
-            Address::unix("/run/pg", 5433)
+            read("postgres://app@%2Frun%2Fpg:5433/d").hosts,
+            [Address::unix("/run/pg", 5433)]
         );
         assert_eq!(
-            read("postgres:///d?host=/run/pg&user=app").address,
-            Address::unix("/run/pg", 5432)
+            read("postgres:///d?host=/run/pg&user=app").hosts,
+            [Address::unix("/run/pg", 5432)]
         );
         assert_eq!(
             read("postgres://a:p@b@db/d").password.unwrap().expose(),
@@ -344,9 +290,13 @@ mod tests {
         for (text, word) in [
             ("mysql://app:s3cret@db", "postgres://"),
             ("app:s3cret@db", "postgres://"),
-            ("postgres://app:s3cret@db,db2/d", "several hosts"),
-            ("postgres://app:s3cret@/d?host=a,b", "several hosts"),
-            ("postgres://app:s3cret@db:5432,db2:5432/d", "several hosts"),
+            ("postgres://app:s3cret@db,,db2/d", "no host at one place"),
+            (
+                "postgres://app:s3cret@a,b,c/d?port=1,2",
+                "3 hosts and 2 ports",
+            ),
+            ("postgres://app:s3cret@db:5432,db2:s3cret/d", "not a number"),
+            ("postgres://app:s3cret@a,b:0/d", "between 1 and 65535"),
             ("postgres://app:s3cret@/d", "no host"),
             ("postgres://db/d", "no user"),
             ("postgres://app:s3cret", "port"),
@@ -365,8 +315,12 @@ mod tests {
                 "cannot be kept",
             ),
             (
-                "postgres://app:s3cret@db/d?target_session_attrs=read-write",
-                "not supported",
+                "postgres://app:s3cret@db/d?target_session_attrs=readwrite",
+                "did you mean `read-write`",
+            ),
+            (
+                "postgres://app:s3cret@db/d?load_balance_hosts=on",
+                "known are disable, random",
             ),
             ("postgres://app:s3cret@db/%00", "NUL"),
             ("postgres://app:s3cret%ff@db/d", "UTF-8"),
@@ -377,27 +331,61 @@ mod tests {
     }
 
     #[test]
+    fn several_hosts_are_read_as_libpq_reads_them() {
+        let tcp = |host: &str, port| Address::Tcp(host.into(), port);
+        for (text, expected) in [
+            ("a:1,b:2/d", vec![tcp("a", 1), tcp("b", 2)]),
+            ("a,b:2/d", vec![tcp("a", 5432), tcp("b", 2)]),
+            ("[::1]:1,b/d", vec![tcp("::1", 1), tcp("b", 5432)]),
+            ("a,b/d?port=7", vec![tcp("a", 7), tcp("b", 7)]),
+            ("/d?host=a,b&port=1,2", vec![tcp("a", 1), tcp("b", 2)]),
+            ("/d?host=a,b&port=,2", vec![tcp("a", 5432), tcp("b", 2)]),
+            (
+                "/d?host=/run/pg,b",
+                vec![Address::unix("/run/pg", 5432), tcp("b", 5432)],
+            ),
+            ("a,a,b/d", vec![tcp("a", 5432), tcp("b", 5432)]),
+        ] {
+            let url = read(&format!("postgres://app:s3cr@t@{text}"));
+            assert_eq!(url.hosts, expected, "{text}");
+            assert!(!url.balance && url.attrs == SessionAttrs::Any);
+        }
+        let url = read(
+            "postgres://app@a,b/d?target_session_attrs=prefer-standby&load_balance_hosts=random",
+        );
+        assert_eq!(url.attrs.word(), "prefer-standby");
+        assert!(url.balance);
+    }
+
+    #[test]
     fn the_password_is_never_shown() {
         let url = read("postgres://app:s3cret@db/shop");
+        let secret = url.password.clone().unwrap();
         let upstream = Upstream {
-            address: url.address.clone(),
+            hosts: url.hosts.clone(),
+            attrs: url.attrs,
+            balance: url.balance,
             user: url.user.clone(),
-            password: url.password.clone(),
+            password: Password::Value(secret.clone()),
             database: url.database.clone(),
             connect_timeout: Duration::from_secs(5),
             tls: UpstreamTls::default(),
+            pooler: Pooler::None,
+        };
+        let control = upstream.control("other", Some(&secret));
+        let command = Password::Command {
+            line: "echo s3cret".into(),
+            ttl: Duration::ZERO,
         };
         for text in [
             format!("{url:?}"),
             format!("{upstream:?}"),
-            format!("{:?}", upstream.control("x")),
+            format!("{control:?}"),
+            format!("{command:?}"),
         ] {
             assert!(!text.contains("s3cret"), "{text}");
         }
-        assert_eq!(
-            upstream.control("other").get_password(),
-            Some("s3cret".as_bytes())
-        );
-        assert_eq!(upstream.control("other").get_dbname(), Some("other"));
+        assert_eq!(control.get_password(), Some("s3cret".as_bytes()));
+        assert_eq!(control.get_dbname(), Some("other"));
     }
 }

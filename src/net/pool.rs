@@ -2,7 +2,9 @@
 //!
 //! * A pool is of one user, database and set of startup parameters: what these set is in force on every connection of it.
 //! * A connection is given on only when nothing of the client before is left in it ([`Reset`]), and only to a client
-//!   whose login it is not older than, unless it greeted with the same words: a role's defaults may have changed.
+//!   whose login it is not older than, unless it greeted with the same words: a role's defaults may have changed. For
+//!   the same reason none is given on that was opened before the configuration was reloaded.
+//! * One that goes to a server that is not in use any more is closed, not given on.
 //! * A pool's limit is per thread, its share of the configured size: a socket stays on its thread.
 //!
 //! What a client may have left in a connection is not known here.
@@ -22,10 +24,11 @@ use tokio::time::timeout;
 
 use super::exchange::{Heard, hear, say};
 use super::login::{Credentials, LoggedIn, Login, LoginError, login};
-use super::{Stream, Tls};
+use super::{Own, Place, Stream, Target, Tls};
+use crate::cache::version::Database;
 use crate::config::{ChannelBinding, Pool as Limits, Upstream};
 use crate::metrics::{Counted, Metrics, UpstreamState};
-use crate::session::{Greeting, probe};
+use crate::session::{Greeting, Mode, Shared, database_of, probe};
 use crate::wire::frame::{self, LONGEST_SEEN};
 use crate::wire::message;
 
@@ -88,6 +91,8 @@ pub struct Lease {
     pub greeting: Arc<Greeting>,
     /// BackendKeyData: process id and secret.
     pub key: (i32, Box<[u8]>),
+    /// The server it goes to.
+    pub place: Arc<Place>,
     opened: Instant,
     seat: Seat,
 }
@@ -119,6 +124,7 @@ type Given = Option<(Stream, Lease)>;
 /// Connections of one user, database and set of startup parameters.
 pub struct Pool {
     parameters: Parameters,
+    database: Arc<Database>,
     credentials: RefCell<Arc<Credentials>>,
     idle: RefCell<Vec<Idle>>,
     open: Cell<usize>,
@@ -158,39 +164,55 @@ impl Pool {
     }
 }
 
+/// How the upstream is reached.
+#[derive(Clone)]
+pub struct Route {
+    /// Where it may be, and how one logs in.
+    pub upstream: Upstream,
+    /// Where it is.
+    pub target: Arc<Target>,
+    /// How both sides are encrypted.
+    pub tls: Arc<Tls>,
+    /// How the URL's own user logs in.
+    pub own: Arc<Own>,
+}
+
 /// All pools of a thread.
 pub struct Pools {
     limits: Limits,
     size: Option<usize>,
-    /// Where the upstream is.
+    /// Where the upstream may be, and how one logs in.
     pub upstream: Upstream,
+    /// Where it is.
+    pub target: Arc<Target>,
     /// How both sides are encrypted.
     pub tls: Arc<Tls>,
     /// Gauges of connections.
     pub metrics: Arc<Metrics>,
-    /// Whether new connections are asked about themselves.
-    asks: bool,
+    own: Arc<Own>,
+    shared: Arc<Shared>,
     pools: RefCell<HashMap<Parameters, Rc<Pool>>>,
 }
 
 impl Pools {
     /// The pools of one of `threads` threads.
-    pub fn new(
-        limits: Limits,
-        threads: usize,
-        upstream: Upstream,
-        tls: Arc<Tls>,
-        metrics: Arc<Metrics>,
-        asks: bool,
-    ) -> Rc<Pools> {
+    pub fn new(limits: Limits, threads: usize, route: Route, shared: Arc<Shared>) -> Rc<Pools> {
         let size = limits.size_on(threads);
+        let Route {
+            upstream,
+            target,
+            tls,
+            own,
+        } = route;
         Rc::new(Pools {
             limits,
             size,
             upstream,
+            target,
             tls,
-            metrics,
-            asks,
+            metrics: shared.metrics.clone(),
+            own,
+            shared,
             pools: RefCell::default(),
         })
     }
@@ -206,6 +228,10 @@ impl Pools {
         let pool = pools.entry(parameters.clone()).or_insert_with(|| {
             Rc::new(Pool {
                 parameters: parameters.clone(),
+                database: self
+                    .shared
+                    .ledger
+                    .database(database_of(|name| get(parameters, name))),
                 credentials: RefCell::new(credentials.clone()),
                 idle: RefCell::default(),
                 open: Cell::new(0),
@@ -225,7 +251,10 @@ impl Pools {
         since: Instant,
     ) -> Result<(Stream, Lease), Refusal> {
         let began = Instant::now();
-        let suits = |lease: &Lease| lease.opened >= since || lease.greeting.says_the_same(&told);
+        let suits = |lease: &Lease| {
+            (lease.opened >= since || lease.greeting.says_the_same(&told))
+                && self.holds(lease, &pool)
+        };
         loop {
             pool.used.set(Instant::now());
             while let Some(mut idle) = self.pop(&pool) {
@@ -272,6 +301,11 @@ impl Pools {
         pool.open.get() < size + reserve
     }
 
+    /// Whether what a connection is and has said is still so, as far as it can be known without asking it.
+    fn holds(&self, lease: &Lease, pool: &Pool) -> bool {
+        self.target.is_current(&lease.place) && lease.greeting.is_current(&pool.database)
+    }
+
     fn is_young(&self, lease: &Lease) -> bool {
         let lifetime = self.limits.server_lifetime;
         lifetime.is_zero() || lease.opened.elapsed() < lifetime
@@ -285,19 +319,22 @@ impl Pools {
             pool: Rc::downgrade(pool),
             counted: self.metrics.upstream(UpstreamState::Connecting),
         };
-        let (mut stream, mut logged_in) = timeout(LOGIN, self.log_in(pool))
+        let baselines = pool.database.baselines();
+        let (mut stream, place, mut logged_in) = timeout(LOGIN, self.log_in(pool))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let answer = match self.asks {
-            true => ask(&mut stream, &mut logged_in.unread).await?,
-            false => None,
+        let answer = match self.shared.mode {
+            Mode::On | Mode::Observe => ask(&mut stream, &mut logged_in.unread).await?,
+            Mode::Off => None,
         };
         let fields: Option<Vec<_>> = answer.as_deref().and_then(message::data_row);
-        let greeting = Greeting::new(logged_in.statuses, logged_in.pid, fields.as_deref());
+        let (statuses, pid) = (logged_in.statuses, logged_in.pid);
+        let greeting = Greeting::new(statuses, pid, fields.as_deref(), baselines);
         seat.counted = self.metrics.upstream(UpstreamState::Client);
         let lease = Lease {
             greeting: Arc::new(greeting),
-            key: (logged_in.pid, logged_in.secret),
+            key: (pid, logged_in.secret),
+            place,
             opened,
             seat,
         };
@@ -305,27 +342,33 @@ impl Pools {
     }
 
     /// Logs in by whichever way `sslmode` allows.
-    async fn log_in(&self, pool: &Pool) -> Result<(Stream, LoggedIn<()>), Refusal> {
-        let (address, limit) = (&self.upstream.address, self.upstream.connect_timeout);
-        let connector = &self.tls.upstream;
-        let stream = connector.connect(address, limit).await?;
+    async fn log_in(&self, pool: &Pool) -> Result<(Stream, Arc<Place>, LoggedIn<()>), Refusal> {
+        let (connector, limit) = (&self.tls.upstream, self.upstream.connect_timeout);
+        let (stream, place) = self.target.dial(connector, limit).await?;
         let other = connector.other_way(&stream);
-        let credentials = pool.credentials.borrow().clone();
+        let user = get(&pool.parameters, "user").unwrap_or_default();
+        let own = self.own.credentials(user).await;
+        let kept = || pool.credentials.borrow().clone();
+        let credentials = own.clone().unwrap_or_else(kept);
         let binding = self.upstream.tls.channel_binding;
-        match enter(stream, &pool.parameters, &credentials, binding).await {
-            Err(LoginError::Refused(error)) => match other {
-                Some(way) if message::sqlstate(&error) == Some(b"28000") => {
-                    match connector.connect_by(way, address, limit).await {
-                        Ok(stream) => {
-                            Ok(enter(stream, &pool.parameters, &credentials, binding).await?)
-                        }
-                        Err(_) => Err(Refusal::Upstream(error)),
-                    }
-                }
-                _ => Err(Refusal::Upstream(error)),
-            },
-            other => Ok(other?),
+        let entered = enter(stream, &pool.parameters, &credentials, binding).await;
+        let state = match &entered {
+            Err(LoginError::Refused(error)) => message::sqlstate(error).unwrap_or_default(),
+            _ => b"",
+        };
+        if own.is_some() && state.starts_with(b"28") {
+            self.own.refused().await;
         }
+        let (stream, logged_in) = match other {
+            Some(way) if state == b"28000" => {
+                match connector.connect_by(way, &place.address, limit).await {
+                    Ok(stream) => enter(stream, &pool.parameters, &credentials, binding).await?,
+                    Err(_) => entered?,
+                }
+            }
+            _ => entered?,
+        };
+        Ok((stream, place, logged_in))
     }
 
     /// Takes a connection back.
@@ -333,6 +376,9 @@ impl Pools {
         let Some(pool) = lease.seat.pool.upgrade() else {
             return;
         };
+        if !self.holds(&lease, &pool) {
+            return;
+        }
         lease.seat.counted = self.metrics.upstream(UpstreamState::Idle);
         let text = match reset {
             Reset::None => return pool.give(stream, lease),
@@ -383,7 +429,8 @@ impl Pools {
         let all = std::mem::take(&mut *pool.idle.borrow_mut());
         for mut idle in all {
             let old = !unused.is_zero() && idle.since.elapsed() >= unused;
-            if (old && spare > 0) || !self.is_young(&idle.lease) || !is_quiet(&mut idle.stream) {
+            let good = self.is_young(&idle.lease) && self.holds(&idle.lease, pool);
+            if (old && spare > 0) || !good || !is_quiet(&mut idle.stream) {
                 spare = spare.saturating_sub(1);
             } else {
                 kept.push(idle);
@@ -391,6 +438,11 @@ impl Pools {
         }
         pool.idle.borrow_mut().append(&mut kept);
     }
+}
+
+fn get<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    let found = parameters.iter().find(|(known, _)| **known == *name);
+    found.map(|(_, value)| &**value)
 }
 
 async fn enter(

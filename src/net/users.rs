@@ -225,6 +225,24 @@ impl Users {
         self.renew()
     }
 
+    /// Whether that is the upstream URL's user, and nothing else says how it logs in.
+    pub fn is_own(&self, user: &str) -> bool {
+        *lock(&self.sources.own).0 == *user
+            && !self.sources.users.iter().any(|named| *named.name == *user)
+    }
+
+    /// Whether that is the password of the upstream URL's user already.
+    pub fn own_password_is(&self, password: &Secret) -> bool {
+        lock(&self.sources.own).1.as_ref() == Some(password)
+    }
+
+    /// What logs the upstream URL's user in, if that is who is asked for.
+    pub fn own_credentials(&self, user: &str) -> Option<Arc<Credentials>> {
+        let table = self.table.load();
+        let known = table.known.get(user).filter(|_| self.is_own(user));
+        known?.upstream.clone()
+    }
+
     fn renew(&self) -> Result<(), String> {
         let table = self.sources.read(&self.table.load())?;
         self.table.store(Arc::new(table));

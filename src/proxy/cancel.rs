@@ -4,6 +4,8 @@
 //!   has been heard, and a later query must not be hit by it (hazard 57).
 //! * A client that Larder has let in has a key of Larder's. While a request is on its way to a backend, that backend is
 //!   given to nobody else: it would hit the next client's query.
+//! * Where there are several servers a key of the upstream's own is passed to each of them: a session may have stayed on
+//!   the one before, and a server ignores a key that is not its own.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Door;
+use crate::net::Address;
+use crate::net::pool::Pools;
 
 /// How long the upstream may take to hear a request.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,16 +30,17 @@ pub type Key = (i32, Box<[u8]>);
 /// The keys of the clients that Larder has let in.
 #[derive(Debug, Default)]
 pub struct Cancels {
-    keys: Mutex<HashMap<Key, Arc<Target>>>,
+    keys: Mutex<HashMap<Key, Arc<Aimed>>>,
 }
 
 /// Where a client's cancel requests go.
 #[derive(Debug, Default)]
-struct Target(Mutex<Aim>);
+struct Aimed(Mutex<Aim>);
 
 #[derive(Debug, Default)]
 struct Aim {
-    backend: Option<Key>,
+    /// And the server that it is of.
+    backend: Option<(Key, Address)>,
     /// Requests that are on their way.
     coming: usize,
 }
@@ -45,14 +50,14 @@ struct Aim {
 pub struct Registered {
     /// What the client is told.
     pub key: Key,
-    target: Arc<Target>,
+    aimed: Arc<Aimed>,
     cancels: Arc<Cancels>,
 }
 
 impl Cancels {
     /// A new key with a secret of so many bytes.
     pub fn register(self: &Arc<Cancels>, secret: usize) -> io::Result<Registered> {
-        let target = Arc::new(Target::default());
+        let aimed = Arc::new(Aimed::default());
         loop {
             let mut pid = [0; 4];
             let mut bytes = vec![0; secret].into_boxed_slice();
@@ -62,18 +67,18 @@ impl Cancels {
             let key = (i32::from_be_bytes(pid) & i32::MAX, bytes);
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             if key.0 != 0 && !keys.contains_key(&key) {
-                keys.insert(key.clone(), target.clone());
+                keys.insert(key.clone(), aimed.clone());
                 drop(keys);
                 return Ok(Registered {
                     key,
-                    target,
+                    aimed,
                     cancels: self.clone(),
                 });
             }
         }
     }
 
-    fn find(&self, packet: &[u8]) -> Option<Arc<Target>> {
+    fn find(&self, packet: &[u8]) -> Option<Arc<Aimed>> {
         let (pid, secret) = packet.get(HEAD..)?.split_first_chunk::<4>()?;
         let key = (i32::from_be_bytes(*pid), Box::from(secret));
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,13 +88,13 @@ impl Cancels {
 
 impl Registered {
     /// That backend serves the client now.
-    pub fn aim(&self, backend: &Key) {
-        self.target.lock().backend = Some(backend.clone());
+    pub fn aim(&self, backend: &Key, address: &Address) {
+        self.aimed.lock().backend = Some((backend.clone(), address.clone()));
     }
 
     /// None does any more. `false`: a request is on its way to the one that did; nobody else may have it.
     pub fn rest(&self) -> bool {
-        let mut aim = self.target.lock();
+        let mut aim = self.aimed.lock();
         aim.backend = None;
         aim.coming == 0
     }
@@ -104,7 +109,7 @@ impl Drop for Registered {
     }
 }
 
-impl Target {
+impl Aimed {
     fn lock(&self) -> std::sync::MutexGuard<'_, Aim> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,11 +117,11 @@ impl Target {
 
 /// Passes the request on and waits until the upstream closes.
 pub async fn pass(packet: &[u8], door: &Door) {
-    let Some(target) = door.reception.cancels.find(packet) else {
-        return send(packet, door).await;
+    let Some(aimed) = door.reception.cancels.find(packet) else {
+        return pass_everywhere(packet, door).await;
     };
-    let backend = {
-        let mut aim = target.lock();
+    let (backend, address) = {
+        let mut aim = aimed.lock();
         // Without a backend nothing is under way that could be cancelled.
         let Some(backend) = aim.backend.clone() else {
             return;
@@ -129,29 +134,46 @@ pub async fn pass(packet: &[u8], door: &Door) {
     request.extend_from_slice(&CODE.to_be_bytes());
     request.extend_from_slice(&backend.0.to_be_bytes());
     request.extend_from_slice(&backend.1);
-    send(&request, door).await;
-    target.lock().coming -= 1;
+    send(&address, &request, &door.pools).await;
+    aimed.lock().coming -= 1;
 }
 
-async fn send(packet: &[u8], door: &Door) {
-    let heard = async {
-        let (address, limit) = (
-            &door.pools.upstream.address,
-            door.pools.upstream.connect_timeout,
-        );
-        let mut upstream = door.pools.tls.upstream.connect(address, limit).await?;
-        upstream.write_all(packet).await?;
-        upstream.flush().await?;
-        match upstream.read(&mut [0; 1]).await {
-            // With TLS, too, PostgreSQL just hangs up.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            read => read,
+/// A key of the upstream's own is a backend's of whichever server.
+async fn pass_everywhere(packet: &[u8], door: &Door) {
+    let target = &door.pools.target;
+    let current = target.now();
+    for host in target.hosts() {
+        let is_current = current.as_ref().is_some_and(|place| place.address == *host);
+        if !target.is_single() && !is_current {
+            let (host, packet, pools) = (host.clone(), packet.to_vec(), door.pools.clone());
+            // Nobody waits for a server that is not in use, and may be down.
+            tokio::task::spawn_local(async move {
+                tokio::time::timeout(LIMIT, tell(&host, &packet, &pools)).await
+            });
         }
-    };
-    match tokio::time::timeout(LIMIT, heard).await {
-        Ok(Ok(_)) => {}
+    }
+    if let Some(place) = current {
+        send(&place.address, packet, &door.pools).await;
+    }
+}
+
+async fn send(address: &Address, packet: &[u8], pools: &Pools) {
+    match tokio::time::timeout(LIMIT, tell(address, packet, pools)).await {
+        Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "a cancel request could not be passed on"),
         Err(_) => tracing::warn!("the upstream did not hear a cancel request in time"),
+    }
+}
+
+async fn tell(address: &Address, packet: &[u8], pools: &Pools) -> io::Result<()> {
+    let limit = pools.upstream.connect_timeout.min(LIMIT);
+    let mut upstream = pools.tls.upstream.connect(address, limit).await?;
+    upstream.write_all(packet).await?;
+    upstream.flush().await?;
+    match upstream.read(&mut [0; 1]).await {
+        // With TLS, too, PostgreSQL just hangs up.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        read => read.map(|_| ()),
     }
 }
 
@@ -166,13 +188,15 @@ mod tests {
         let mut packet = vec![0; HEAD];
         packet.extend(registered.key.0.to_be_bytes());
         packet.extend(&*registered.key.1);
-        let target = cancels.find(&packet).unwrap();
-        assert!(target.lock().backend.is_none());
-        registered.aim(&(7, Box::from(*b"secr")));
-        assert_eq!(target.lock().backend.as_ref().unwrap().0, 7);
-        target.lock().coming += 1;
+        let aimed = cancels.find(&packet).unwrap();
+        assert!(aimed.lock().backend.is_none());
+        let address = Address::Tcp("db".into(), 5432);
+        registered.aim(&(7, Box::from(*b"secr")), &address);
+        let backend = aimed.lock().backend.clone().unwrap();
+        assert_eq!(backend, ((7, Box::from(*b"secr")), address));
+        aimed.lock().coming += 1;
         assert!(!registered.rest(), "a request is on its way");
-        target.lock().coming -= 1;
+        aimed.lock().coming -= 1;
         assert!(registered.rest());
         let last = packet.len() - 1;
         packet[last] ^= 1;

@@ -94,7 +94,7 @@ impl Far {
         match coming.as_mut().poll(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok((stream, lease))) => {
-                home.key.aim(&lease.key);
+                home.key.aim(&lease.key, &lease.place.address);
                 self.line = Some(Line::new(stream, Vec::new()));
                 self.lease = Some(lease);
             }

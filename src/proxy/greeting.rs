@@ -17,12 +17,9 @@ const LONGEST: usize = 16 << 10;
 
 /// Connects, sends the startup message, and gives what was read of the answer.
 pub async fn reach(startup: &[u8], door: &Door) -> io::Result<(Stream, Vec<u8>)> {
-    let (address, limit) = (
-        &door.pools.upstream.address,
-        door.pools.upstream.connect_timeout,
-    );
+    let limit = door.pools.upstream.connect_timeout;
     let connector = &door.pools.tls.upstream;
-    let mut stream = connector.connect(address, limit).await?;
+    let (mut stream, place) = door.pools.target.dial(connector, limit).await?;
     say(&mut stream, startup).await?;
     let Some(way) = connector.other_way(&stream) else {
         return Ok((stream, Vec::new()));
@@ -31,7 +28,7 @@ pub async fn reach(startup: &[u8], door: &Door) -> io::Result<(Stream, Vec<u8>)>
     if !is_refusal(&greeting) {
         return Ok((stream, greeting));
     }
-    match connector.connect_by(way, address, limit).await {
+    match connector.connect_by(way, &place.address, limit).await {
         Ok(mut other) => {
             say(&mut other, startup).await?;
             Ok((other, Vec::new()))

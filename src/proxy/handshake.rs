@@ -284,8 +284,9 @@ async fn connect(
             Some((upstream, greeting, counted))
         }
         Err(error) => {
-            let address = &door.pools.upstream.address;
-            tracing::warn!(%error, upstream = %address, "cannot connect to the upstream");
+            let hosts = door.pools.target.hosts().iter().map(ToString::to_string);
+            let upstream = hosts.collect::<Vec<_>>().join(",");
+            tracing::warn!(%error, upstream, "cannot connect to the upstream");
             let text = format!("cannot connect to the database behind Larder: {error}");
             let hint = "Larder itself is up. Check upstream.url and whether PostgreSQL accepts connections.";
             refuse(client, "08001", &text, hint).await;
@@ -295,7 +296,7 @@ async fn connect(
 }
 
 async fn refuse_version(client: &mut Stream, major: u16, minor: u16) {
-    let text = format!("unsupported frontend protocol {major}.{minor}: Larder speaks 3.0");
+    let text = format!("unsupported frontend protocol {major}.{minor}: Larder speaks 3.0 to 3.2");
     refuse(client, "0A000", &text, "").await;
 }
 

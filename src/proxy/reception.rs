@@ -2,7 +2,8 @@
 //!
 //! * What the upstream says to a user at login is kept, so that the next client of the same user, database and startup
 //!   parameters needs no upstream. It is kept until the catalog is raised (a role's or database's defaults may have
-//!   changed), the credentials change, or `auth.recheck` has passed.
+//!   changed), the server's configuration is reloaded, another server is in use, the credentials change, or
+//!   `auth.recheck` has passed.
 //! * While clients live by it, the upstream is asked again every `auth.recheck`, by a login with the same credentials. One
 //!   that is refused ends those who have no upstream connection: nobody else would.
 
@@ -18,10 +19,11 @@ use tokio::io::AsyncWriteExt;
 use super::Door;
 use super::cancel::{Cancels, Registered};
 use super::far::Home;
-use crate::net::Stream;
+use crate::cache::version::Database;
 use crate::net::login::Credentials;
 use crate::net::pool::{Parameters, Pools, Refusal, Reset};
 use crate::net::users::Users;
+use crate::net::{Place, Stream, Target};
 use crate::session::Greeting;
 use crate::wire::frame;
 use crate::wire::message::{self, Severity};
@@ -56,6 +58,8 @@ pub struct Entry {
     pub since: Instant,
     /// The catalog's word then.
     word: u64,
+    /// The server that said it.
+    place: Arc<Place>,
     credentials: Arc<Credentials>,
     /// When the upstream last let these credentials in.
     verified: Mutex<Instant>,
@@ -112,11 +116,14 @@ impl Reception {
         &self,
         parameters: &Parameters,
         credentials: &Credentials,
-        word: u64,
+        database: &Database,
+        target: &Target,
     ) -> Option<Arc<Entry>> {
         let entry = self.lock().get(parameters).cloned()?;
         let holds = !entry.is_revoked()
-            && entry.word == word
+            && entry.word == database.catalog_word()
+            && entry.greeting.is_current(database)
+            && target.is_current(&entry.place)
             && *entry.credentials == *credentials
             && entry.verified().elapsed() < self.recheck;
         holds.then_some(entry)
@@ -237,12 +244,13 @@ pub async fn let_in(
         .collect();
     let pool = door.pools.pool(&parameters, credentials);
     let database = crate::session::database_name(startup);
-    let word = || door.thread.ledger.database(database).catalog_word();
-    let entry = match door.reception.current(&parameters, credentials, word()) {
+    let database = door.thread.ledger.database(database);
+    let (reception, target) = (&door.reception, &door.pools.target);
+    let entry = match reception.current(&parameters, credentials, &database, target) {
         Some(entry) => entry,
         None => {
             // What happens after this is of a later word.
-            let word = word();
+            let word = database.catalog_word();
             let since = Instant::now();
             match door.pools.open(&pool).await {
                 Ok((stream, lease)) => {
@@ -250,6 +258,7 @@ pub async fn let_in(
                         greeting: lease.greeting.clone(),
                         since,
                         word,
+                        place: lease.place.clone(),
                         credentials: credentials.clone(),
                         verified: Mutex::new(since),
                         asking: AtomicBool::new(false),

@@ -60,7 +60,8 @@ impl Session {
         if self.flow.phase != Phase::Running || self.flow.replication {
             return Err(Why::Protocol);
         }
-        self.settings.gate()?;
+        self.settings.gate(self.thread.pooler)?;
+        self.still_counts()?;
         if self.pending.impure() {
             return Err(Why::Pipeline);
         }
@@ -86,6 +87,27 @@ impl Session {
         }
     }
 
+    /// Whether what the backend has said of itself still counts: its server is the one in use, and no default has changed.
+    ///
+    /// Asked before a look-up or a stamp for the reason's sake, and after it for the truth's: what changes either of the
+    /// two raises everything afterwards.
+    #[inline]
+    pub(super) fn still_counts(&self) -> Result<(), Why> {
+        if !self.thread.ledger.servers.allow(self.footing.server) {
+            return Err(Why::Server);
+        }
+        if self.is_rebased() {
+            return Err(Why::Settings);
+        }
+        Ok(())
+    }
+
+    /// Whether a default may have changed since the settings were read.
+    #[inline]
+    fn is_rebased(&self) -> bool {
+        self.database.baselines() != self.footing.baselines
+    }
+
     /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
     /// statements of a pipeline share that of the first: what a later one reads is older than its stamp, and a hit
     /// among them is of another moment.
@@ -109,7 +131,7 @@ impl Session {
 
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
-        self.settings.unknown()
+        (self.settings.unknown() || self.is_rebased())
             && self.thread.mode != Mode::Off
             && self.flow.phase == Phase::Running
             && !self.flow.replication
@@ -154,6 +176,8 @@ impl Session {
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
         {
             match self.kept(text, asked, &how, now) {
+                // The server has changed meanwhile.
+                Ok(Some(_)) if self.still_counts().is_err() => {}
                 Ok(Some(entry)) if self.thread.mode == Mode::On => return Ok(entry),
                 Ok(Some(_)) => {
                     let mut pass = self.pass(text, context);
@@ -272,11 +296,8 @@ impl Session {
         pass: &mut Pass,
         now: Micros,
     ) {
-        if self.thread.mode == Mode::Off {
-            (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Off));
-            return;
-        }
-        if let Some(why) = text.analysis.refused {
+        let off = (self.thread.mode == Mode::Off).then_some(Why::Off);
+        if let Some(why) = off.or(text.analysis.refused) {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
         }
@@ -326,7 +347,8 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
                     return;
                 }
-                let Some(stamp) = self.database.stamp(reads, version) else {
+                let stamp = self.database.stamp(reads, version);
+                let Some(stamp) = stamp.filter(|_| self.still_counts().is_ok()) else {
                     return;
                 };
                 let limit = self.thread.store.max_answer();

@@ -88,7 +88,8 @@ impl Session {
         let isolation = modes.isolation.or_else(|| self.settings.isolation());
         if isolation != Some(Isolation::ReadCommitted)
             || modes.read_only == Some(false)
-            || self.settings.gate().is_err()
+            || self.settings.gate(self.thread.pooler).is_err()
+            || self.still_counts().is_err()
         {
             return None;
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::text::Text;
 use super::welcome::Greeting;
-use super::{Copy, Io, Mode, Phase, Session, Thread};
+use super::{Copy, Footing, Io, Mode, Phase, Session, Thread};
 use crate::sql::statement::Statement;
 use crate::wire::message;
 use crate::wire::startup::Startup;
@@ -51,7 +51,7 @@ impl Session {
         session.flow.phase = Phase::Running;
         session.link.state = Link::Free;
         session.link.welcomed = true;
-        session.settings.meet(greeting, true);
+        session.meet(greeting, true);
         if session.thread.mode != Mode::Off {
             session.database = session.thread.ledger.database(session.database.name());
         }
@@ -89,9 +89,23 @@ impl Session {
                 message::put_parameter_status(io.client, name, value);
             }
         }
-        self.settings.meet(greeting, false);
+        self.meet(greeting, false);
         self.database.meet(greeting.is_direct());
         self.link.greeting = Some(greeting.clone());
+    }
+
+    fn meet(&mut self, greeting: &Greeting, absent: bool) {
+        self.settings.meet(greeting, absent);
+        self.stand_on(greeting);
+    }
+
+    /// The settings are those that were greeted with.
+    fn stand_on(&mut self, greeting: &Greeting) {
+        let servers = &self.thread.ledger.servers;
+        self.footing = Footing {
+            server: servers.named(self.settings.server_started()),
+            baselines: greeting.baselines,
+        };
     }
 
     /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
@@ -113,10 +127,12 @@ impl Session {
         if self.link.unsure.is_empty() {
             return true;
         }
-        let (Some(catalog), Some(greeting)) = (self.database.catalog(), &self.link.greeting) else {
+        let greeting = self.link.greeting.clone();
+        let (Some(catalog), Some(greeting)) = (self.database.catalog(), greeting) else {
             return false;
         };
-        self.settings.renew(greeting);
+        self.settings.renew(&greeting);
+        self.stand_on(&greeting);
         let context = self.settings.context(&self.thread.contexts);
         let path = self.settings.path();
         let opaque = |text: Rc<Text>| {

@@ -172,10 +172,18 @@ impl Session {
         }
     }
 
-    /// Asks the backend about the session; the client waits meanwhile.
+    /// Asks the backend about the session, or gets one, which says the same unasked; the client waits meanwhile.
     pub(super) fn ask_itself(&mut self, io: &mut Io<'_>) {
+        if !self.reach(io) {
+            return;
+        }
         self.statements.own_query();
-        let mut body = super::settings::probe().into_bytes();
+        if self.settings.known() {
+            // What was read of it may be true no more, and what is set meanwhile is not the default.
+            self.settings.forget();
+        }
+        self.footing.baselines = self.database.baselines();
+        let mut body = super::probe::probe().into_bytes();
         body.push(0);
         frame::put(io.upstream, b'Q', &body);
         self.hidden(Owed::Query { fill: false }, io);

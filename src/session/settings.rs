@@ -1,6 +1,6 @@
 //! The settings of a session as far as an answer's bytes may depend on them.
 //!
-//! * Known: what the backend says of itself ([`probe`], once at login and again after every opaque statement), what it
+//! * Known: what the backend says of itself ([`super::probe`], once at login and again after every opaque statement), what it
 //!   reports (ParameterStatus), the startup message, and what the client sets. Anything else makes the settings
 //!   unknown, and nothing hits until they were read again (hazards 13, 19).
 //! * Changes are the transaction's: ROLLBACK and ROLLBACK TO undo them, COMMIT ends SET LOCAL. RESET ALL leaves the
@@ -12,87 +12,17 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::welcome::{Greeting, Probed, Reported};
+use super::probe::{HARMLESS, Probed, TRACKED};
+use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
+use crate::config::Pooler;
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
-/// Settings read on the backend. Of those that no client can see reported, a role's or a database's default may differ.
-pub(super) const TRACKED: [&str; 26] = [
-    "search_path",
-    "timezone",
-    "datestyle",
-    "intervalstyle",
-    "extra_float_digits",
-    "bytea_output",
-    "lc_messages",
-    "lc_monetary",
-    "lc_numeric",
-    "lc_time",
-    "xmlbinary",
-    "xmloption",
-    "default_text_search_config",
-    "backslash_quote",
-    "transform_null_equals",
-    "array_nulls",
-    "quote_all_identifiers",
-    "row_security",
-    "session_replication_role",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "default_transaction_deferrable",
-    "client_min_messages",
-    "gin_fuzzy_search_limit",
-    "timezone_abbreviations",
-    "standard_conforming_strings",
-];
-
-/// Settings that change no answer: times, logging, memory, names.
-const HARMLESS: [&str; 20] = [
-    "application_name",
-    "statement_timeout",
-    "lock_timeout",
-    "transaction_timeout",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "client_connection_check_interval",
-    "tcp_keepalives_idle",
-    "tcp_keepalives_interval",
-    "tcp_keepalives_count",
-    "tcp_user_timeout",
-    "synchronous_commit",
-    "work_mem",
-    "maintenance_work_mem",
-    "temp_buffers",
-    "log_statement",
-    "log_min_duration_statement",
-    "log_duration",
-    "jit",
-    "client_encoding", // anything but UTF8 is a bypass
-];
-
-/// Columns of the probe before the tracked settings.
-const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', \
-     a.backend_start), 'YYYY-MM-DD HH24:MI:SS.US') FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
-     session_user, current_user, pg_catalog.pg_my_temp_schema(), \
-     (SELECT pg_catalog.concat_ws('/', s.system_identifier, c.timeline_id, d.oid) FROM pg_catalog.pg_control_system() s, \
-     pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
-     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
-
 /// Whether a reported setting may show in an answer.
 pub fn is_reported(name: &str) -> bool {
     !HARMLESS.contains(&name) || name == "client_encoding"
-}
-
-/// The question to the backend about itself: one row, all text.
-pub fn probe() -> String {
-    let settings = TRACKED
-        .iter()
-        .map(|name| format!(", pg_catalog.current_setting('{name}', true)"));
-    std::iter::once(PROBE_HEAD.to_owned())
-        .chain(settings)
-        .collect()
 }
 
 /// What the client has set: for the session, and for the transaction only.
@@ -142,6 +72,9 @@ struct Derived {
     path: Option<Rc<[Box<str>]>>,
 }
 
+/// Reported since PostgreSQL 14.
+const RECOVERY: &str = "in_hot_standby";
+
 /// Stands for `SET LOCAL … TO DEFAULT` in a key: no setting's value has a NUL.
 const DEFAULT: &str = "\0default";
 
@@ -185,18 +118,24 @@ impl Settings {
     /// ParameterStatus.
     pub fn report(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
+        // Promoted: what was read of it in recovery is read again. (A primary does not become a standby.)
+        let promoted =
+            name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
         if is_reported(&name) {
             Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
             self.changed();
         }
+        if promoted {
+            self.forget();
+        }
     }
 
-    /// The answer to [`probe`]; `false` if it is not one.
+    /// The answer to [`probe`](super::probe::probe); `false` if it is not one.
     pub fn read(&mut self, fields: &[Option<&[u8]>]) -> bool {
-        let Some((pid, start, probed)) = Probed::read(fields) else {
+        let Some(probed) = Probed::read(fields) else {
             return false;
         };
-        self.peer.backend = Some((pid, start));
+        self.peer.backend = Some(probed.backend.clone());
         self.probe_is(Arc::new(probed));
         true
     }
@@ -217,7 +156,7 @@ impl Settings {
         self.reported = greeting.reported.clone();
         self.peer = Peer {
             announced: Some(greeting.pid).filter(|_| !absent),
-            backend: greeting.backend.clone().filter(|_| !absent),
+            backend: greeting.backend().cloned().filter(|_| !absent),
             absent: absent && greeting.is_direct(),
         };
         self.refused = false;
@@ -250,9 +189,19 @@ impl Settings {
         self.pristine && self.layer.session.is_empty() && self.probed.is_some()
     }
 
+    /// When the backend's server was started, as far as it has said so.
+    pub fn server_started(&self) -> &str {
+        self.probed.as_ref().map_or("", |probed| &*probed.started)
+    }
+
     /// Whether the backend must be asked.
     pub fn unknown(&self) -> bool {
         self.probed.is_none() && !self.refused
+    }
+
+    /// Whether the backend was asked and has answered.
+    pub fn known(&self) -> bool {
+        self.probed.is_some()
     }
 
     /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
@@ -298,11 +247,11 @@ impl Settings {
 
     /// Whether answers may be served and kept under these settings.
     #[inline]
-    pub fn gate(&self) -> Result<(), Why> {
+    pub fn gate(&self, pooler: Pooler) -> Result<(), Why> {
         if let Some(gate) = self.derived.gate.get() {
             return gate;
         }
-        let gate = self.judge();
+        let gate = self.judge(pooler);
         self.derived.gate.set(Some(gate));
         gate
     }
@@ -312,7 +261,7 @@ impl Settings {
         !self.unknown() && self.probed.as_ref().is_some_and(|probed| !probed.temporary)
     }
 
-    fn judge(&self) -> Result<(), Why> {
+    fn judge(&self, pooler: Pooler) -> Result<(), Why> {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);
         };
@@ -330,8 +279,13 @@ impl Settings {
         if probed.temporary {
             return Err(Why::TempSchema);
         }
-        if self.backend().is_none() && !self.peer.absent {
+        // Another backend may answer each transaction, and what was read of one says nothing of the next.
+        let hidden = self.backend().is_none() && !self.peer.absent;
+        if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
+        }
+        if probed.recovery || is(RECOVERY, "on") {
+            return Err(Why::Recovery);
         }
         // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
         if self.isolation() == Some(Isolation::Serializable) {
@@ -364,10 +318,12 @@ impl Settings {
             Some(value) => {
                 session.insert(name, value.clone());
             }
-            None if self.pristine => {
+            None => {
                 session.remove(&name);
+                if !self.pristine {
+                    self.forget();
+                }
             }
-            None => self.forget(),
         }
     }
 
@@ -637,7 +593,7 @@ mod tests {
     fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
-        row.push(Some(b"1/1/5"));
+        row.extend([Some(&b"1/1/5"[..]), Some(b"f"), Some(b"t0")]);
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),
@@ -726,24 +682,53 @@ mod tests {
     #[test]
     fn what_is_not_known_shuts() {
         let mut s = known();
-        assert_eq!(s.gate(), Ok(()));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
         s.forget();
-        assert_eq!(s.gate(), Err(Why::Settings));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
         assert!(s.read(&row("16400", "public")));
-        assert_eq!(s.gate(), Err(Why::TempSchema));
+        assert_eq!(s.gate(Pooler::None), Err(Why::TempSchema));
         assert!(s.read(&row("0", "public")));
         s.set(&set("bytea_output", None, false), false);
         assert_eq!(
-            s.gate(),
+            s.gate(Pooler::None),
             Err(Why::Settings),
             "the default is not known after an opaque statement"
         );
         let mut s = known();
         s.report("client_encoding", "LATIN1");
-        assert_eq!(s.gate(), Err(Why::Encoding));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Encoding));
         let mut s = known();
         s.announce(8);
-        assert_eq!(s.gate(), Err(Why::Pooler));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Pooler));
+        s.changed();
+        assert_eq!(s.gate(Pooler::Session), Ok(()));
+        let mut s = known();
+        s.changed();
+        assert_eq!(s.gate(Pooler::Transaction), Err(Why::Pooler));
+    }
+
+    #[test]
+    fn p6_a_server_in_recovery_shuts_until_it_was_asked_again() {
+        let standby = || {
+            let mut row = row("0", "public");
+            row[6] = Some(b"t");
+            row
+        };
+        // PostgreSQL 13 reports nothing.
+        let mut s = known();
+        assert!(s.read(&standby()));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Recovery));
+        let mut s = known();
+        s.report("in_hot_standby", "off");
+        assert_eq!(s.gate(Pooler::None), Ok(()));
+        s.report("in_hot_standby", "on");
+        assert_eq!(s.gate(Pooler::None), Err(Why::Recovery));
+        assert!(s.read(&standby()));
+        s.report("in_hot_standby", "off");
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        assert!(s.unknown());
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::cache::rules::Rules;
 use crate::cache::store::Store;
 use crate::cache::version::Ledger;
 use crate::cache::version::Raised;
+use crate::config::Pooler;
 use crate::metrics::{Metrics, Outcome, Recorder, Scope, Source};
 use crate::why::Why;
 
@@ -42,6 +43,7 @@ pub struct Shared {
     pub ledger: Ledger,
     pub store: Store,
     pub contexts: Contexts,
+    pub pooler: Pooler,
     pub rules: Rules,
     pub metrics: Arc<Metrics>,
 }

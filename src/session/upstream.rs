@@ -5,6 +5,7 @@
 
 use super::pending::{Item, Kind, Owed, Tag};
 use super::{Copy, Io, Next, Phase, Session};
+use crate::config::Pooler;
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message;
 
@@ -102,7 +103,18 @@ impl Session {
             && let Some(fields) = message::data_row(body)
             && self.settings.read(&fields)
         {
-            self.database.meet(self.settings.backend().is_some());
+            let servers = &self.thread.ledger.servers;
+            self.footing.server = servers.named(self.settings.server_started());
+            let announced = self.settings.backend().is_some();
+            if self.database.meet(announced) && !announced && self.thread.pooler == Pooler::None {
+                let hint =
+                    "nothing is served from memory until upstream.pooler says what kind it is";
+                tracing::warn!(
+                    database = self.database.name(),
+                    hint,
+                    "the upstream is a pooler: its backends are not those it announces"
+                );
+            }
         }
     }
 

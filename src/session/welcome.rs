@@ -7,54 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::settings::{TRACKED, is_reported};
+use super::probe::Probed;
+use super::settings::is_reported;
+use crate::cache::version::Database;
 use crate::wire::message;
 
 /// Reported settings by lower-cased name.
 pub type Reported = BTreeMap<Box<str>, Box<str>>;
-
-/// A backend's answer to the question about itself.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Probed {
-    pub session_user: Box<str>,
-    pub current_user: Box<str>,
-    pub temporary: bool,
-    /// Cluster, timeline and database: another server under the same name is another context (hazards 18, 68).
-    pub identity: Box<str>,
-    /// The tracked settings, in their order.
-    pub values: Box<[Box<str>]>,
-}
-
-impl Probed {
-    /// Reads the answer, with process id and start; `None` if it is not one.
-    pub fn read(fields: &[Option<&[u8]>]) -> Option<(i32, Option<Box<str>>, Probed)> {
-        let text =
-            |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
-        let [
-            pid,
-            start,
-            session,
-            current,
-            temporary,
-            identity,
-            values @ ..,
-        ] = fields
-        else {
-            return None;
-        };
-        if values.len() != TRACKED.len() {
-            return None;
-        }
-        let probed = Probed {
-            session_user: text(session)?,
-            current_user: text(current)?,
-            temporary: *text(temporary)? != *"0",
-            identity: text(identity).unwrap_or_default(),
-            values: values.iter().map(|v| text(v).unwrap_or_default()).collect(),
-        };
-        Some((text(pid)?.parse().ok()?, text(start), probed))
-    }
-}
 
 /// What a backend says at its login.
 #[derive(Debug)]
@@ -64,38 +23,47 @@ pub struct Greeting {
     pub(super) reported: Arc<Reported>,
     /// BackendKeyData's process id.
     pub(super) pid: i32,
-    pub(super) backend: Option<(i32, Option<Box<str>>)>,
     pub(super) probed: Option<Arc<Probed>>,
+    /// The database's baselines before the login began: what it says of settings is not newer.
+    pub(super) baselines: u64,
 }
 
 impl Greeting {
-    /// Of what came up to ReadyForQuery, and the row that answered [`super::probe`] if it was asked.
+    /// Of what came up to ReadyForQuery, and the row that answered [`super::probe`] if it was asked; `baselines`: the
+    /// database's before the login began.
     pub fn new(
         statuses: Vec<(Box<str>, Box<str>)>,
         pid: i32,
         answer: Option<&[Option<&[u8]>]>,
+        baselines: u64,
     ) -> Greeting {
         let reported = statuses.iter().filter_map(|(name, value)| {
             let name = name.to_ascii_lowercase();
             is_reported(&name).then(|| (name.into(), value.clone()))
         });
         let reported = Arc::new(reported.collect());
-        let (backend, probed) = match answer.and_then(Probed::read) {
-            Some((pid, start, probed)) => (Some((pid, start)), Some(Arc::new(probed))),
-            None => (None, None),
-        };
         Greeting {
             statuses,
             reported,
             pid,
-            backend,
-            probed,
+            probed: answer.and_then(Probed::read).map(Arc::new),
+            baselines,
         }
+    }
+
+    /// The backend's process id and start, as it said itself.
+    pub(super) fn backend(&self) -> Option<&(i32, Option<Box<str>>)> {
+        self.probed.as_ref().map(|probed| &probed.backend)
     }
 
     /// Whether the backend that answered is the one that the upstream had announced.
     pub fn is_direct(&self) -> bool {
-        matches!(&self.backend, Some((pid, _)) if *pid == self.pid)
+        matches!(self.backend(), Some((pid, _)) if *pid == self.pid)
+    }
+
+    /// Whether no default is known to have changed since.
+    pub fn is_current(&self, database: &Database) -> bool {
+        self.baselines == database.baselines()
     }
 
     /// Whether a ParameterStatus says what was said then.
@@ -107,6 +75,11 @@ impl Greeting {
 
     /// Whether a client that was told the one need not be told the other.
     pub fn says_the_same(&self, other: &Greeting) -> bool {
-        self.statuses == other.statuses && self.probed == other.probed
+        let probed = match (&self.probed, &other.probed) {
+            (Some(this), Some(other)) => this.says_the_same(other),
+            (None, None) => true,
+            _ => false,
+        };
+        probed && self.statuses == other.statuses && self.baselines == other.baselines
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! Not here: how long answers are kept, and what they mean (`net::users`).
 
-use super::control::{Control, Failure, Link, reason};
+use super::link::{Dialer, Failure, Link, reason};
 use crate::net::users::Question;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp";
 /// What runs the query.
 pub struct AuthQuery {
     /// Connects.
-    pub control: Control,
+    pub dialer: Arc<Dialer>,
     /// `auth.auth_dbname`, or the database of the upstream's URL.
     pub database: String,
     /// `auth.auth_query`.
@@ -61,7 +62,7 @@ impl AuthQuery {
         let link = match link {
             Some(link) => link,
             None => {
-                let fresh = self.control.connect(&self.database).await?;
+                let fresh = self.dialer.connect(&self.database).await?;
                 fresh.client.batch_execute(SETTINGS).await?;
                 link.insert(fresh)
             }

@@ -14,45 +14,33 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
 use super::doubt::{gone, terminate};
-use super::link::open;
+use super::link::{Dialer, Failure, Link, SMALL, reason};
+use super::primary::Parked;
 use super::schema::{Digest, digest, load};
-use crate::cache::version::{Database, Outcome};
-use crate::config::Upstream;
-use crate::metrics::{Counted, Metrics, Scope, Source, UpstreamState};
-use crate::net::Tls;
-use crate::session::Doubt;
+use crate::cache::servers::Server;
+use crate::cache::version::{Database, Intent, Outcome, Raised};
+use crate::metrics::{Scope, Source};
+use crate::session::{Doubt, Shared};
 use crate::sql::catalog::SYSTEM_CATALOGS;
 
 /// How long a catalog may take to load; nothing is served meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a control connection may take to open and for a small answer: what hangs longer is as good as lost.
-const SMALL: Duration = Duration::from_secs(5);
 /// Between attempts to connect: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same at most where another server may be chosen.
+const CHOSEN: Duration = Duration::from_millis(500);
 /// Between questions whether a backend is gone: at first, and at most.
 const ASK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// What the control connections need.
 #[derive(Clone)]
 pub struct Control {
-    pub upstream: Upstream,
-    /// How they are encrypted.
-    pub tls: Arc<Tls>,
+    pub dialer: Arc<Dialer>,
     /// `catalog.refresh`.
     pub refresh: Duration,
-    pub metrics: Arc<Metrics>,
+    pub shared: Arc<Shared>,
+    pub parked: Arc<Parked>,
 }
-
-/// An open control connection; the other half of it runs beside.
-pub(super) struct Link {
-    pub(super) client: Client,
-    /// Ends with the connection.
-    runs: JoinSet<()>,
-    _counted: Counted,
-}
-
-/// Why there is no connection, or none any more.
-pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Control {
     /// Runs until both senders are gone.
@@ -76,19 +64,18 @@ impl Control {
         }
     }
 
-    pub(super) async fn connect(&self, database: &str) -> Result<Link, Failure> {
-        let opened = open(&self.upstream, &self.tls, database);
-        let (client, connection) = timeout(SMALL, opened).await??;
-        let mut runs = JoinSet::new();
-        runs.spawn(async move {
-            let _ = connection.await;
-        });
-        let counted = self.metrics.upstream(UpstreamState::Control);
-        Ok(Link {
-            client,
-            runs,
-            _counted: counted,
-        })
+    /// Connects to the server in use, and tells which it is, where there are several.
+    pub(super) async fn connect(&self, database: &str) -> Result<(Link, Server), Failure> {
+        let link = self.dialer.connect(database).await?;
+        let servers = &self.shared.ledger.servers;
+        if servers.is_single() {
+            return Ok((link, Server::UNKNOWN));
+        }
+        let server = servers.named(&link.facts().await?.started);
+        match servers.allow(server) {
+            true => Ok((link, server)),
+            false => Err("it reached a server that is not in use".into()),
+        }
     }
 
     /// Keeps a database's catalog.
@@ -96,9 +83,9 @@ impl Control {
         let (mut pause, mut told) = (RETRY.0, false);
         loop {
             let error = match self.connect(database.name()).await {
-                Ok(link) => {
+                Ok((link, server)) => {
                     (pause, told) = (RETRY.0, false);
-                    self.watch(&database, link).await
+                    self.watch(&database, link, server).await
                 }
                 Err(error) => error,
             };
@@ -108,20 +95,25 @@ impl Control {
                 tracing::warn!(database = database.name(), error = %reason(&*error), hint, "no catalog");
             }
             sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            let most = match self.dialer.route.target.is_single() {
+                true => RETRY.1,
+                false => CHOSEN, // soon another is in use
+            };
+            pause = (pause * 2).min(most);
         }
     }
 
     /// Loads and looks again; returns only with what went wrong.
     ///
     /// A look that is late is as bad as one that fails: what was changed past Larder is promised to be seen in time.
-    async fn watch(&self, database: &Database, mut link: Link) -> Failure {
+    async fn watch(&self, database: &Database, mut link: Link, server: Server) -> Failure {
         let mut known: Option<Digest> = None;
         loop {
             let step = async {
                 match database.catalog() {
                     None => {
-                        timeout(PATIENCE, self.reload(database, &link.client, &mut known)).await
+                        let load = self.reload(database, &link.client, server, &mut known);
+                        timeout(PATIENCE, load).await
                     }
                     Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
                         Ok(()) => Ok(Ok(())),
@@ -138,7 +130,7 @@ impl Control {
             };
             match done {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return error.into(),
+                Ok(Err(error)) => return error,
                 Err(late) => return late.into(),
             }
         }
@@ -148,15 +140,26 @@ impl Control {
         &self,
         database: &Database,
         client: &Client,
+        server: Server,
         known: &mut Option<Digest>,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<(), Failure> {
         let wait = Duration::from_millis(20);
         let Some(version) = database.load_version() else {
             let _ = timeout(wait, database.wanted.notified()).await;
             return Ok(());
         };
+        // After the version was read: what changes the server raises it afterwards.
+        if !self.shared.ledger.servers.allow(server) {
+            return Err("another server is in use".into());
+        }
         let began = std::time::Instant::now();
         let (mut catalog, found) = load(client, version).await?;
+        if !known
+            .as_ref()
+            .is_some_and(|known| known.same_baselines(&found))
+        {
+            database.rebase();
+        }
         // Not in force as long as writes are in flight that were resolved with an older one.
         while database.load_version() == Some(version) {
             match database.publish(catalog) {
@@ -178,18 +181,26 @@ impl Control {
         database: &Database,
         client: &Client,
         known: &mut Option<Digest>,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<(), Failure> {
         let now = digest(client).await?;
-        let same = |part: fn(&Digest) -> &str| known.as_ref().map(part) == Some(part(&now));
-        if !same(|digest| &digest.catalog) {
+        let of = |same: fn(&Digest, &Digest) -> bool| {
+            known.as_ref().is_some_and(|known| same(known, &now))
+        };
+        if !of(Digest::same_catalog) {
+            if !of(Digest::same_baselines) {
+                database.rebase();
+            }
             tracing::info!(
                 database = database.name(),
                 "the catalog was changed past Larder"
             );
-            self.metrics.invalidated(Scope::Database, Source::Catalog);
+            let metrics = &self.dialer.metrics;
+            metrics.invalidated(Scope::Database, Source::Catalog);
             database.raise_catalog();
-        } else if !same(|digest| &digest.shown) {
-            self.metrics.invalidated(Scope::Table, Source::Catalog);
+        } else if !of(|known, now| known.shown == now.shown) {
+            self.dialer
+                .metrics
+                .invalidated(Scope::Table, Source::Catalog);
             database.raise(SYSTEM_CATALOGS);
             *known = Some(now);
         }
@@ -197,28 +208,30 @@ impl Control {
     }
 
     /// Closes the intents of a lost connection once its backend is gone.
-    async fn settle(self, doubt: Doubt) {
-        let Doubt {
-            intents,
-            database,
-            backend,
-        } = doubt;
-        let Some((pid, start)) = backend else {
+    async fn settle(self, mut doubt: Doubt) {
+        let name = doubt.database.name();
+        let Some((pid, start)) = doubt.backend.clone() else {
             // Behind a pooler nobody can say which backend it was.
             tracing::error!(
-                database = database.name(),
+                database = name,
                 "a write is in doubt and its backend is not known: what it touches stays uncached until a restart"
             );
             return; // an intent that nobody closes stays open
         };
         tracing::warn!(
-            database = database.name(),
+            database = name,
             pid,
             "a write's connection was lost before its answer"
         );
         let (mut pause, mut ask) = (RETRY.0, ASK.0);
         loop {
-            if let Ok(link) = self.connect(database.name()).await {
+            doubt = match self.parked.park(&self.shared, doubt) {
+                Ok(raised) => return self.tell(&raised),
+                Err(doubt) => doubt,
+            };
+            if let Ok((link, server)) = self.connect(doubt.database.name()).await
+                && server == doubt.server
+            {
                 pause = RETRY.0;
                 if let Some(start) = &start {
                     // Not every role may; the backend then ends by itself.
@@ -228,16 +241,9 @@ impl Control {
                     timeout(SMALL, gone(&link.client, pid, start.as_deref())).await
                 {
                     if is_gone {
-                        for intent in intents {
-                            let raised = intent.close(Outcome::Visible);
-                            for _ in 0..raised.tables {
-                                self.metrics.invalidated(Scope::Table, Source::Own);
-                            }
-                            for _ in 0..raised.databases {
-                                self.metrics.invalidated(Scope::Database, Source::Own);
-                            }
-                        }
-                        return;
+                        let close = |intent: Intent| intent.close(Outcome::Visible);
+                        let raised: Vec<_> = doubt.intents.into_iter().map(close).collect();
+                        return self.tell(&raised);
                     }
                     sleep(ask).await;
                     ask = (ask * 2).min(ASK.1);
@@ -247,15 +253,17 @@ impl Control {
             pause = (pause * 2).min(RETRY.1);
         }
     }
-}
 
-/// What went wrong, without the query: the database's own words and their cause.
-pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
+    /// Counts what closed intents have raised.
+    fn tell(&self, raised: &[Raised]) {
+        let metrics = &self.dialer.metrics;
+        for raised in raised {
+            for _ in 0..raised.tables {
+                metrics.invalidated(Scope::Table, Source::Own);
+            }
+            for _ in 0..raised.databases {
+                metrics.invalidated(Scope::Database, Source::Own);
+            }
+        }
     }
-    words
 }

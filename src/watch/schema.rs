@@ -20,13 +20,27 @@ use crate::sql::catalog::rows::{
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
-/// What the system catalogs are like.
+/// What the system catalogs are like, and when the server has read its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
     pub catalog: Box<str>,
     /// Equal as long as nothing has changed that a read of system catalogs shows, temporary tables and comments included.
     pub shown: Box<str>,
+    configured: Box<str>,
+}
+
+impl Digest {
+    /// Whether the catalog is the same, and the server has not read its configuration again.
+    pub fn same_catalog(&self, other: &Digest) -> bool {
+        self.catalog == other.catalog && self.same_baselines(other)
+    }
+
+    /// Whether no setting can have got another default between the two. (A role's and a database's defaults are those of
+    /// sessions to come.)
+    pub fn same_baselines(&self, other: &Digest) -> bool {
+        self.configured == other.configured
+    }
 }
 
 /// Loads the catalog, and the digest of the very same moment.
@@ -73,6 +87,7 @@ async fn read_digest(client: &Client) -> Result<Digest, Error> {
     Ok(Digest {
         catalog: text(&row, 0)?,
         shown: text(&row, 1)?,
+        configured: text(&row, 2)?,
     })
 }
 

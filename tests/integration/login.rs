@@ -10,11 +10,12 @@ use crate::wireclient::{Answered, Batch, Client, Frame, Login as Past, PATIENCE,
 use larder::config::{Address, Auth, Config, Flags, Secret, User};
 use larder::metrics::Metrics;
 use larder::net::login::{Credentials, LoggedIn, Login, LoginError, login};
+use larder::net::pool::Route;
 use larder::net::users::{Question, Users};
-use larder::net::{Start, Stream, Tls};
+use larder::net::{Own, Passwords, Start, Stream, Target, Tls};
 use larder::proxy::verify::{Verified, verify};
 use larder::watch::authquery::AuthQuery;
-use larder::watch::control::Control;
+use larder::watch::link::Dialer;
 use larder::wire::scram::Secret as ScramSecret;
 use larder::wire::verifier::{Md5Hash, Verifier};
 use std::process::Command;
@@ -731,6 +732,24 @@ fn run_query(door: &Door, questions: mpsc::UnboundedReceiver<Question>, query: &
     run_query_as("postgres", door, questions, query);
 }
 
+/// What Larder's own connections are made with.
+fn dialer(config: Config) -> Arc<Dialer> {
+    let (users, _) = Users::new(&config.auth, &[], ("nobody", None)).expect("users");
+    let upstream = config.upstream;
+    Arc::new(Dialer {
+        route: Route {
+            target: Arc::new(Target::new(upstream.hosts.clone(), true)),
+            tls: Arc::new(Tls::new(&config.tls, &upstream.tls).expect("TLS")),
+            own: Arc::new(Own::new(
+                Passwords::new(upstream.password.clone()),
+                Arc::new(users),
+            )),
+            upstream,
+        },
+        metrics: Arc::new(Metrics::new(1).expect("metrics")),
+    })
+}
+
 fn run_query_as(
     role: &str,
     door: &Door,
@@ -744,12 +763,7 @@ fn run_query_as(
     };
     let config = Config::load_with(&flags, std::iter::empty()).expect("a configuration");
     let query = AuthQuery {
-        control: Control {
-            tls: Arc::new(Tls::new(&config.tls, &config.upstream.tls).expect("TLS")),
-            upstream: config.upstream,
-            refresh: config.catalog.refresh,
-            metrics: Arc::new(Metrics::new(1).expect("metrics")),
-        },
+        dialer: dialer(config),
         database: "lookup".into(),
         query: query.into(),
     };
@@ -907,7 +921,7 @@ fn both_logins_are_bound_to_their_connections() {
     let mut admin = Past::new(world().server.port(), "postgres", "postgres").connect();
     let kept = admin.ok("SELECT rolpassword FROM pg_authid WHERE rolname = 'scrammed'");
     let list = [user("scrammed", &kept.value().expect("a secret"))];
-    let address = config.upstream.address.clone();
+    let address = config.upstream.hosts[0].clone();
     let (door, _) = Door::with(&Auth::default(), &list, Some((tls, address)));
     let reach = |password: &str, more: &str| {
         let connection = format!(

@@ -31,6 +31,8 @@ mod portals;
 mod privileges;
 mod settings;
 mod show;
+mod startup;
 mod tls;
 mod transactions;
+mod upstream;
 mod writes;

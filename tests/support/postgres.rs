@@ -48,6 +48,7 @@ pub enum Stop {
 pub struct Options {
     settings: Vec<String>,
     hba: Vec<String>,
+    binaries: Option<PathBuf>,
 }
 
 impl Options {
@@ -66,6 +67,13 @@ impl Options {
     #[must_use]
     pub fn hba(mut self, line: &str) -> Options {
         self.hba.push(line.to_owned());
+        self
+    }
+
+    /// Of another version than the other tests' server.
+    #[must_use]
+    pub fn binaries(mut self, directory: PathBuf) -> Options {
+        self.binaries = Some(directory);
         self
     }
 
@@ -94,7 +102,7 @@ impl Postgres {
     }
 
     fn start_with(options: &Options) -> Postgres {
-        let binaries = binaries();
+        let binaries = options.binaries.clone().unwrap_or_else(binaries);
         let owner = Owner::choose();
         let template = template(&binaries, owner);
         for attempt in 1.. {
@@ -125,6 +133,9 @@ impl Postgres {
     ) -> Postgres {
         let mut command = owner.command("sh");
         command.args(["-c", GUARD, "guard"]).arg(&directory);
+        if options.binaries.is_some() {
+            command.env("LD_LIBRARY_PATH", binaries.join("../lib"));
+        }
         command
             .arg(binaries.join("postgres"))
             .arg("-D")
@@ -221,6 +232,14 @@ impl Postgres {
         });
     }
 
+    /// Makes a stopped server a standby that waits for a primary which never comes: it starts in recovery and stays there
+    /// until it is promoted.
+    pub fn make_standby(&self) {
+        let signal = self.data_directory().join("standby.signal");
+        fs::write(&signal, "").expect("standby.signal");
+        fs::set_permissions(&signal, fs::Permissions::from_mode(0o666)).expect("mode");
+    }
+
     /// Starts a stopped server again, on the same port.
     pub fn start_again(&mut self) {
         let before = self.log().len();
@@ -245,7 +264,10 @@ impl Postgres {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let status = fs::read_to_string(self.directory.join("data/postmaster.pid"));
-            if status.is_ok_and(|text| text.lines().any(|line| line.trim() == "ready")) {
+            if status.is_ok_and(|text| {
+                text.lines()
+                    .any(|line| matches!(line.trim(), "ready" | "standby"))
+            }) {
                 return Ok(());
             }
             let log = self.log();
@@ -337,6 +359,7 @@ impl Owner {
 fn template(binaries: &Path, owner: Owner) -> PathBuf {
     let version = Command::new(binaries.join("postgres"))
         .arg("--version")
+        .env("LD_LIBRARY_PATH", binaries.join("../lib"))
         .output();
     let version = version.expect("postgres --version").stdout;
     let version =
@@ -360,6 +383,9 @@ fn template(binaries: &Path, owner: Owner) -> PathBuf {
             "--no-sync",
             "-D",
         ]);
+        if !binaries.starts_with("/usr") {
+            initdb.env("LD_LIBRARY_PATH", binaries.join("../lib"));
+        }
         let output = initdb
             .arg(made.join("data"))
             .current_dir("/")

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Database;
+use crate::cache::servers::Servers;
 
 /// All databases that clients have used.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Ledger {
     pub(super) databases: Arc<RwLock<Databases>>,
     /// Told of each new one: somebody must load its catalog.
     new: Option<UnboundedSender<Arc<Database>>>,
+    /// Which server they are on.
+    pub servers: Servers,
 }
 
 /// All of them, and whether their catalogs are being changed.
@@ -57,10 +60,11 @@ impl Databases {
 
 impl Ledger {
     /// A ledger that tells of each database that is used for the first time.
-    pub fn telling(new: UnboundedSender<Arc<Database>>) -> Ledger {
+    pub fn telling(new: UnboundedSender<Arc<Database>>, servers: Servers) -> Ledger {
         Ledger {
             databases: Arc::default(),
             new: Some(new),
+            servers,
         }
     }
 

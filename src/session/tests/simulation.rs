@@ -105,6 +105,7 @@ impl Simulation {
             ledger: Ledger::default(),
             store: Store::new(if habits.small { 2500 } else { 1 << 20 }, 600, 1),
             contexts: Contexts::default(),
+            pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_micros(TTL), []),
             metrics: Arc::new(Metrics::new(1).unwrap()),
         });

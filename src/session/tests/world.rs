@@ -50,6 +50,7 @@ impl World {
             ledger: Ledger::default(),
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),
+            pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_secs(60), []),
             metrics: Arc::new(Metrics::new(1).unwrap()),
         });
@@ -336,13 +337,13 @@ pub fn own_row(pid: i32, bytea_output: &str, isolation: &str) -> Vec<u8> {
 
 /// The same for any role.
 pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> Vec<u8> {
-    let probe = crate::session::settings::probe();
+    let probe = crate::session::probe::probe();
     let settings = probe
         .split("current_setting('")
         .skip(1)
         .filter_map(|rest| rest.split('\'').next());
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,

@@ -192,9 +192,10 @@ const BY_WRITER: &[(&str, &str)] = &[
     ("pg_tablespace", "false"),
 ];
 
-/// Two digests, each with one word per catalog: of what the catalog rests on, and of all that a read of system catalogs
-/// shows. A new version of a row comes from a new transaction, so how many rows each transaction left tells all; there are
-/// far fewer transactions than rows. (Flags of `pg_index` are changed in place up to PostgreSQL 13.)
+/// Two digests, each with one word per catalog, of what the catalog rests on and of all that a read of system catalogs
+/// shows; and when the backend last read the server's configuration. A new version of a row comes from a new
+/// transaction, so how many rows each transaction left tells all; there are far fewer transactions than rows. (Flags of
+/// `pg_index` are changed in place up to PostgreSQL 13.)
 pub(super) fn digest() -> String {
     let by_writer: String = BY_WRITER
         .iter()
@@ -218,7 +219,8 @@ pub(super) fn digest() -> String {
             FROM pg_class c
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN (SELECT oid FROM schemas)
         )
-        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog), string_agg(catalog || ':' || every, ' ' ORDER BY catalog)
+        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog), string_agg(catalog || ':' || every, ' ' ORDER BY catalog),
+            pg_conf_load_time()::text
         FROM (
             SELECT 'pg_class', (SELECT sum(hash) FROM relations), sum(hashtextextended(concat_ws('/', c.oid, c.relname,
                 c.relnamespace, c.reltype, c.reloftype, c.relowner, c.relam, c.reltablespace, c.reltoastrelid, c.relhasindex,
