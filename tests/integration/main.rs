@@ -12,10 +12,10 @@ mod postgres;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
+#[path = "../support/ground.rs"]
 mod ground;
 
 mod badinput;
-mod clients;
 mod configuration;
 mod consistency;
 mod demo;
