@@ -9,7 +9,7 @@ use crate::postgres::binaries;
 use crate::wireclient::Answered;
 use futures_util::SinkExt;
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Stdio};

@@ -6,7 +6,7 @@
 use crate::runner::Talk;
 use crate::wireclient::{Answered, Batch, Bind, Client, Login, Transcript};
 use serde_json::{Value, json};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row, SimpleQueryMessage};
 
 const POINT: &str = "SELECT id, name FROM items WHERE id = $1";
@@ -15,6 +15,9 @@ const TYPES: &str =
     "SELECT id, name, ok, at::text, price::text, raw, extra::text, tags FROM items WHERE id = $1";
 const NAME: &str = "SELECT name FROM items WHERE id = $1";
 const SCRATCH: &str = "SELECT id, name FROM scratch ORDER BY id";
+
+/// A parameter and its type.
+type Typed<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// tokio-postgres: named statements (the unnamed one by `query_typed`), binary values, portals with a row limit.
 pub fn tokio_postgres(talk: Talk) {
@@ -106,10 +109,10 @@ async fn rust_script(client: &mut tokio_postgres::Client, mut talk: Talk) -> Tal
     drop(portal);
     transaction.commit().await.unwrap();
     talk.step("commit", json!({}));
-    let (one, two) = (1, 2);
+    let (one, two): (&[Typed<'_>], &[Typed<'_>]) = (&[(&1, Type::INT4)], &[(&2, Type::INT4)]);
     let piped = tokio::join!(
-        client.query_typed(POINT, &[(&one, Type::INT4)]),
-        client.query_typed(POINT, &[(&two, Type::INT4)])
+        client.query_typed(POINT, one),
+        client.query_typed(POINT, two)
     );
     let mut rows = piped.0.unwrap();
     rows.extend(piped.1.unwrap());

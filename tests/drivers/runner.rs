@@ -165,11 +165,12 @@ pub fn python(module: &str) -> Option<PathBuf> {
 /// The command of a driver that is a program, or why there is none.
 pub fn command(driver: &Driver) -> Result<Option<Command>, String> {
     let reason = installed().join("not-run").join(driver.name);
-    let reason = std::fs::read_to_string(reason).map(|text| text.trim().to_owned());
+    let reason = std::fs::read_to_string(reason);
+    let reason = reason.ok().map(|text| text.trim().to_owned());
     let found = |program: PathBuf| {
         if program.is_absolute() && !program.exists() {
             let default = || "it is not installed: make test-drivers installs it".to_owned();
-            return Err(reason.clone().unwrap_or_else(|_| default()));
+            return Err(reason.clone().unwrap_or_else(default));
         }
         Ok(program)
     };
@@ -182,7 +183,7 @@ pub fn command(driver: &Driver) -> Result<Option<Command>, String> {
         }
         Program::Python(module, script) => {
             let missing = || format!("Python's {module} is not installed: make deps");
-            let python = python(module).ok_or_else(|| reason.clone().unwrap_or_else(|_| missing()));
+            let python = python(module).ok_or_else(|| reason.clone().unwrap_or_else(missing));
             let mut command = Command::new(python?);
             let mut words = script.split(' ');
             let file = words.next().expect("a script");
