@@ -249,6 +249,7 @@ fn main() -> ExitCode {
         .expect("runtime");
     let shared = Arc::new(Shared {
         mode: Mode::On,
+        transactions: larder::session::Transactions::UntilWrite,
         ledger: Ledger::default(),
         store: Store::new(64 << 20, 1 << 20, 1),
         contexts: Contexts::default(),

@@ -10,11 +10,16 @@ pub use workers::{Handler, MakeHandler, Seat, Session};
 use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{Config, Mode as Configured, Ttl};
+use crate::config::{self, Config, Mode as Configured, Ttl};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
-use crate::net::{Bound, Drain, Stream, bind};
+use crate::net::pool::Pools;
+use crate::net::users::{Question, Users};
+use crate::net::{Bound, Drain, Stream, Tls, bind};
+use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread};
+use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::watch::authfiles;
+use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -36,6 +41,12 @@ pub enum Error {
     /// An address could not be listened on.
     #[error("{0}")]
     Listen(io::Error),
+    /// A certificate or key could not be used.
+    #[error("{0}")]
+    Tls(String),
+    /// A user's password could not be read.
+    #[error("{0}")]
+    Users(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -51,6 +62,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let count = config.server.workers.count();
     let metrics = Arc::new(Metrics::new(count)?);
     let drain = Drain::default();
+    let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let clients = bind(&config.listen).map_err(Error::Listen)?;
     let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
@@ -66,15 +78,43 @@ pub fn run(config: Config) -> Result<(), Error> {
     watch_store(&shared);
     let control = Control {
         upstream: config.upstream.clone(),
+        tls: tls.clone(),
         refresh: config.catalog.refresh,
         metrics: metrics.clone(),
     };
-    let keep = shared.clone();
+    let own = &config.upstream;
+    let (users, questions) = Users::new(
+        &config.auth,
+        &config.users,
+        (&own.user, own.password.as_ref()),
+    )
+    .map_err(Error::Users)?;
+    let users = Arc::new(users);
+    let reception = Arc::new(Reception::new(
+        users.clone(),
+        config.auth.recheck,
+        config.pool.max_client_conn,
+    ));
+    let asked = ask_for_users(&config, &control, questions);
+    let (keep, files) = (shared.clone(), tls.clone());
     beside("larder-control", async move {
-        tokio::join!(control.run(databases, doubted), tend(&keep, epoch));
+        tokio::join!(
+            control.run(databases, doubted),
+            tend(&keep, epoch),
+            files.watch(),
+            authfiles::keep(users),
+            asked
+        );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, doubts, epoch);
+    let make = make_handler(
+        config.clone(),
+        shared,
+        tls.clone(),
+        reception,
+        doubts,
+        epoch,
+    );
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
@@ -83,6 +123,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         pages: crate::admin::http::Pages::new(metrics, drain.clone()),
         places: workers.places(),
         drain_for: config.server.drain,
+        reload: Box::new(move || tls.reload()),
     };
     host::run(parts, &drain);
     workers.join();
@@ -105,6 +146,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
             Configured::On => Mode::On,
             Configured::Observe => Mode::Observe,
             Configured::Off => Mode::Off,
+        },
+        transactions: match config.cache.transactions {
+            config::Transactions::UntilWrite => Transactions::UntilWrite,
+            config::Transactions::ReadOnly => Transactions::ReadOnly,
+            config::Transactions::Never => Transactions::Never,
         },
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
@@ -195,22 +241,56 @@ fn announce(config: &Config, clients: &[Bound], admin: &[Bound], workers: usize)
     tracing::info!(version, %upstream, ?mode, memory = config.cache.memory, workers, "larder starts");
 }
 
+/// Answers what is asked by `auth_query`, if there is one.
+fn ask_for_users(
+    config: &Config,
+    control: &Control,
+    questions: Option<mpsc::UnboundedReceiver<Question>>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let query = config.auth.auth_query.clone().zip(questions);
+    let named = config.auth.auth_dbname.as_ref();
+    let database = named.unwrap_or(&config.upstream.database).clone();
+    let control = control.clone();
+    async move {
+        if let Some((query, questions)) = query {
+            let asks = AuthQuery {
+                control,
+                database,
+                query,
+            };
+            asks.run(questions).await;
+        }
+    }
+}
+
 /// The handler of each thread: a session for each client.
 fn make_handler(
     config: Arc<Config>,
     shared: Arc<Shared>,
+    tls: Arc<Tls>,
+    reception: Arc<Reception>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
     Arc::new(move |seat: Seat| {
         let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
+        let pools = Pools::new(
+            config.pool.clone(),
+            config.server.workers.count(),
+            config.upstream.clone(),
+            tls.clone(),
+            shared.metrics.clone(),
+            shared.mode != Mode::Off,
+        );
+        tokio::task::spawn_local(Pools::tend(Rc::downgrade(&pools)));
+        tokio::task::spawn_local(reception.clone().recheck(Rc::downgrade(&pools)));
         let door = Rc::new(Door::new(
             thread,
-            config.upstream.clone(),
-            shared.metrics.clone(),
             seat.phase,
             doubts.clone(),
             epoch,
+            reception.clone(),
+            pools,
         ));
         Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
     })

@@ -8,16 +8,24 @@
 //! Reloading while running is not here.
 
 mod address;
+mod auth;
 mod cgroup;
+mod clienttls;
 mod complaint;
 mod layers;
+mod pool;
+mod sslmode;
 mod units;
 mod url;
 mod values;
 
 pub use address::Address;
+pub use auth::{Auth, User};
+pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
+pub use pool::{Pool, PoolMode};
+pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Secret, Upstream, UpstreamUrl};
 
 use std::path::Path;
@@ -33,6 +41,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[listen]`: where clients connect, TCP first.
     pub listen: Vec<Address>,
+    /// `[tls]`
+    pub tls: ClientTls,
     /// `[admin]`
     pub admin: Admin,
     /// `[cache]`
@@ -41,6 +51,12 @@ pub struct Config {
     pub catalog: Catalog,
     /// `[[rule]]`
     pub rules: Vec<Rule>,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[pool]`
+    pub pool: Pool,
+    /// `[[users]]`
+    pub users: Vec<User>,
     /// `[log]`
     pub log: Log,
 }
@@ -92,6 +108,8 @@ pub struct Cache {
     pub mode: Mode,
     /// How long an answer is served at most.
     pub ttl: Ttl,
+    /// Which transactions are answered from memory.
+    pub transactions: Transactions,
     /// Bytes that answers may take together.
     #[serde(deserialize_with = "a_size")]
     pub memory: u64,
@@ -110,6 +128,18 @@ pub enum Mode {
     Observe,
     /// Pass everything through.
     Off,
+}
+
+/// `cache.transactions`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transactions {
+    /// READ COMMITTED ones, until they write.
+    UntilWrite,
+    /// Those that are READ ONLY.
+    ReadOnly,
+    /// None.
+    Never,
 }
 
 /// `cache.ttl`
@@ -183,10 +213,14 @@ struct Tables {
     server: Server,
     upstream: UpstreamTable,
     listen: ListenTable,
+    tls: ClientTls,
     admin: Admin,
     cache: Cache,
     catalog: Catalog,
     rule: Vec<Rule>,
+    auth: Auth,
+    pool: Pool,
+    users: Vec<User>,
     log: Log,
 }
 
@@ -197,6 +231,18 @@ struct UpstreamTable {
     url: Option<UpstreamUrl>,
     #[serde(deserialize_with = "maybe_duration")]
     connect_timeout: Option<Duration>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslmode: Option<SslMode>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslrootcert: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslcert: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslkey: Option<String>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    sslnegotiation: Option<SslNegotiation>,
+    #[serde(deserialize_with = "maybe_parsed")]
+    channel_binding: Option<ChannelBinding>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -232,6 +278,7 @@ impl Default for Cache {
         Cache {
             mode: Mode::On,
             ttl: Ttl::Auto,
+            transactions: Transactions::UntilWrite,
             memory,
             max_answer: 1 << 20,
         }
@@ -308,6 +355,9 @@ impl Tables {
                 ));
             }
         }
+        wrong.extend(self.auth.contradictions());
+        wrong.extend(self.pool.contradictions());
+        wrong.extend(auth::users_contradictions(&self.users));
         if matches!(self.admin.address, Address::Unix(_)) {
             wrong.push("admin.address: must be host:port".into());
         }
@@ -316,6 +366,8 @@ impl Tables {
 
     fn judge(self) -> Result<Config, ConfigError> {
         let mut wrong = self.contradictions();
+        wrong.extend(self.tls.contradictions());
+        let words = self.upstream.tls_words();
         let Some(url) = self.upstream.url else {
             return Err(ConfigError::new(
                 "no upstream: say where the database is with --upstream postgres://user:password@host:5432/database, \
@@ -343,6 +395,10 @@ impl Tables {
                 url.address
             ));
         }
+        let encryption = words.over(url.tls.clone()).judge().unwrap_or_else(|text| {
+            wrong.push(format!("upstream: {text}"));
+            UpstreamTls::default()
+        });
         if !wrong.is_empty() {
             return Err(ConfigError::several(wrong));
         }
@@ -359,26 +415,35 @@ impl Tables {
             password,
             database,
             connect_timeout,
+            tls: encryption,
         };
-        let Tables {
-            server,
-            admin,
-            cache,
-            catalog,
-            rule: rules,
-            log,
-            ..
-        } = self;
         Ok(Config {
-            server,
+            server: self.server,
             upstream,
             listen,
-            admin,
-            cache,
-            catalog,
-            rules,
-            log,
+            tls: self.tls,
+            admin: self.admin,
+            cache: self.cache,
+            catalog: self.catalog,
+            rules: self.rule,
+            auth: self.auth,
+            pool: self.pool,
+            users: self.users,
+            log: self.log,
         })
+    }
+}
+
+impl UpstreamTable {
+    fn tls_words(&self) -> TlsWords {
+        TlsWords {
+            mode: self.sslmode,
+            root: self.sslrootcert.clone(),
+            certificate: self.sslcert.clone(),
+            key: self.sslkey.clone(),
+            negotiation: self.sslnegotiation,
+            channel_binding: self.channel_binding,
+        }
     }
 }
 

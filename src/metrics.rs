@@ -82,6 +82,8 @@ labels! {
         Connecting = "connecting",
         /// Serves a client.
         Client = "client",
+        /// In a pool, and nobody's.
+        Idle = "idle",
         /// Larder's own.
         Control = "control",
     }

@@ -2,8 +2,12 @@
 
 mod cancel;
 mod drive;
+mod far;
+mod greeting;
 mod handshake;
 mod line;
+pub mod reception;
+pub mod verify;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,26 +16,27 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::config::Upstream;
-use crate::metrics::Metrics;
+use crate::cache::Micros;
+use crate::net::pool::Pools;
 use crate::net::{Stream, ThreadPhase};
 use crate::session::{Doubt, Thread};
 use drive::Scratch;
+use reception::Reception;
 
 /// What the sessions of one thread need beside the cache.
 pub struct Door {
     /// The thread's share of the cache.
     pub thread: Rc<Thread>,
-    /// Where the upstream is.
-    pub upstream: Upstream,
-    /// Gauges of connections.
-    pub metrics: Arc<Metrics>,
     /// When to end.
     pub phase: ThreadPhase,
     /// Where writes go whose outcome nobody knows.
     pub doubts: UnboundedSender<Doubt>,
     /// The process's clock starts here.
     pub epoch: Instant,
+    /// Who is let in.
+    pub reception: Arc<Reception>,
+    /// How the upstream is reached.
+    pub pools: Rc<Pools>,
     scratch: RefCell<Scratch>,
 }
 
@@ -39,21 +44,32 @@ impl Door {
     /// The door of one thread.
     pub fn new(
         thread: Rc<Thread>,
-        upstream: Upstream,
-        metrics: Arc<Metrics>,
         phase: ThreadPhase,
         doubts: UnboundedSender<Doubt>,
         epoch: Instant,
+        reception: Arc<Reception>,
+        pools: Rc<Pools>,
     ) -> Door {
         Door {
             thread,
-            upstream,
-            metrics,
             phase,
             doubts,
             epoch,
+            reception,
+            pools,
             scratch: RefCell::default(),
         }
+    }
+}
+
+impl Door {
+    /// A moment as sessions count it.
+    fn at(&self, moment: Instant) -> Micros {
+        Micros::try_from((moment - self.epoch).as_micros()).unwrap_or(Micros::MAX)
+    }
+
+    fn now(&self) -> Micros {
+        self.at(Instant::now())
     }
 }
 

@@ -8,8 +8,8 @@
 //! * What the session does not follow ends its use of the cache, not the connection: bytes then pass untouched, and
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
-//! Files: `client` and `upstream` read the two directions, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
+//! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -22,13 +22,16 @@ use crate::sql::Touched;
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
+mod binding;
 mod client;
 mod decision;
 mod egress;
 mod extended;
 mod finish;
 mod last;
+mod lazy;
 mod pending;
+mod reach;
 mod replay;
 mod settings;
 mod statements;
@@ -37,13 +40,18 @@ mod thread;
 mod transaction;
 mod unit;
 mod upstream;
+mod welcome;
 mod writes;
 
+pub use binding::Binding;
+pub use lazy::Transactions;
 use pending::Pending;
 use settings::Settings;
+pub use settings::probe;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+pub use welcome::Greeting;
 
 /// Where a session's bytes go.
 #[derive(Debug)]
@@ -90,6 +98,7 @@ enum Copy {
 #[derive(Debug)]
 struct Flow {
     phase: Phase,
+    binding: Binding,
     replication: bool,
     copy: Copy,
     /// Bytes still to come of a message that is streamed unseen, by direction.
@@ -108,6 +117,11 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
+    link: reach::Link,
+    /// The backend holds something of this client's that no transaction ends.
+    pinned: bool,
+    /// Larder itself has let the client in: its upstream connections are not its own.
+    welcomed: bool,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -134,6 +148,7 @@ impl Session {
         Session {
             flow: Flow {
                 phase: Phase::Login,
+                binding: Binding::Kept,
                 replication,
                 copy: Copy::None,
                 client_left: 0,
@@ -142,6 +157,9 @@ impl Session {
                 broken: false,
                 lost: None,
             },
+            link: reach::Link::default(),
+            pinned: false,
+            welcomed: false,
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),
@@ -261,7 +279,7 @@ impl Session {
 
 /// The database that PostgreSQL takes a client to: the user's where none is named, names cut to NAMEDATALEN. Two names
 /// of one database must be one here, or a write under one would not be seen under the other.
-fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
+pub fn database_name<'a>(startup: &'a Startup<'_>) -> &'a str {
     const LONGEST: usize = 63;
     let named = startup.get("database").filter(|name| !name.is_empty());
     let name = named.or(startup.get("user")).unwrap_or_default();

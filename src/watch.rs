@@ -5,6 +5,9 @@
 //!
 //! Not here: conclusions (`sql::catalog`), and what they do to the cache (`cache::version`).
 
+pub mod authfiles;
+pub mod authquery;
 pub mod control;
 pub mod doubt;
+mod link;
 pub mod schema;

@@ -42,6 +42,7 @@ why! {
     Pipeline = "pipeline", "earlier messages of the pipeline are not answered yet";
     // The transaction.
     Dirty = "transaction_dirty", "the transaction has written, locked or run something opaque";
+    Transactions = "transactions", "`cache.transactions` does not let this transaction use the cache";
     Isolation = "isolation", "the transaction is not READ COMMITTED";
     FailedTransaction = "failed_transaction", "the transaction has failed and waits for ROLLBACK";
     // The message.

@@ -2,4 +2,6 @@
 
 pub mod frame;
 pub mod message;
+pub mod scram;
 pub mod startup;
+pub mod verifier;

@@ -1,6 +1,9 @@
 //! What configurations say, and what is said about wrong ones.
 
-use larder::config::{Address, Config, Flags, KEYS, LogFormat, Mode, Rule, Ttl, Workers};
+use larder::config::{
+    Address, ChannelBinding, ClientCertificates, Config, Flags, KEYS, LogFormat, Mode, RootCert,
+    Rule, SslMode, SslNegotiation, TlsMode, Ttl, Workers,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +83,8 @@ fn defaults() {
     assert_eq!(config.cache.max_answer, 1 << 20);
     assert!(config.cache.memory > 0);
     assert_eq!(config.catalog.refresh, Duration::from_secs(5));
+    assert!(config.auth.relay && config.users.is_empty());
+    assert_eq!(config.auth.recheck, Duration::from_secs(60));
     assert_eq!(config.upstream.address.to_string(), "db.example:5432");
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
     assert!(!format!("{config:?}").contains("s3cret"));
@@ -113,6 +118,7 @@ fn the_file_in_the_repository_is_the_defaults() {
             ttl: Duration::from_secs(5)
         }]
     );
+    assert_eq!(config.users.len(), 1);
     assert_eq!(config.cache.max_answer, 1 << 20);
     for key in KEYS {
         let last = key.rsplit('.').next().unwrap();
@@ -161,6 +167,10 @@ fn every_key_is_a_variable() {
         ("LARDER_CACHE__MEMORY", "4MB"),
         ("LARDER_CACHE__MAX_ANSWER", "1kB"),
         ("LARDER_CATALOG__REFRESH", "1s"),
+        ("LARDER_AUTH__RELAY", "false"),
+        ("LARDER_AUTH__RECHECK", "1s"),
+        ("LARDER_AUTH__AUTH_FILE", "/tmp/userlist.txt"),
+        ("LARDER_AUTH__AUTH_QUERY", "SELECT $1, 'x'"),
         ("LARDER_LOG__FORMAT", "text"),
         ("LARDER_LOG__LEVEL", "debug"),
     ] {
@@ -228,7 +238,7 @@ fn unknown_names_are_errors_with_the_nearest() {
         ),
         (
             "[cache]\ncolour = 'red'",
-            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `memory`, `max_answer`",
+            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `transactions`, `memory`, `max_answer`",
         ),
         (
             "[pancakes]\nx = 1",
@@ -347,6 +357,48 @@ fn wrong_values_say_what_to_write_and_where_they_came_from() {
             "[[rule]]\ntable = 'a.b'\nttl = '1s'\n[[rule]]\ntable = 'a.b'\nttl = '2s'",
             "has a rule already",
         ),
+        (
+            "[auth]\nrelay = 'perhaps'",
+            "auth.relay: `perhaps` is neither true nor false",
+        ),
+        (
+            "[auth]\nrecheck = '0s'",
+            "auth.recheck: must be more than zero",
+        ),
+        (
+            "[auth]\nauth_query = 'SELECT 1'",
+            "auth.auth_query: must contain $1",
+        ),
+        (
+            "[auth]\nauth_dbname = 'app'",
+            "auth.auth_dbname: nothing runs there",
+        ),
+        ("[auth]\nauth_flie = 'x'", "did you mean `auth.auth_file`?"),
+        (
+            "[[users]]\nname = 'ann'",
+            "users.0: `ann` could log in with nothing",
+        ),
+        ("[[users]]\npassword = 's3cret'", "`name` is missing"),
+        (
+            "[[users]]\nname = 'ann'\npassword = 1234",
+            "users.0.password: expected a string, found a number",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npasswd = 's3cret'",
+            "did you mean `users.0.password`?",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npassword = 's3cret'\npassword_file = 'x'",
+            "keep one",
+        ),
+        (
+            "[[users]]\nname = 'ann'\ncertificate = true",
+            "does not log in upstream: give upstream_password",
+        ),
+        (
+            "[[users]]\nname = 'ann'\npassword = 'a'\n[[users]]\nname = 'ann'\npassword = 'b'",
+            "users.1: `ann` is there already",
+        ),
         ("cache = 'on'", "cache: expected a table, found a text"),
     ] {
         let error = file_refused("wrong", text);
@@ -371,29 +423,92 @@ fn wrong_values_say_what_to_write_and_where_they_came_from() {
 }
 
 #[test]
-fn the_upstream_is_needed_and_its_tls_cannot_be_kept() {
+fn the_upstream_is_needed() {
     assert!(
         refused(&Flags::default(), &[])
             .contains("no upstream: say where the database is with --upstream")
     );
-    for mode in ["require", "verify-ca", "verify-full"] {
-        let url = format!("{URL}?sslmode={mode}");
-        let error = refused(&Flags::default(), &[("LARDER_UPSTREAM__URL", &url)]);
-        assert!(
-            error.contains(&format!(
-                "sslmode={mode} cannot be kept: Larder does not speak TLS"
-            )),
-            "{error}"
-        );
+}
+
+fn with(parameters: &str) -> Flags {
+    Flags {
+        upstream: Some(format!("{URL}?{parameters}")),
+        ..Flags::default()
     }
-    for mode in ["disable", "allow", "prefer"] {
-        load(
-            &Flags {
-                upstream: Some(format!("{URL}?sslmode={mode}")),
-                ..Flags::default()
-            },
-            &[],
-        );
+}
+
+#[test]
+fn the_way_to_the_upstream_is_encrypted_as_the_url_or_the_file_says() {
+    for (mode, expected) in [
+        ("disable", SslMode::Disable),
+        ("allow", SslMode::Allow),
+        ("prefer", SslMode::Prefer),
+        ("require", SslMode::Require),
+        ("verify-ca", SslMode::VerifyCa),
+        ("verify-full", SslMode::VerifyFull),
+    ] {
+        let url = format!("sslmode={mode}&sslrootcert=/r");
+        assert_eq!(load(&with(&url), &[]).upstream.tls.mode, expected);
+        let variables = [
+            ("LARDER_UPSTREAM__SSLMODE", mode),
+            ("LARDER_UPSTREAM__SSLROOTCERT", "/r"),
+        ];
+        // A key of its own wins over the URL.
+        let tls = load(&with("sslmode=disable"), &variables).upstream.tls;
+        assert_eq!(tls.mode, expected);
+        assert_eq!(tls.root, Some(RootCert::File("/r".into())));
+    }
+    let file = File::new(
+        "upstreamtls",
+        "[upstream]\nsslmode = 'require'\nsslcert = '/c'\nsslkey = '/k'\nsslnegotiation = 'direct'\nchannel_binding = 'require'\n",
+    );
+    let tls = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)])
+        .upstream
+        .tls;
+    assert_eq!(tls.identity, Some(("/c".into(), "/k".into())));
+    assert_eq!(tls.negotiation, SslNegotiation::Direct);
+    assert_eq!(tls.channel_binding, ChannelBinding::Require);
+    for (text, word) in [
+        ("sslmode = 'verify-full'", "sslrootcert"),
+        ("sslmode = 'requires'", "did you mean `require`?"),
+        ("sslmod = 'require'", "upstream.sslmode"),
+        ("sslnegotiation = 'direct'", "cannot fall back"),
+        ("sslkey = '/k'", "need each other"),
+    ] {
+        let error = file_refused("upstreamtls2", &format!("[upstream]\n{text}\n"));
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_way_of_clients_is_encrypted_as_the_file_says() {
+    let file = File::new(
+        "clienttls",
+        "[tls]\nmode = 'require'\ncertificate = '/c'\nkey = '/k'\nclient_ca = '/a'\nclient_certificates = 'require'\n",
+    );
+    let tls = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]).tls;
+    assert_eq!(tls.mode, TlsMode::Require);
+    assert_eq!(tls.client_certificates, ClientCertificates::Require);
+    assert_eq!(tls.certificate, Some("/c".into()));
+    let variables = [
+        ("LARDER_TLS__MODE", "allow"),
+        ("LARDER_TLS__SELF_SIGNED", "true"),
+    ];
+    let tls = load(&upstream(), &variables).tls;
+    assert!(tls.self_signed && tls.mode == TlsMode::Allow);
+    for (text, word) in [
+        ("mode = 'on'", "allow"),
+        ("mode = 'allow'", "tls.self_signed"),
+        ("mode = 'allow'\nself_signed = 'maybe'", "tls.self_signed"),
+        ("mode = 'allow'\nkey = '/k'", "tls.certificate"),
+        ("certificat = '/c'", "tls.certificate"),
+        (
+            "mode = 'require'\nself_signed = true\nclient_certificates = 'require'",
+            "tls.client_ca",
+        ),
+    ] {
+        let error = file_refused("clienttls2", &format!("[tls]\n{text}\n"));
+        assert!(error.contains(word), "{text}: {error}");
     }
 }
 

@@ -422,14 +422,14 @@ fn misuse_ends_with_2_and_the_way_out() {
     );
     let broken = file("broken", &format!("[upstream]\nurl = {}\n", url(1)));
     let plain = url(1);
-    let tls = format!("{}?sslmode=require", url(1));
+    let tls = format!("{}?sslmode=verify-full", url(1));
     for (arguments, expected) in [
         (
             vec!["serve", "--config", &unknown],
             "did you mean `cache.memory`?",
         ),
         (vec!["--config", &broken], "TOML parse error at line 2"),
-        (vec!["--upstream", &tls], "sslmode=require cannot be kept"),
+        (vec!["--upstream", &tls], "verify-full need sslrootcert"),
         (vec![], "no upstream: say where the database is"),
         (vec!["--upstrem", "x"], "--upstream"),
         (vec![&plain], "postgres://***"),

@@ -39,6 +39,7 @@ struct Conversation {
 
 fn thread(mode: Mode) -> Rc<Thread> {
     let shared = Arc::new(Shared {
+        transactions: larder::session::Transactions::UntilWrite,
         mode,
         ledger: Ledger::default(),
         store: Store::new(1 << 20, 1 << 16, 1),

@@ -7,9 +7,12 @@
 mod conversation;
 
 use larder::config::{Config, Flags};
+use larder::net::login::{Credentials, Login, LoginError, login as log_in};
 use larder::sql::catalog::rows::{Rows, Rule};
 use larder::sql::{self, Catalog};
 use larder::wire::frame::{self, Frame, HEAD};
+use larder::wire::scram::{Binding, Prover, Secret, Server, Step};
+use larder::wire::verifier::Verifier;
 use larder::wire::{message, startup};
 
 /// Name (of the corpus directory, too) and function of a target.
@@ -22,10 +25,13 @@ pub const TARGETS: &[Target] = &[
     ("client_stream", client_stream),
     ("config", config),
     ("conversation", conversation),
+    ("login", login),
     ("node_tree", node_tree),
+    ("scram", scram),
     ("sql", analyse),
     ("startup", startup),
     ("upstream_stream", upstream_stream),
+    ("verifier", verifier),
 ];
 
 /// Calls `look` for every whole frame, as a reader of a stream would come by them, and checks that none of them
@@ -248,4 +254,72 @@ pub fn config(data: &[u8]) {
 /// A session between a client and an upstream.
 pub fn conversation(data: &[u8]) {
     conversation::play(data);
+}
+
+/// A SCRAM exchange's other side: the first byte chooses the channel binding, a 0xff parts the messages.
+pub fn scram(data: &[u8]) {
+    let Some((choice, rest)) = data.split_first() else {
+        return;
+    };
+    let binding = match choice % 3 {
+        0 => Binding::Impossible,
+        1 => Binding::Offered,
+        _ => Binding::Chosen(b"certificate"),
+    };
+    let secret = Secret::mock("ann", &[1; 32]);
+    let mut server = Server::new(&secret, false, binding, "server".into());
+    let mut prover = Prover::new("client".into(), (*choice > 127).then_some(b"x"), true);
+    for (number, message) in rest.split(|b| *b == 0xff).take(4).enumerate() {
+        match server.step(message) {
+            Ok(Step::Continue(answer)) => {
+                assert_eq!(number, 0, "a second challenge");
+                assert!(answer.starts_with(b"r="), "a challenge without nonce");
+            }
+            Ok(Step::Proven(..)) => panic!("a secret that no password fits was proven"),
+            Ok(Step::Wrong) => assert!(number > 0, "judged before it was asked"),
+            Err(refusal) => {
+                // What a client sends does not get into logs by way of errors.
+                let text = format!("{}{}", refusal.message, refusal.detail);
+                assert!(text.bytes().all(|b| (0x20..=0x7e).contains(&b)), "{text}");
+            }
+        }
+        if let Ok(challenge) = prover.challenge(message) {
+            assert!((1..=1_000_000).contains(&challenge.iterations));
+        }
+        assert!(prover.finish(message).is_err(), "proven before we proved");
+    }
+}
+
+/// What is kept of a password, as a file or the upstream gives it.
+pub fn verifier(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Verifier::parse(text) {
+        Ok(Verifier::Plain(password)) => assert_eq!(&*password, text),
+        Ok(Verifier::Scram(secret)) => assert!(secret.iterations > 0),
+        Ok(Verifier::Md5(_)) => assert_eq!(text.len(), 35),
+        Err(error) => assert!(!error.is_empty()),
+    }
+}
+
+/// All that an upstream says during a login.
+pub fn login(data: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let credentials = Credentials::password("s3cret");
+    let parameters = [("user".into(), "ann".into())];
+    let how = Login {
+        parameters: &parameters,
+        credentials: &credentials,
+        channel_binding: None,
+        must_bind: false,
+        private: data.first().is_some_and(|b| b % 2 == 0),
+    };
+    let end = tokio::io::join(data, tokio::io::sink());
+    match runtime.block_on(log_in(end, &how)) {
+        Ok(done) => assert!(done.secret.is_empty() || (4..=256).contains(&done.secret.len())),
+        Err(LoginError::Refused(bytes)) => assert_eq!(bytes[0], b'E'),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
 }

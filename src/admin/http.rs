@@ -164,7 +164,8 @@ async fn visit(accepted: Accepted, app: Arc<HttpServer<Pages>>, shutdown: Shutdo
     let stream = match accepted.into_stream() {
         Ok(Stream::Tcp(stream)) => L4Stream::from(stream),
         Ok(Stream::Unix(stream)) => L4Stream::from(stream),
-        Err(_) => return,
+        // Operators' connections are never encrypted.
+        Ok(Stream::Accepted(_) | Stream::Dialed(_)) | Err(_) => return,
     };
     let mut next: Option<pingora_core::protocols::Stream> = Some(Box::new(stream));
     while let Some(stream) = next {

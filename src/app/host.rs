@@ -3,7 +3,7 @@
 //! * pingora's answer to SIGTERM closes every listener, `/ready` included, and sleeps through its whole grace period.
 //!   Ours waits for sessions instead, then asks pingora for its fast way out, which returns at once and in order.
 //! * Signals are caught before the process calls itself ready: who has seen `/ready` may send SIGTERM and gets a drain.
-//! * SIGHUP is caught, since its default would end the process.
+//! * SIGHUP reads certificates anew; the rest of the configuration takes a restart.
 //! * Sockets are bound before the server exists ([`crate::net::bind`]): pingora's own listening service retries a taken
 //!   port for 30 seconds and then panics.
 //!
@@ -39,6 +39,8 @@ pub struct Parts {
     pub places: Places,
     /// How long SIGTERM waits.
     pub drain_for: Duration,
+    /// What SIGHUP does.
+    pub reload: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Runs until a signal ends the process; returns with the phase at [`Phase::Stopping`].
@@ -63,6 +65,7 @@ pub fn run(parts: Parts, drain: &Drain) {
     let signals = Signals {
         drain: drain.clone(),
         drain_for: parts.drain_for,
+        reload: parts.reload,
         closed: tokio::sync::Mutex::new(closed),
     };
     server.run(RunArgs {
@@ -155,6 +158,7 @@ impl ServiceWithDependents for Admin {
 struct Signals {
     drain: Drain,
     drain_for: Duration,
+    reload: Box<dyn Fn() + Send + Sync>,
     closed: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
@@ -194,7 +198,10 @@ impl Signals {
                         drained.set(Some(self.drained()));
                     }
                 }
-                _ = caught.hup.recv() => tracing::warn!("SIGHUP: this version does not reload; restart to apply changes"),
+                _ = caught.hup.recv() => {
+                    tracing::info!("SIGHUP: reading certificates anew; other changes take a restart");
+                    (self.reload)();
+                }
             }
         }
     }

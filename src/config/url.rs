@@ -2,12 +2,13 @@
 //!
 //! * The password is a [`Secret`]: neither `Debug` nor `Display` nor an error text of this file shows it, so that it
 //!   cannot reach a log. Error texts quote at most a parameter's name or a host.
-//! * What Larder cannot keep is refused, not ignored: TLS that the string asks for, several hosts, unknown parameters.
+//! * What Larder cannot keep is refused, not ignored: several hosts, GSSAPI, unknown parameters.
 //!
 //! Files with passwords (`.pgpass`, `service`) and `PG…` variables are not read.
 
 use super::address::Address;
 use super::complaint::nearest;
+use super::sslmode::{TlsWords, UpstreamTls};
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::str::FromStr;
@@ -18,9 +19,21 @@ use std::time::Duration;
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret of this value.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
     /// The value itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Secret {
+    /// A text and nothing else: a number would lose its leading zeros.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret)
     }
 }
 
@@ -43,29 +56,18 @@ pub struct Upstream {
     pub database: String,
     /// How long a connect may take, clients' and our own.
     pub connect_timeout: Duration,
+    /// How connections are encrypted, clients' and our own.
+    pub tls: UpstreamTls,
 }
 
 impl Upstream {
-    /// A control connection to `database`, ready to connect.
+    /// How a control connection to `database` logs in, over a stream that is connected and encrypted already.
     pub fn control(&self, database: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        match &self.address {
-            Address::Tcp(host, port) => {
-                config.host(host).port(*port);
-            }
-            Address::Unix(path) => {
-                if let Some(directory) = path.parent() {
-                    config.host_path(directory);
-                }
-                config.port(self.address.port().unwrap_or(5432));
-            }
-        }
         config
             .user(&self.user)
             .dbname(database)
-            .application_name("larder")
-            .connect_timeout(self.connect_timeout)
-            .ssl_mode(tokio_postgres::config::SslMode::Disable);
+            .application_name("larder");
         if let Some(password) = &self.password {
             config.password(password.expose());
         }
@@ -86,6 +88,8 @@ pub struct UpstreamUrl {
     pub database: String,
     /// `connect_timeout`, in whole seconds as libpq counts.
     pub connect_timeout: Option<Duration>,
+    /// What it says of TLS.
+    pub tls: TlsWords,
 }
 
 /// The parameters that mean something here.
@@ -95,10 +99,8 @@ const PARAMETERS: &[&str] = &[
     "user",
     "password",
     "dbname",
-    "sslmode",
     "connect_timeout",
     "application_name",
-    "channel_binding",
     "gssencmode",
     "target_session_attrs",
 ];
@@ -114,6 +116,7 @@ struct Parts {
     password: Option<String>,
     database: String,
     connect_timeout: Option<Duration>,
+    tls: TlsWords,
 }
 
 impl FromStr for UpstreamUrl {
@@ -214,22 +217,21 @@ impl Parts {
                 // libpq: zero means no limit, which a proxy must not have.
                 self.connect_timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
             }
-            ("sslmode", mode) => sslmode(mode)?,
-            ("channel_binding" | "gssencmode", "require") => {
-                return Err(format!(
-                    "{name}=require cannot be kept: Larder does not encrypt its connections to the upstream yet"
-                ));
+            ("gssencmode", "require") => {
+                return Err("gssencmode=require cannot be kept: Larder encrypts with TLS (sslmode), not with GSSAPI".into());
             }
             ("target_session_attrs", other) if other != "any" => {
                 return Err("target_session_attrs other than any is not supported: name the one server to use".into());
             }
             // Larder's own connections are called larder, so that operators find them.
-            ("application_name" | "channel_binding" | "gssencmode" | "target_session_attrs", _) => {
-            }
+            ("application_name" | "gssencmode" | "target_session_attrs", _) => {}
+            _ if self.tls.take(name, &value)? => {}
             _ => {
-                let hint = nearest(name, PARAMETERS.iter().copied())
-                    .map(|n| format!("; did you mean `{n}`?"));
-                let hint = hint.unwrap_or_else(|| format!("; known are {}", PARAMETERS.join(", ")));
+                let known = || PARAMETERS.iter().copied().chain(TlsWords::NAMES);
+                let hint = nearest(name, known()).map(|n| format!("; did you mean `{n}`?"));
+                let hint = hint.unwrap_or_else(|| {
+                    format!("; known are {}", known().collect::<Vec<_>>().join(", "))
+                });
                 return Err(format!(
                     "unknown parameter `{name}` in the connection string{hint}"
                 ));
@@ -276,6 +278,7 @@ impl Parts {
             password,
             database,
             connect_timeout: self.connect_timeout,
+            tls: self.tls,
         })
     }
 }
@@ -283,32 +286,6 @@ impl Parts {
 fn several_hosts() -> String {
     "the connection string names several hosts; Larder follows one server: name the one to use"
         .into()
-}
-
-fn sslmode(mode: &str) -> Result<(), String> {
-    const MODES: &[&str] = &[
-        "disable",
-        "allow",
-        "prefer",
-        "require",
-        "verify-ca",
-        "verify-full",
-    ];
-    match mode {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(format!(
-            "sslmode={mode} cannot be kept: Larder does not speak TLS to the upstream yet. \
-             Use sslmode=prefer or disable if the way to the upstream is trusted, or put a TLS tunnel between"
-        )),
-        _ => {
-            let hint =
-                nearest(mode, MODES.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-            Err(format!(
-                "unknown sslmode `{mode}`{}",
-                hint.unwrap_or_else(|| format!("; known are {}", MODES.join(", ")))
-            ))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -376,18 +353,6 @@ mod tests {
             ("postgres://app:s3cret@db:0/d", "between 1 and 65535"),
             ("postgres://app:s3cret@[::1/d", "]"),
             (
-                "postgres://app:s3cret@db/d?sslmode=require",
-                "does not speak TLS",
-            ),
-            (
-                "postgres://app:s3cret@db/d?sslmode=verify-ca",
-                "does not speak TLS",
-            ),
-            (
-                "postgres://app:s3cret@db/d?sslmode=verify-full",
-                "does not speak TLS",
-            ),
-            (
                 "postgres://app:s3cret@db/d?sslmode=perfer",
                 "did you mean `prefer`",
             ),
@@ -396,7 +361,7 @@ mod tests {
                 "did you mean `sslmode`",
             ),
             (
-                "postgres://app:s3cret@db/d?channel_binding=require",
+                "postgres://app:s3cret@db/d?gssencmode=require",
                 "cannot be kept",
             ),
             (
@@ -420,6 +385,7 @@ mod tests {
             password: url.password.clone(),
             database: url.database.clone(),
             connect_timeout: Duration::from_secs(5),
+            tls: UpstreamTls::default(),
         };
         for text in [
             format!("{url:?}"),

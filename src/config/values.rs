@@ -94,6 +94,25 @@ pub(super) fn a_size<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
     units::size(&text(d)?).map_err(D::Error::custom)
 }
 
+/// A text that says something.
+pub(super) fn maybe_text<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let words = text(d)?;
+    if words.trim().is_empty() || words.contains('\0') {
+        return Err(D::Error::custom("is empty or contains a NUL byte"));
+    }
+    Ok(Some(words))
+}
+
+pub(super) fn switch<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
+    match text(d)?.as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(D::Error::custom(format!(
+            "`{other}` is neither true nor false"
+        ))),
+    }
+}
+
 pub(super) fn a_table<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let table = text(d)?;
     match table.split_once('.') {

@@ -1,16 +1,22 @@
-//! One connected socket, TCP or Unix.
+//! One connected socket, TCP or Unix, with TLS or without.
 //!
 //! * TCP streams never wait to fill a segment (`TCP_NODELAY`): an answer held back by the kernel is latency.
 //! * TCP streams are probed (keepalive): a peer that vanished without a word frees its session within about two
 //!   minutes, not never.
+//! * With TLS, what was written may wait in the stream until it is flushed ([`Stream::holds_back`]); without, it never
+//!   does, and a flush costs nothing.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+use super::tls::{common_name, end_point};
 
 /// One connected socket.
 #[derive(Debug)]
@@ -19,6 +25,18 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over a Unix socket.
     Unix(UnixStream),
+    /// A client's, with TLS.
+    Accepted(Box<AcceptedTls>),
+    /// The upstream's, with TLS.
+    Dialed(Box<client::TlsStream<TcpStream>>),
+}
+
+/// A client's connection with TLS.
+#[derive(Debug)]
+pub struct AcceptedTls {
+    pub(super) stream: server::TlsStream<TcpStream>,
+    /// Of the certificate that this connection was shown.
+    pub(super) end_point: Option<Arc<[u8]>>,
 }
 
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -40,51 +58,66 @@ impl Stream {
 
     /// The other end, for a log line.
     pub fn peer(&self) -> String {
+        let socket = match self {
+            Stream::Tcp(s) => s,
+            Stream::Unix(_) => return "unix".into(),
+            Stream::Accepted(s) => s.stream.get_ref().0,
+            Stream::Dialed(s) => s.get_ref().0,
+        };
+        socket
+            .peer_addr()
+            .map_or_else(|_| "gone".into(), |a| a.to_string())
+    }
+
+    /// Whether the bytes are encrypted on their way.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Accepted(_) | Stream::Dialed(_))
+    }
+
+    /// Whether nobody between can read along: a password may cross in clear text.
+    pub fn is_private(&self) -> bool {
+        !matches!(self, Stream::Tcp(_))
+    }
+
+    /// Whether bytes that were written wait for the kernel to take them: [`AsyncWrite::poll_flush`] hands them on.
+    pub fn holds_back(&self) -> bool {
         match self {
-            Stream::Tcp(s) => s
-                .peer_addr()
-                .map_or_else(|_| "gone".into(), |a| a.to_string()),
-            Stream::Unix(_) => "unix".into(),
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+            Stream::Accepted(s) => s.stream.get_ref().1.wants_write(),
+            Stream::Dialed(s) => s.get_ref().1.wants_write(),
         }
     }
 
-    /// Receives what is there, without waiting.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Whether the client has shown a certificate, which is then a good one.
+    pub fn has_client_certificate(&self) -> bool {
+        self.shown().is_some()
+    }
+
+    /// The common name of the certificate that the client has shown.
+    pub fn client_certificate_common_name(&self) -> Option<String> {
+        common_name(self.shown()?)
+    }
+
+    fn shown(&self) -> Option<&[u8]> {
         match self {
-            Stream::Tcp(s) => s.try_read(buffer),
-            Stream::Unix(s) => s.try_read(buffer),
+            Stream::Accepted(s) => Some(s.stream.get_ref().1.peer_certificates()?.first()?),
+            _ => None,
         }
     }
 
-    /// Sends what the kernel takes, without waiting.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Channel binding data (`tls-server-end-point`) of the certificate that the client was shown.
+    pub fn server_end_point(&self) -> Option<Vec<u8>> {
         match self {
-            Stream::Tcp(s) => s.try_write(bytes),
-            Stream::Unix(s) => s.try_write(bytes),
+            Stream::Accepted(s) => s.end_point.as_deref().map(<[u8]>::to_vec),
+            _ => None,
         }
     }
 
-    /// Waits until the socket can be read or written.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+    /// Channel binding data (`tls-server-end-point`) of the certificate that the upstream has shown.
+    pub fn peer_end_point(&self) -> Option<Vec<u8>> {
         match self {
-            Stream::Tcp(s) => s.ready(interest).await,
-            Stream::Unix(s) => s.ready(interest).await,
-        }
-    }
-
-    /// Waits until there is something to read, or the other end has closed.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(s) => s.readable().await,
-            Stream::Unix(s) => s.readable().await,
-        }
-    }
-
-    /// Waits until the kernel takes more.
-    pub async fn writable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(s) => s.writable().await,
-            Stream::Unix(s) => s.writable().await,
+            Stream::Dialed(s) => end_point(s.get_ref().1.peer_certificates()?.first()?),
+            _ => None,
         }
     }
 }
@@ -98,6 +131,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(s) => Pin::new(s).poll_read(cx, buffer),
             Stream::Unix(s) => Pin::new(s).poll_read(cx, buffer),
+            Stream::Accepted(s) => Pin::new(&mut s.stream).poll_read(cx, buffer),
+            Stream::Dialed(s) => Pin::new(&mut **s).poll_read(cx, buffer),
         }
     }
 }
@@ -111,6 +146,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(s) => Pin::new(s).poll_write(cx, bytes),
             Stream::Unix(s) => Pin::new(s).poll_write(cx, bytes),
+            Stream::Accepted(s) => Pin::new(&mut s.stream).poll_write(cx, bytes),
+            Stream::Dialed(s) => Pin::new(&mut **s).poll_write(cx, bytes),
         }
     }
 
@@ -122,6 +159,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(s) => Pin::new(s).poll_write_vectored(cx, slices),
             Stream::Unix(s) => Pin::new(s).poll_write_vectored(cx, slices),
+            Stream::Accepted(s) => Pin::new(&mut s.stream).poll_write_vectored(cx, slices),
+            Stream::Dialed(s) => Pin::new(&mut **s).poll_write_vectored(cx, slices),
         }
     }
 
@@ -129,14 +168,20 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Accepted(s) => Pin::new(&mut s.stream).poll_flush(cx),
+            Stream::Dialed(s) => Pin::new(&mut **s).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Stream::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::Accepted(s) => Pin::new(&mut s.stream).poll_shutdown(cx),
+            Stream::Dialed(s) => Pin::new(&mut **s).poll_shutdown(cx),
         }
     }
 }

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::Door;
+use super::far::Far;
 use super::handshake::Arrived;
 use super::line::Line;
-use crate::cache::Micros;
+use super::reception;
 use crate::net::{Phase, PhaseWatch};
 use crate::session::{FULL, Io, Next, Session};
 use crate::wire::message::{self, Severity};
@@ -62,12 +63,18 @@ enum End {
     UpstreamLost,
     /// The process stops.
     Stopping,
+    /// No upstream connection could be had.
+    NoUpstream,
+    /// The client may not be here any more.
+    Revoked,
+    /// The client has left a transaction open for too long.
+    IdleTransaction,
 }
 
 struct Drive<'a> {
     session: Session,
     client: Line,
-    upstream: Line,
+    upstream: Far,
     door: &'a Door,
     phase: PhaseWatch,
     /// This task is woken when the phase changes.
@@ -77,6 +84,10 @@ struct Drive<'a> {
     heard: bool,
     /// Messages of the client wait until it has read its answers.
     behind: bool,
+    /// The upstream's first words were read before, and are not dealt with yet.
+    greeted: bool,
+    /// Ends a transaction that rests.
+    resting: Option<Pin<Box<Sleep>>>,
 }
 
 /// Serves until one side leaves.
@@ -86,12 +97,15 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         upstream,
         session,
         unread,
-        counted,
+        greeted,
+        admitted,
     } = arrived;
     let mut drive = Drive {
         session,
         client: Line::new(client, unread),
-        upstream: Line::new(upstream, Vec::new()),
+        greeted,
+        upstream,
+        resting: None,
         door,
         phase: door.phase.watch(),
         subscribed: false,
@@ -104,8 +118,9 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         tracing::debug!(%error, peer = drive.client.peer(), "a connection broke");
     }
     let farewell = drive.farewell(&end);
+    drive.upstream.leave(&drive.session);
+    drop(admitted);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
-    drop(counted);
 }
 
 /// However a session ends, a panic included, what it has left open is not forgotten.
@@ -147,17 +162,53 @@ impl Drive<'_> {
         self.upstream.flush(cx)?;
         let mut moved = None;
         for side in [Side::Client, Side::Upstream] {
-            let behind = side == Side::Client && self.may_go_on();
+            let behind = match side {
+                Side::Client => self.may_go_on(),
+                Side::Upstream => std::mem::take(&mut self.greeted),
+            };
             if (behind || self.may_read(side))
                 && let Some(next) = self.read(side, !behind, cx)?
             {
                 moved = Some(next);
                 if next == Next::Close {
-                    break;
+                    return Ok(moved);
                 }
             }
         }
+        if self.session.wants_link() && self.upstream.refused.is_none() {
+            if self.upstream.poll_come(cx).is_ready() && self.upstream.line.is_some() {
+                moved = Some(self.connected(cx)?);
+            }
+        } else {
+            self.upstream.part(&mut self.session);
+        }
         Ok(moved)
+    }
+
+    /// Goes on with what waited for a connection.
+    fn connected(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
+        let door = self.door;
+        let mut scratch = door.scratch.borrow_mut();
+        let Scratch {
+            client, upstream, ..
+        } = &mut *scratch;
+        client.clear();
+        upstream.clear();
+        let mut io = Io {
+            client,
+            upstream,
+            now: door.now(),
+        };
+        self.upstream.introduce(&mut self.session, &mut io);
+        let next = feed(
+            &mut self.session,
+            &mut self.client,
+            Side::Client,
+            &[],
+            &mut io,
+        );
+        self.send(Side::Client, client, upstream, cx)?;
+        Ok(next)
     }
 
     /// Whether messages that waited for a client to read its answers can be dealt with now.
@@ -176,7 +227,9 @@ impl Drive<'_> {
                     && self.client.unread.len() < UNREAD
             }
             Side::Upstream => {
-                !self.upstream.ended && (self.client.waiting() < WAITING || self.client.ended)
+                self.upstream.line.is_some()
+                    && !self.upstream.ended()
+                    && (self.client.waiting() < WAITING || self.client.ended)
             }
         }
     }
@@ -198,9 +251,10 @@ impl Drive<'_> {
         // A session that panicked may have left bytes of its own.
         client.clear();
         upstream.clear();
-        let line = match side {
-            Side::Client => &mut self.client,
-            Side::Upstream => &mut self.upstream,
+        let line = match (side, &mut self.upstream.line) {
+            (Side::Client, _) => &mut self.client,
+            (Side::Upstream, Some(line)) => line,
+            (Side::Upstream, None) => return Ok(None),
         };
         let count = match receive.then(|| line.receive(cx, received)) {
             None => 0,
@@ -213,7 +267,10 @@ impl Drive<'_> {
             Some(Poll::Pending) => return Ok(None),
         };
         let began = Instant::now();
-        let now = Micros::try_from((began - self.door.epoch).as_micros()).unwrap_or(Micros::MAX);
+        let now = door.at(began);
+        if side == Side::Client {
+            self.resting = None;
+        }
         let mut io = Io {
             client,
             upstream,
@@ -259,7 +316,7 @@ impl Drive<'_> {
         self.upstream.send(cx, upstream).or_else(|error| {
             upstream.clear();
             // Its last words may still be there to be read.
-            if side == Side::Client && !self.upstream.ended {
+            if side == Side::Client && !self.upstream.ended() {
                 Ok(())
             } else {
                 Err(error)
@@ -268,8 +325,20 @@ impl Drive<'_> {
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.upstream.ended {
+        if self.upstream.ended() {
             return Some(End::UpstreamLost);
+        }
+        if self.upstream.refused.is_some() {
+            return Some(End::NoUpstream);
+        }
+        if self.upstream.is_revoked() && !self.session.is_linked() {
+            return Some(End::Revoked);
+        }
+        if self.session.is_leaving() && self.client.waiting() == 0 {
+            return Some(End::Quiet);
+        }
+        if self.rests_too_long(cx) {
+            return Some(End::IdleTransaction);
         }
         let phase = self.phase.get();
         if phase >= Phase::Stopping {
@@ -297,6 +366,19 @@ impl Drive<'_> {
         None
     }
 
+    /// Whether the client has left a transaction open for longer than it may.
+    fn rests_too_long(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.upstream.idle_transaction_timeout();
+        let Some(limit) = limit.filter(|_| self.session.rests_in_transaction()) else {
+            self.resting = None;
+            return false;
+        };
+        let sleep = self
+            .resting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        sleep.as_mut().poll(cx).is_ready()
+    }
+
     /// The last words to the client.
     fn farewell(&self, end: &io::Result<End>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -313,6 +395,22 @@ impl Drive<'_> {
                     text,
                     "Larder is stopping.",
                 );
+            }
+            Ok(End::NoUpstream) => {
+                if let Some(refusal) = &self.upstream.refused {
+                    out = reception::words(refusal);
+                }
+            }
+            Ok(End::Revoked) => {
+                let text =
+                    "terminating connection: the database does not let this user in any more";
+                let hint = "The role, its password or its rights have changed. Connect anew.";
+                message::put_error(&mut out, Severity::Fatal, "28000", text, hint);
+            }
+            Ok(End::IdleTransaction) => {
+                let text = "terminating connection due to idle-in-transaction timeout";
+                let hint = "Larder's pool.idle_transaction_timeout has passed.";
+                message::put_error(&mut out, Severity::Fatal, "25P03", text, hint);
             }
             Ok(End::UpstreamLost) | Err(_) if !self.session.was_told() => {
                 let text = "the connection to the database behind Larder was lost";

@@ -1,57 +1,74 @@
 //! The first packets of a connection, up to the startup message that is forwarded.
 //!
-//! * Encryption is refused with 'N' until it is there; bytes sent behind such a request are refused, as PostgreSQL
-//!   does since CVE-2021-23222: they could have been stuffed in by somebody else (hazard 61).
+//! * TLS is answered as PostgreSQL answers it: once asked for, never on a Unix socket, and bytes sent behind the request
+//!   are refused since CVE-2021-23222: they could have been stuffed in by somebody else (hazard 61). GSSAPI encryption
+//!   is refused with 'N'; what the client does next is its choice.
 //! * A client that says nothing, or too much, is closed: 60 seconds as PostgreSQL's authentication_timeout, 10,000
-//!   bytes as its own limit.
+//!   bytes as its own limit, a TLS handshake included.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Door, cancel};
+use super::far::Far;
+use super::line::Line;
+use super::reception::Admitted;
+use super::verify::{Verified, verify};
+use super::{Door, cancel, greeting, reception};
+use crate::config::TlsMode;
 use crate::metrics::{Counted, UpstreamState};
-use crate::net::{Stream, dial};
-use crate::session::Session;
+use crate::net::users::Found;
+use crate::net::{Start, Stream};
+use crate::session::{Binding, Session};
 use crate::wire::message::{self, Severity};
-use crate::wire::startup::{Bad, First, LONGEST, first};
+use crate::wire::startup::{Bad, First, LONGEST, Startup, first};
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The first byte of a TLS handshake; no startup packet is that long.
+const TLS: u8 = 0x16;
 
 /// A client and its upstream, the startup message forwarded.
 pub struct Arrived {
     pub client: Stream,
-    pub upstream: Stream,
+    pub upstream: Far,
     pub session: Session,
     /// What the client sent behind its startup message.
     pub unread: Vec<u8>,
-    pub counted: Counted,
+    /// The upstream has answered already.
+    pub greeted: bool,
+    /// One of those that are counted; set when it has come so far.
+    pub admitted: Option<Admitted>,
 }
 
 /// Reads the first packets; `None`: the connection is over.
-pub async fn run(mut client: Stream, door: &Door) -> Option<Arrived> {
-    match tokio::time::timeout(LIMIT, packets(&mut client, door)).await {
-        Ok(Some((upstream, session, unread, counted))) => Some(Arrived {
-            client,
-            upstream,
-            session,
-            unread,
-            counted,
-        }),
-        Ok(None) => None,
+pub async fn run(client: Stream, door: &Door) -> Option<Arrived> {
+    let peer = tracing::enabled!(tracing::Level::DEBUG).then(|| client.peer());
+    match tokio::time::timeout(LIMIT, Box::pin(packets(client, door))).await {
+        Ok(arrived) => arrived,
         Err(_) => {
-            tracing::debug!(
-                peer = client.peer(),
-                "a client sent no startup message in time"
-            );
+            tracing::debug!(peer, "a client sent no startup message in time");
             None
         }
     }
 }
 
-async fn packets(client: &mut Stream, door: &Door) -> Option<(Stream, Session, Vec<u8>, Counted)> {
+/// What a client has asked for already; each is answered once.
+#[derive(Default)]
+struct Asked {
+    tls: bool,
+    gss: bool,
+}
+
+async fn packets(mut client: Stream, door: &Door) -> Option<Arrived> {
     let mut buf = Vec::with_capacity(1024);
+    let mut asked = Asked::default();
     loop {
+        if buf.first() == Some(&TLS) && !asked.tls && !asked.gss {
+            asked.tls = true;
+            client = encrypt(client, &buf, Start::Direct, door).await?;
+            buf.clear();
+        }
         let used = match first(&buf) {
             Ok(None) => {
                 if buf.len() > LONGEST || client.read_buf(&mut buf).await.ok()? == 0 {
@@ -62,49 +79,212 @@ async fn packets(client: &mut Stream, door: &Door) -> Option<(Stream, Session, V
             Err(Bad::Length) => return None, // as PostgreSQL: no answer to what is not its protocol
             Err(Bad::Layout) => {
                 let text = "invalid startup packet layout: expected terminator as last byte";
-                refuse(client, "08P01", text, "").await;
+                refuse(&mut client, "08P01", text, "").await;
                 return None;
             }
-            Ok(Some((First::Ssl | First::GssEnc, used))) => {
-                if buf.len() > used {
-                    let text = "received unencrypted data after SSL request";
-                    refuse(client, "08P01", text, "").await;
+            Ok(Some((request @ (First::Ssl | First::GssEnc), used))) => {
+                let tls = request == First::Ssl;
+                let again =
+                    std::mem::replace(if tls { &mut asked.tls } else { &mut asked.gss }, true);
+                if again {
+                    // PostgreSQL takes the second for a version of the protocol.
+                    let minor = if tls { 5679 } else { 5680 };
+                    refuse_version(&mut client, 1234, minor).await;
                     return None;
                 }
-                client.write_all(b"N").await.ok()?;
+                if buf.len() > used {
+                    let text = "received unencrypted data after SSL request";
+                    refuse(&mut client, "08P01", text, "").await;
+                    return None;
+                }
+                if tls && may_encrypt(&client, door) {
+                    client.write_all(b"S").await.ok()?;
+                    client = encrypt(client, &[], Start::Asked, door).await?;
+                    asked.gss = true; // as PostgreSQL: no other encryption inside
+                } else {
+                    client.write_all(b"N").await.ok()?;
+                }
                 used
             }
             Ok(Some((First::Cancel(packet), _))) => {
                 cancel::pass(packet, door).await;
+                // Clients wait for the end, and with TLS they want it said.
+                let _ = client.shutdown().await;
                 return None;
             }
             Ok(Some((First::Startup(startup), used))) => {
-                if startup.major != 3 {
-                    let text = format!(
-                        "unsupported frontend protocol {}.{}: Larder speaks 3.0",
-                        startup.major, startup.minor
-                    );
-                    refuse(client, "0A000", &text, "").await;
-                    return None;
-                }
-                let session = Session::new(door.thread.clone(), &startup);
-                let (mut upstream, counted) = connect(client, door).await?;
-                upstream.write_all(startup.packet).await.ok()?;
-                return Some((upstream, session, buf[used..].to_vec(), counted));
+                let behind = buf[used..].to_vec();
+                return arrive(client, &startup, behind, door).await;
             }
         };
         buf.drain(..used);
     }
 }
 
-async fn connect(client: &mut Stream, door: &Door) -> Option<(Stream, Counted)> {
-    let connecting = door.metrics.upstream(UpstreamState::Connecting);
-    let dialed = dial(&door.upstream.address, door.upstream.connect_timeout).await;
-    drop(connecting);
-    match dialed {
-        Ok(upstream) => Some((upstream, door.metrics.upstream(UpstreamState::Client))),
+/// Only over TCP: who shares the machine can read no other's socket, and PostgreSQL says no there, too.
+fn may_encrypt(client: &Stream, door: &Door) -> bool {
+    matches!(client, Stream::Tcp(_)) && door.pools.tls.clients.mode() != TlsMode::Off
+}
+
+async fn encrypt(client: Stream, early: &[u8], start: Start, door: &Door) -> Option<Stream> {
+    if !may_encrypt(&client, door) {
+        return None;
+    }
+    let Stream::Tcp(socket) = client else {
+        return None;
+    };
+    let peer = tracing::enabled!(tracing::Level::DEBUG).then(|| socket.peer_addr().ok());
+    match Box::pin(door.pools.tls.clients.accept(socket, early, start)).await {
+        Ok(stream) => Some(stream),
         Err(error) => {
-            let address = &door.upstream.address;
+            tracing::debug!(%error, ?peer, "a client's TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Lets a client through to the upstream, if its way here is as it must be.
+async fn arrive(
+    mut client: Stream,
+    startup: &Startup<'_>,
+    mut unread: Vec<u8>,
+    door: &Door,
+) -> Option<Arrived> {
+    if startup.major != 3 {
+        refuse_version(&mut client, startup.major, startup.minor).await;
+        return None;
+    }
+    if door.pools.tls.clients.mode() == TlsMode::Require && matches!(client, Stream::Tcp(_)) {
+        let text = "Larder accepts no unencrypted connections over TCP";
+        let hint =
+            "Connect with sslmode=require, or set tls.mode = \"allow\" in Larder's configuration.";
+        refuse(&mut client, "28000", text, hint).await;
+        return None;
+    }
+    if door.pools.tls.clients.wants_certificate()
+        && client.is_tls()
+        && !client.has_client_certificate()
+    {
+        let text = "connection requires a valid client certificate";
+        let hint = "Give the client one (sslcert and sslkey) that is signed by an authority in Larder's tls.client_ca.";
+        refuse(&mut client, "28000", text, hint).await;
+        return None;
+    }
+    let Some(admitted) = door.reception.admit() else {
+        let hint = "Larder's pool.max_client_conn is reached.";
+        refuse(
+            &mut client,
+            "53300",
+            "sorry, too many clients already",
+            hint,
+        )
+        .await;
+        return None;
+    };
+    let arrived = match verified(&mut client, startup, &mut unread, door).await? {
+        Verified::Ours(credentials) => {
+            let home = reception::let_in(&mut client, startup, &credentials, door).await?;
+            let session = Session::welcomed(door.thread.clone(), startup, home.greeting());
+            Some(Arrived {
+                client,
+                upstream: Far::pooled(home),
+                session,
+                unread,
+                greeted: false,
+                admitted: None,
+            })
+        }
+        Verified::Relay => relay(client, startup, unread, door).await,
+        Verified::Refused => None,
+    };
+    arrived.map(|arrived| Arrived {
+        admitted: Some(admitted),
+        ..arrived
+    })
+}
+
+/// Who the client is, as far as that is Larder's to judge.
+async fn verified(
+    client: &mut Stream,
+    startup: &Startup<'_>,
+    unread: &mut Vec<u8>,
+    door: &Door,
+) -> Option<Verified> {
+    let users = &door.reception.users;
+    let user = startup.get("user").unwrap_or_default();
+    // A replication connection is the upstream's own business from its first byte.
+    if user.is_empty() || startup.get("replication").is_some() {
+        return Some(Verified::Relay);
+    }
+    let negotiation = reception::negotiation(startup);
+    if !negotiation.is_empty() && matches!(users.find(user).await, Found::Known(_)) {
+        client.write_all(&negotiation).await.ok()?;
+    }
+    let end_point = client.server_end_point();
+    let certificate = client.client_certificate_common_name();
+    let verified = verify(
+        client,
+        unread,
+        user,
+        users,
+        end_point.as_deref(),
+        certificate.as_deref(),
+    );
+    verified.await.ok()
+}
+
+/// Leaves the judgement to the upstream: the exchange is relayed.
+async fn relay(
+    mut client: Stream,
+    startup: &Startup<'_>,
+    unread: Vec<u8>,
+    door: &Door,
+) -> Option<Arrived> {
+    let mut session = Session::new(door.thread.clone(), startup);
+    let (upstream, greeting, counted) = connect(&mut client, startup.packet, door).await?;
+    session.binds(binding(&client, &upstream));
+    Some(Arrived {
+        client,
+        greeted: !greeting.is_empty(),
+        upstream: Far::own(Line::new(upstream, greeting), counted),
+        session,
+        unread,
+        admitted: None,
+    })
+}
+
+/// What becomes of channel binding between the two connections.
+fn binding(client: &Stream, upstream: &Stream) -> Binding {
+    if !upstream.is_tls() {
+        return Binding::Kept;
+    }
+    if !client.is_tls() {
+        return Binding::Hidden;
+    }
+    let ours = client.server_end_point();
+    // Where both show the same certificate, it holds from end to end.
+    if ours.is_some() && ours == upstream.peer_end_point() {
+        Binding::Kept
+    } else {
+        Binding::Broken
+    }
+}
+
+async fn connect(
+    client: &mut Stream,
+    startup: &[u8],
+    door: &Door,
+) -> Option<(Stream, Vec<u8>, Counted)> {
+    let connecting = door.pools.metrics.upstream(UpstreamState::Connecting);
+    let reached = greeting::reach(startup, door).await;
+    drop(connecting);
+    match reached {
+        Ok((upstream, greeting)) => {
+            let counted = door.pools.metrics.upstream(UpstreamState::Client);
+            Some((upstream, greeting, counted))
+        }
+        Err(error) => {
+            let address = &door.pools.upstream.address;
             tracing::warn!(%error, upstream = %address, "cannot connect to the upstream");
             let text = format!("cannot connect to the database behind Larder: {error}");
             let hint = "Larder itself is up. Check upstream.url and whether PostgreSQL accepts connections.";
@@ -112,6 +292,11 @@ async fn connect(client: &mut Stream, door: &Door) -> Option<(Stream, Counted)> 
             None
         }
     }
+}
+
+async fn refuse_version(client: &mut Stream, major: u16, minor: u16) {
+    let text = format!("unsupported frontend protocol {major}.{minor}: Larder speaks 3.0");
+    refuse(client, "0A000", &text, "").await;
 }
 
 async fn refuse(client: &mut Stream, sqlstate: &str, text: &str, hint: &str) {

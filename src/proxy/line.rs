@@ -36,14 +36,19 @@ impl Line {
         }
     }
 
+    /// The socket.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// The other end, for a log line.
     pub fn peer(&self) -> String {
         self.stream.peer()
     }
 
-    /// How many bytes wait to be sent.
+    /// How many bytes wait to be sent; what TLS holds back already counts as one, for how much that is has a limit.
     pub fn waiting(&self) -> usize {
-        self.unsent.len() - self.sent
+        self.unsent.len() - self.sent + usize::from(self.stream.holds_back())
     }
 
     /// Receives once into `scratch`; 0 bytes: the other side has ended.
@@ -82,7 +87,14 @@ impl Line {
     }
 
     /// Sends what waits, as far as the kernel takes it.
+    ///
+    /// With TLS, a write that was taken may still wait to be sent; the write has asked to be woken then, and this goes on.
     pub fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.stream.holds_back()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+        {
+            return Err(error);
+        }
         while self.sent < self.unsent.len() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.unsent[self.sent..]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),

@@ -2,6 +2,7 @@
 
 use super::decision::How;
 use super::pending::{Item, Owed};
+use super::reach::Link;
 use super::statements::Known;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};
@@ -38,12 +39,16 @@ impl Session {
                 io.upstream.extend_from_slice(&buf[at..]);
                 return (buf.len(), Next::Continue);
             }
-            if self.holds_client() || self.pending.is_full() || io.client.len() >= FULL {
+            if self.holds_client()
+                || self.link == Link::Wanted
+                || self.pending.is_full()
+                || io.client.len() >= FULL
+            {
                 break;
             }
             let rest = &buf[at..];
             let names = matches!(rest[0], b'B' | b'D' | b'C');
-            if names && self.pending.in_doubt() {
+            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
                 break;
             }
             let used = match frame::peek(rest) {
@@ -82,6 +87,7 @@ impl Session {
             b'd' if self.flow.phase != Phase::Login => true,
             _ if len <= LONGEST_SEEN || self.flow.phase == Phase::Login => false,
             _ if self.pending.skipping => true,
+            _ if !self.reach(io) => return Ok(0),
             b'Q' | b'F' => {
                 self.account_opaque(Why::TooLong, io);
                 self.statements.query(true);
@@ -155,6 +161,10 @@ impl Session {
             if tag != b'p' && tag != b'X' {
                 return Ok(0);
             }
+            if tag == b'p' && self.breaks_binding(body) {
+                refuse_binding(io);
+                return Err(Refused);
+            }
             io.upstream.extend_from_slice(raw);
             return Ok(raw.len());
         }
@@ -162,7 +172,7 @@ impl Session {
             self.client_unheard(tag, raw, io);
             return Ok(raw.len());
         }
-        match tag {
+        let taken = match tag {
             b'Q' => match message::query(body) {
                 Some(sql) => return Ok(self.query(sql, raw, io)),
                 None => self.pass_unknown(raw, io),
@@ -173,46 +183,68 @@ impl Session {
                     if let Some(used) = self.unit(&unit, io) {
                         return Ok(used);
                     }
-                    self.single(tag, body, raw, io);
+                    self.single(tag, body, raw, io)
                 }
                 Ahead::Not => self.single(tag, body, raw, io),
             },
             b'D' | b'E' | b'C' => self.single(tag, body, raw, io),
             b'S' => self.sync(raw, io),
+            _ => self.client_other(tag, raw, io),
+        };
+        Ok(if taken { raw.len() } else { 0 })
+    }
+
+    /// Messages of neither query protocol. `false`: not now.
+    fn client_other(&mut self, tag: u8, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match tag {
             b'H' => {
                 if self.pending.forwarded() {
                     io.upstream.extend_from_slice(raw);
                 }
             }
             b'F' => {
+                if !self.reach(io) {
+                    return false;
+                }
                 self.account_opaque(Why::NotSelect, io);
                 io.upstream.extend_from_slice(raw);
                 self.owe(Owed::Function);
                 self.pending.close();
             }
-            b'X' => {
-                self.flow.parting = true;
-                io.upstream.extend_from_slice(raw);
-            }
+            b'X' => self.goodbye(raw, io),
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
+            b'd' | b'c' | b'f' if self.link != Link::Held => {}
             b'd' | b'c' | b'f' => {
                 if tag != b'd' && !self.pending.nothing_owed() {
                     self.pending.push(Item::CopyEnd);
                 }
                 io.upstream.extend_from_slice(raw);
             }
-            _ => self.pass_unknown(raw, io),
+            _ => return self.pass_unknown(raw, io),
         }
-        Ok(raw.len())
+        true
     }
 
-    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) {
+    /// Terminate: not for a connection that others will have.
+    fn goodbye(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        self.flow.parting = true;
+        if !self.welcomed {
+            io.upstream.extend_from_slice(raw);
+        }
+    }
+
+    /// Forwards what is not understood. `false`: not now.
+    pub(super) fn pass_unknown(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
+        if !self.reach(io) {
+            return false;
+        }
         self.lose_track();
         if self.may_pass_unseen() {
             io.upstream.extend_from_slice(raw);
         } else {
             self.flow.broken = true;
         }
+        true
     }
 
     /// Messages while the upstream reads COPY data, or ignores everything until Sync.
@@ -233,8 +265,11 @@ impl Session {
                 self.owe(Owed::Sync);
                 self.pending.close();
             }
-            b'X' => self.flow.parting = true,
-            _ if self.flow.copy != Copy::None => return self.pass_unknown(raw, io),
+            b'X' => return self.goodbye(raw, io),
+            _ if self.flow.copy != Copy::None => {
+                self.pass_unknown(raw, io);
+                return;
+            }
             _ => {}
         }
         io.upstream.extend_from_slice(raw);
@@ -252,6 +287,15 @@ impl Session {
         if self.wants_probe(&text) {
             self.ask_itself(io);
             return 0;
+        }
+        if !self.pending.forwarded()
+            && !self.pending.local
+            && let Some(tag) = self.hold(&text)
+        {
+            self.say_held(tag, io);
+            self.statements.query(false);
+            self.answer(Item::Ready, io);
+            return raw.len();
         }
         if self.flow.replication && is_replication_command(sql) {
             self.pending.open(io.now).marks.impure = true;
@@ -279,6 +323,9 @@ impl Session {
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),
                 Err(pass) => {
+                    if !self.reach(io) {
+                        return 0;
+                    }
                     self.prepare_upstream(&text, io);
                     let fill = pass.fill.is_some();
                     self.account(&text, *pass, io);
@@ -302,6 +349,14 @@ impl Session {
 fn refuse(io: &mut Io<'_>, sqlstate: &str, text: &str) {
     let hint = "This error comes from Larder, not from PostgreSQL.";
     message::put_error(io.client, Severity::Fatal, sqlstate, text, hint);
+}
+
+/// Tells a client why its login would fail.
+fn refuse_binding(io: &mut Io<'_>) {
+    let text = "SCRAM channel binding cannot pass through Larder: the client's TLS ends here, and the database's is another";
+    let hint = "Let Larder verify this user itself ([[users]] or auth_query), or connect to Larder without TLS on the \
+        same machine (sslmode=disable), or with channel_binding=disable.";
+    message::put_error(io.client, Severity::Fatal, "28000", text, hint);
 }
 
 /// Commands of a replication connection that write no table (manual, 55.4); SQL on such a connection is SQL.

@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use super::lazy::Transactions;
 use super::text::Text;
 use super::{Mode, Phase, Session};
 use crate::cache::Micros;
@@ -65,6 +66,7 @@ impl Session {
         match self.transaction.status() {
             b'I' => Ok(()),
             b'T' if self.transaction.dirty => Err(Why::Dirty),
+            b'T' if !self.transactions_allow() => Err(Why::Transactions),
             b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => {
                 Err(Why::Isolation)
             }
@@ -72,6 +74,14 @@ impl Session {
             b'T' if self.pending.has_closed() => Err(Why::Pipeline),
             b'T' => Ok(()),
             _ => Err(Why::FailedTransaction),
+        }
+    }
+
+    fn transactions_allow(&self) -> bool {
+        match self.thread.transactions {
+            Transactions::UntilWrite => true,
+            Transactions::ReadOnly => self.transaction.read_only == Some(true),
+            Transactions::Never => false,
         }
     }
 

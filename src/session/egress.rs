@@ -45,6 +45,9 @@ impl Session {
     }
 
     pub(super) fn owe(&mut self, owed: Owed) {
+        // An error of what was held would leave it unheard.
+        self.pending.fragile |=
+            matches!(owed, Owed::Query { .. } | Owed::Function) && self.pending.is_held();
         self.pending.push(Item::Owed {
             owed,
             hidden: false,

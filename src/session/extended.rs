@@ -38,6 +38,9 @@ impl Session {
             self.ask_itself(io);
             return Some(0);
         }
+        if self.unit_held(unit, &named, io) {
+            return Some(unit.bytes.len());
+        }
         let limit = unit.execute.unwrap_or(0);
         let how = How {
             types: &named.types,
@@ -49,6 +52,7 @@ impl Session {
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
+            Err(_) if !self.reach(io) => return Some(0),
             Err(pass) => self.unit_upstream(unit, *pass, &named, io),
         }
         Some(unit.bytes.len())
@@ -107,8 +111,8 @@ impl Session {
         }
     }
 
-    /// One message of the extended protocol.
-    pub(super) fn single(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) {
+    /// One message of the extended protocol. `false`: not now.
+    pub(super) fn single(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) -> bool {
         let done = match tag {
             b'P' => message::parse(body).map(|parse| self.single_parse(&parse, raw, io)),
             b'B' => message::bind(body).map(|bind| self.single_bind(&bind, raw, io)),
@@ -116,14 +120,21 @@ impl Session {
             b'C' => message::target(body).map(|target| self.close(target, raw, io)),
             _ => message::execute(body).map(|(portal, limit)| self.execute(portal, limit, raw, io)),
         };
-        if done.is_none() {
-            self.pass_unknown(raw, io);
-        }
+        done.unwrap_or_else(|| self.pass_unknown(raw, io))
     }
 
-    pub(super) fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn single_parse(
+        &mut self,
+        parse: &message::Parse<'_>,
+        raw: &[u8],
+        io: &mut Io<'_>,
+    ) -> bool {
         let text = self.thread.text(parse.text);
-        if text.is_last
+        // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
+        // the name has come to mean it.
+        let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
+        let local = text.is_last || control;
+        if local
             && self.transaction.status() != b'E'
             && self
                 .statements
@@ -134,7 +145,7 @@ impl Session {
                 text,
                 types: self.thread.types(parse.types),
                 upstream: false,
-                checked: 0,
+                checked: self.database.catalog_word(),
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -142,12 +153,20 @@ impl Session {
                 self.pending.push(Item::Made(parse.name.into(), before));
             }
             self.pending.local = true;
-            return;
+            return true;
         }
-        self.parse_upstream(parse, raw, io);
+        self.reach(io) && {
+            self.parse_upstream(parse, raw, io);
+            true
+        }
     }
 
-    pub(super) fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn single_bind(
+        &mut self,
+        bind: &message::Bind<'_>,
+        raw: &[u8],
+        io: &mut Io<'_>,
+    ) -> bool {
         let last = self
             .statements
             .named(bind.statement)
@@ -160,53 +179,82 @@ impl Session {
             self.statements.portal = Some(Portal::Last(format));
             self.emit(message::BIND_COMPLETE, io);
             self.pending.local = true;
-            return;
+            return true;
+        }
+        if let Some(named) = self.control(bind) {
+            self.statements.portal = Some(Portal::Control {
+                named,
+                bind: raw.into(),
+            });
+            self.emit(message::BIND_COMPLETE, io);
+            self.pending.local = true;
+            return true;
+        }
+        if !self.reach(io) {
+            return false;
         }
         self.ensure_upstream(bind.statement, io);
         self.bind_upstream(bind.portal, bind.statement, io);
         io.upstream.extend_from_slice(raw);
+        true
     }
 
-    pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+    /// The statement of transaction control that a message binds to the unnamed portal.
+    fn control(&self, bind: &message::Bind<'_>) -> Option<Named> {
+        let named = self.statements.named(bind.statement)?;
+        let plain = named.text.is_control
+            && named.types.is_empty()
+            && bind.portal.is_empty()
+            && self.pending.nothing_awaited()
+            && self.transaction.status() != b'E';
+        (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
+    }
+
+    pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let local = match target {
             Target::Statement(name) => {
-                let last = self
-                    .statements
-                    .named(name)
-                    .is_some_and(|named| named.text.is_last);
-                if !last {
-                    self.ensure_upstream(name, io);
-                }
-                last.then(|| Session::describe_last(true, 0))
+                let text = self.statements.named(name).map(|named| &*named.text);
+                text.and_then(|text| match text {
+                    text if text.is_last => Some(Session::describe_last(true, 0)),
+                    // In a failed block, too: it has no row.
+                    text if text.is_control && self.pending.nothing_awaited() => {
+                        Some([message::NO_PARAMETERS, message::NO_DATA].concat())
+                    }
+                    _ => None,
+                })
             }
             Target::Portal(b"") => match &self.statements.portal {
                 Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
+                Some(Portal::Control { .. } | Portal::Ran) => Some(message::NO_DATA.to_vec()),
                 Some(Portal::Bound { entry, .. } | Portal::Done(entry))
                     if !entry.description().is_empty() =>
                 {
                     Some(entry.description().to_vec())
                 }
-                _ => {
-                    self.portal_upstream(io);
-                    None
-                }
+                _ => None,
             },
             Target::Portal(_) => None,
         };
-        match local {
-            Some(bytes) => {
-                self.emit(&bytes, io);
-                self.pending.local = true;
-            }
-            None => {
-                io.upstream.extend_from_slice(raw);
-                self.pending.open(io.now);
-                self.owe(Owed::Describe { fill: false });
-            }
+        if let Some(bytes) = local {
+            self.emit(&bytes, io);
+            self.pending.local = true;
+            return true;
         }
+        if !self.reach(io) {
+            return false;
+        }
+        match target {
+            Target::Statement(name) => self.ensure_upstream(name, io),
+            Target::Portal(b"") => self.portal_upstream(io),
+            Target::Portal(_) => {}
+        }
+        io.upstream.extend_from_slice(raw);
+        self.pending.open(io.now);
+        self.owe(Owed::Describe { fill: false });
+        true
     }
 
-    pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let owed = match target {
             Target::Statement(name) => {
                 // Behind what may fail it must be taken back with the rest.
@@ -215,12 +263,16 @@ impl Session {
                         .statements
                         .named(name)
                         .is_some_and(|named| !named.upstream);
+                let local = local && !name.is_empty();
+                if !local && !self.reach(io) {
+                    return false;
+                }
                 let before = self.statements.put(name, None);
                 self.pending.risks(before.is_some());
-                if local && !name.is_empty() {
+                if local {
                     self.emit(message::CLOSE_COMPLETE, io);
                     self.pending.local = true;
-                    return;
+                    return true;
                 }
                 Owed::Statement(name.into(), before)
             }
@@ -228,8 +280,9 @@ impl Session {
                 self.statements.portal = Some(Portal::Closed);
                 self.emit(message::CLOSE_COMPLETE, io);
                 self.pending.local = true;
-                return;
+                return true;
             }
+            Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
                 self.statements.portals.remove(name);
                 Owed::Simple
@@ -238,12 +291,25 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.pending.open(io.now);
         self.owe(owed);
+        true
     }
 
-    pub(super) fn execute(&mut self, portal: &[u8], limit: i32, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn execute(
+        &mut self,
+        portal: &[u8],
+        limit: i32,
+        raw: &[u8],
+        io: &mut Io<'_>,
+    ) -> bool {
         if portal.is_empty() && self.execute_local(limit, io) {
             self.pending.local = true;
-            return;
+            return true;
+        }
+        if !self.reach(io) {
+            return false;
+        }
+        if portal.is_empty() {
+            self.portal_upstream(io);
         }
         let text = self.statements.portals.get(portal).cloned().flatten();
         let mut fill = false;
@@ -263,9 +329,10 @@ impl Session {
         }
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Execute { fill });
+        true
     }
 
-    /// Executes the unnamed portal here if it lives here; else makes sure that the upstream has it.
+    /// Executes the unnamed portal here if it lives here and may.
     pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
         let now = self.settings.context(&self.thread.contexts);
         match &self.statements.portal {
@@ -289,7 +356,6 @@ impl Session {
                 let whole = limit <= 0 || entry.header().rows < limit as u32;
                 let same = *context == now && self.pending.nothing_owed();
                 if !whole || !same || self.gate().is_err() || !entry.again(io.now) {
-                    self.portal_upstream(io);
                     return false;
                 }
                 let Some(Portal::Bound { entry, .. }) = self.statements.portal.take() else {
@@ -299,15 +365,19 @@ impl Session {
                 self.emit(entry.rows(), io);
                 self.statements.portal = Some(Portal::Done(entry));
             }
-            Some(Portal::Closed) => {
-                self.portal_upstream(io);
-                return false;
+            Some(Portal::Control { named, .. }) => {
+                let text = named.text.clone();
+                let Some(tag) = self.hold(&text) else {
+                    return false;
+                };
+                self.say_held(tag, io);
             }
+            Some(Portal::Closed | Portal::Ran) => return false,
         }
         true
     }
 
-    pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) {
+    pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
         // A bare Sync is a health check: it reaches the database.
         if self.pending.local && !self.pending.forwarded() {
             self.pending.local = false;
@@ -316,7 +386,10 @@ impl Session {
             }
             self.answer(Item::Ready, io);
             self.teach(raw, io);
-            return;
+            return true;
+        }
+        if !self.reach(io) {
+            return false;
         }
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
@@ -325,5 +398,6 @@ impl Session {
         if self.transaction.status() == b'I' {
             self.statements.portal = None;
         }
+        true
     }
 }

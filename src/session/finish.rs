@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::pending::{Segment, Tag};
+use super::pending::{Kind, Segment, Tag};
 use super::statements::Known;
 use super::text::Text;
 use super::{Mode, Session};
@@ -24,6 +24,7 @@ impl Session {
         let Some(mut segment) = self.pending.finish() else {
             return;
         };
+        self.pending.fragile &= !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
         for intent in std::mem::take(&mut segment.intents) {
@@ -45,9 +46,9 @@ impl Session {
                 self.thread.store.keep(fill, now);
             }
         }
-        if segment.marks.own {
+        if segment.marks.kind == Kind::Own {
             self.settings.asked();
-        } else if !segment.marks.quiet {
+        } else if segment.marks.kind != Kind::Quiet {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
@@ -84,11 +85,11 @@ impl Session {
             return;
         }
         if before == b'I' {
+            let modes = modes(&segment.ran);
             self.transaction.isolation =
-                modes(&segment.ran).and_then(|modes| match modes.isolation {
-                    Some(isolation) => Some(isolation),
-                    None => self.settings.isolation(),
-                });
+                modes.and_then(|modes| modes.isolation.or_else(|| self.settings.isolation()));
+            self.transaction.read_only =
+                modes.and_then(|modes| modes.read_only.or_else(|| self.settings.read_only()));
         }
         let mut statements = segment
             .ran
@@ -97,6 +98,7 @@ impl Session {
         // One block may have ended and another begun, or the isolation was set by its name.
         if statements.any(|s| sets_isolation(s) || (before != b'I' && bounds_transaction(s))) {
             self.transaction.isolation = None;
+            self.transaction.read_only = None;
         }
         self.transaction.dirty |= segment.marks.dirty || status == b'E';
         if !changed_nothing(&segment) {

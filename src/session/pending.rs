@@ -84,6 +84,17 @@ pub enum Tag {
     Zero,
 }
 
+/// Whose a segment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Client,
+    /// Larder's own question about the session's settings.
+    Own,
+    /// Only teaches the upstream names; the client has its answers already.
+    Quiet,
+}
+
 /// Marks of a segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Marks {
@@ -97,14 +108,13 @@ pub struct Marks {
     pub failed: bool,
     /// An asynchronous message came: nothing of it is kept.
     pub noisy: bool,
-    /// Larder's own question about the session's settings.
-    pub own: bool,
+    pub kind: Kind,
     /// Holds one statement that writes, whose command tag counts all that it changes.
     pub counted: bool,
     /// Gives names another meaning behind something that may fail.
     pub risky: bool,
-    /// Only teaches the upstream names; the client has its answers already.
-    pub quiet: bool,
+    /// Begins with statements that were held back.
+    pub held: bool,
     /// Contains COMMIT or its kin, CALL or DO: an error does not prove that nothing became visible.
     pub commits: bool,
     /// May end a transaction block: what is sent behind it may run outside of one.
@@ -231,6 +241,8 @@ pub struct Pending {
     pub local: bool,
     /// The open segment has failed: the upstream ignores everything until Sync.
     pub skipping: bool,
+    /// Held statements went in front of a Query, which an error of theirs would leave unheard: the client waits.
+    pub fragile: bool,
 }
 
 impl Pending {
@@ -244,7 +256,11 @@ impl Pending {
     #[inline]
     pub fn nothing_awaited(&self) -> bool {
         self.queue.is_empty()
-            || self.closed.iter().all(|segment| segment.marks.quiet) && self.open.is_none()
+            || self
+                .closed
+                .iter()
+                .all(|segment| segment.marks.kind == Kind::Quiet)
+                && self.open.is_none()
     }
 
     /// Nothing is owed.
@@ -301,12 +317,16 @@ impl Pending {
 
     /// Larder's own question is not answered yet.
     pub fn asked_itself(&self) -> bool {
-        self.closed.back().is_some_and(|segment| segment.marks.own)
+        self.closed
+            .back()
+            .is_some_and(|segment| segment.marks.kind == Kind::Own)
     }
 
     /// Whether a closed segment is under way that may change the transaction.
     pub fn has_closed(&self) -> bool {
-        self.closed.iter().any(|segment| !segment.marks.quiet)
+        self.closed
+            .iter()
+            .any(|segment| segment.marks.kind != Kind::Quiet)
     }
 
     /// Whether anything under way is more than cacheable reads.
@@ -315,6 +335,16 @@ impl Pending {
             .iter()
             .chain(&self.open)
             .any(|segment| segment.marks.impure)
+    }
+
+    /// Whether what is sent now could be left unheard.
+    pub fn is_fragile(&self) -> bool {
+        self.fragile && matches!(self.queue.front(), Some(Item::Owed { hidden: true, .. }))
+    }
+
+    /// Whether the open segment begins with statements that were held back.
+    pub fn is_held(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.marks.held)
     }
 
     /// Whether something of the open segment was forwarded.

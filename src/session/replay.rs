@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use super::pending::Owed;
+use super::pending::{Kind, Owed};
+use super::reach::Link;
 use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::{Io, Session};
@@ -12,7 +13,7 @@ use crate::wire::frame::{self, Frame, HEAD};
 use crate::wire::message;
 
 /// A name for a moment that no client uses.
-const ASIDE: &[u8] = b"larder\x01aside";
+pub(super) const ASIDE: &[u8] = b"larder\x01aside";
 
 impl Session {
     /// Forwards a Parse.
@@ -90,7 +91,7 @@ impl Session {
     /// Makes sure that the upstream's unnamed portal is the client's.
     pub(super) fn portal_upstream(&mut self, io: &mut Io<'_>) {
         match self.statements.portal.take() {
-            Some(Portal::Bound { named, bind, .. }) => {
+            Some(Portal::Bound { named, bind, .. } | Portal::Control { named, bind }) => {
                 let Frame::Whole { body, .. } = frame::peek(&bind) else {
                     return;
                 };
@@ -114,6 +115,8 @@ impl Session {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);
             }
+            // PostgreSQL knows the words for a portal that has run (55000); this one's text does nothing.
+            Some(Portal::Ran) => self.run_aside(b"SET LOCAL larder.ran = ''", io),
             Some(Portal::Last(_)) | None => {}
         }
     }
@@ -125,11 +128,14 @@ impl Session {
         if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
             return;
         }
+        if self.link != Link::Held {
+            return self.statements.untaught.clear();
+        }
         for name in std::mem::take(&mut self.statements.untaught) {
             self.ensure_upstream(&name, io);
         }
         if self.pending.forwarded() {
-            self.pending.open(io.now).marks.quiet = true;
+            self.pending.open(io.now).marks.kind = Kind::Quiet;
             io.upstream.extend_from_slice(raw);
             self.hidden(Owed::Sync, io);
             self.pending.close();
@@ -138,21 +144,25 @@ impl Session {
 
     /// Binds the unnamed portal to a statement whose name means something else by now.
     fn bind_aside(&mut self, named: &Named, tail: &[u8], io: &mut Io<'_>) {
-        let parse = message::Parse {
-            name: ASIDE,
-            text: &named.text.sql,
-            types: &named.types,
-        };
-        message::put_parse(io.upstream, &parse);
+        self.parse_aside(&named.text.sql, &named.types, io);
         frame::put(io.upstream, b'B', &[b"\0", ASIDE, b"\0", tail].concat());
+        self.hidden(Owed::Simple, io);
+    }
+
+    /// Prepares a text under a name that is the client's in nothing.
+    pub(super) fn parse_aside(&mut self, text: &[u8], types: &[u8], io: &mut Io<'_>) {
+        // The one before is still there.
         frame::put(io.upstream, b'C', &[b"S", ASIDE, b"\0"].concat());
-        for owed in [
-            Owed::Statement(ASIDE.into(), None),
-            Owed::Simple,
-            Owed::Simple,
-        ] {
-            self.hidden(owed, io);
-        }
+        message::put_parse(
+            io.upstream,
+            &message::Parse {
+                name: ASIDE,
+                text,
+                types,
+            },
+        );
+        self.hidden(Owed::Simple, io);
+        self.hidden(Owed::Statement(ASIDE.into(), None), io);
     }
 
     /// What must be upstream before a text runs there.
@@ -175,14 +185,9 @@ impl Session {
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
-                Statement::SetTransaction(_)
-                    if self.transaction.hit && !self.pending.forwarded() =>
-                {
+                Statement::SetTransaction(_) if self.transaction.hit => {
                     self.transaction.hit = false;
-                    self.statements.own_query();
-                    frame::put(io.upstream, b'Q', b"SELECT 1\0");
-                    self.hidden(Owed::Query { fill: false }, io);
-                    self.pending.close();
+                    self.run_aside(b"SELECT 1 WHERE false", io);
                 }
                 _ => {}
             }
@@ -196,7 +201,7 @@ impl Session {
         body.push(0);
         frame::put(io.upstream, b'Q', &body);
         self.hidden(Owed::Query { fill: false }, io);
-        self.pending.open(io.now).marks.own = true;
+        self.pending.open(io.now).marks.kind = Kind::Own;
         let local = self.pending.local;
         self.pending.close();
         self.pending.local = local;

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::welcome::{Greeting, Probed, Reported};
 use crate::cache::key::{Context, Contexts};
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
 use crate::wire::startup::Startup;
 
 /// Settings read on the backend. Of those that no client can see reported, a role's or a database's default may differ.
-const TRACKED: [&str; 26] = [
+pub(super) const TRACKED: [&str; 26] = [
     "search_path",
     "timezone",
     "datestyle",
@@ -79,6 +80,11 @@ const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog
      pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
 
+/// Whether a reported setting may show in an answer.
+pub fn is_reported(name: &str) -> bool {
+    !HARMLESS.contains(&name) || name == "client_encoding"
+}
+
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
     let settings = TRACKED
@@ -87,17 +93,6 @@ pub fn probe() -> String {
     std::iter::once(PROBE_HEAD.to_owned())
         .chain(settings)
         .collect()
-}
-
-/// What the backend said of itself.
-#[derive(Debug)]
-struct Probed {
-    session_user: Box<str>,
-    current_user: Box<str>,
-    temporary: bool,
-    /// Cluster, timeline and database: another server under the same name is another context (hazards 18, 68).
-    identity: Box<str>,
-    values: Box<[Box<str>]>,
 }
 
 /// What the client has set: for the session, and for the transaction only.
@@ -112,11 +107,9 @@ struct Layer {
 pub struct Settings {
     database: Box<str>,
     startup: Vec<(Box<str>, Box<str>)>,
-    reported: BTreeMap<Box<str>, Box<str>>,
-    /// BackendKeyData's process id.
-    announced: Option<i32>,
-    probed: Option<Probed>,
-    backend: Option<(i32, Option<Box<str>>)>,
+    reported: Arc<Reported>,
+    probed: Option<Arc<Probed>>,
+    peer: Peer,
     /// The backend did not answer the probe.
     refused: bool,
     /// A read was passed on because they are unknown.
@@ -127,6 +120,17 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
+}
+
+/// The backend behind the session.
+#[derive(Debug, Default)]
+struct Peer {
+    /// BackendKeyData's process id.
+    announced: Option<i32>,
+    /// Process id and start as it said itself.
+    backend: Option<(i32, Option<Box<str>>)>,
+    /// There is none now; the one that greeted was the one that the upstream had announced.
+    absent: bool,
 }
 
 /// What follows from the settings, worked out at first need.
@@ -156,10 +160,9 @@ impl Settings {
             startup: startup
                 .map(|(name, value)| (Box::from(*name), Box::from(*value)))
                 .collect(),
-            reported: BTreeMap::new(),
-            announced: None,
+            reported: Arc::default(),
             probed: None,
-            backend: None,
+            peer: Peer::default(),
             refused: false,
             missed: false,
             pristine: true,
@@ -175,63 +178,69 @@ impl Settings {
 
     /// BackendKeyData.
     pub fn announce(&mut self, pid: i32) {
-        self.announced = Some(pid);
+        self.peer.announced = Some(pid);
         self.changed();
     }
 
     /// ParameterStatus.
     pub fn report(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
-        if HARMLESS.contains(&&*name) && name != "client_encoding" {
-            return;
+        if is_reported(&name) {
+            Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
+            self.changed();
         }
-        self.reported.insert(name.into(), value.into());
-        self.changed();
     }
 
     /// The answer to [`probe`]; `false` if it is not one.
     pub fn read(&mut self, fields: &[Option<&[u8]>]) -> bool {
-        let text =
-            |field: &Option<&[u8]>| Some(Box::<str>::from(std::str::from_utf8((*field)?).ok()?));
-        let [
-            pid,
-            start,
-            session,
-            current,
-            temporary,
-            identity,
-            values @ ..,
-        ] = fields
-        else {
+        let Some((pid, start, probed)) = Probed::read(fields) else {
             return false;
         };
-        let (Some(pid), Some(session_user), Some(current_user), Some(temporary)) = (
-            text(pid).and_then(|p| p.parse().ok()),
-            text(session),
-            text(current),
-            text(temporary),
-        ) else {
-            return false;
-        };
-        if values.len() != TRACKED.len() {
-            return false;
-        }
-        let values = values.iter().map(|v| text(v).unwrap_or_default()).collect();
-        let temporary = &*temporary != "0";
-        self.backend = Some((pid, text(start)));
-        self.probed = Some(Probed {
-            session_user,
-            current_user,
-            temporary,
-            identity: text(identity).unwrap_or_default(),
-            values,
-        });
+        self.peer.backend = Some((pid, start));
+        self.probe_is(Arc::new(probed));
+        true
+    }
+
+    fn probe_is(&mut self, probed: Arc<Probed>) {
+        self.probed = Some(probed);
         let tracked = |name: &str| {
             TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
         };
-        Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
+        if self.layer.session.keys().any(|name| tracked(name)) {
+            Rc::make_mut(&mut self.layer.session).retain(|name, _| !tracked(name));
+        }
         self.changed();
-        true
+    }
+
+    /// A backend that greeted stands behind the session now, or (`absent`) would if one were needed.
+    pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
+        self.reported = greeting.reported.clone();
+        self.peer = Peer {
+            announced: Some(greeting.pid).filter(|_| !absent),
+            backend: greeting.backend.clone().filter(|_| !absent),
+            absent: absent && greeting.is_direct(),
+        };
+        self.refused = false;
+        match &greeting.probed {
+            Some(probed) => self.probe_is(probed.clone()),
+            None => self.probed = None,
+        }
+        self.changed();
+    }
+
+    /// The backend has gone back to the others; what it said of its settings is still so.
+    pub fn leave(&mut self) {
+        let direct = self.backend().is_some();
+        self.peer = Peer {
+            absent: direct,
+            ..Peer::default()
+        };
+        self.changed();
+    }
+
+    /// Whether nothing but what the backend said of itself at login is in force.
+    pub fn is_pristine(&self) -> bool {
+        self.pristine && self.layer.session.is_empty() && self.probed.is_some()
     }
 
     /// Whether the backend must be asked.
@@ -265,16 +274,18 @@ impl Settings {
 
     /// Process id and start of the backend; `None` where it is not known to be the one that was announced.
     pub fn backend(&self) -> Option<(i32, Option<Box<str>>)> {
-        self.backend
+        self.peer
+            .backend
             .clone()
-            .filter(|(pid, _)| self.announced == Some(*pid))
+            .filter(|(pid, _)| self.peer.announced == Some(*pid))
     }
 
     /// The backend that was announced, if it was not asked and the upstream is known to announce its own (`direct`).
     pub fn announced(&self, direct: bool) -> Option<(i32, Option<Box<str>>)> {
-        let pid = self
+        let peer = &self.peer;
+        let pid = peer
             .announced
-            .filter(|_| direct && self.backend.is_none())?;
+            .filter(|_| direct && peer.backend.is_none())?;
         Some((pid, None))
     }
 
@@ -307,7 +318,7 @@ impl Settings {
         if probed.temporary {
             return Err(Why::TempSchema);
         }
-        if self.backend().is_none() {
+        if self.backend().is_none() && !self.peer.absent {
             return Err(Why::Pooler);
         }
         // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
@@ -441,6 +452,11 @@ impl Settings {
         }
     }
 
+    /// Whether a transaction that does not say is READ ONLY.
+    pub fn read_only(&self) -> Option<bool> {
+        Some(self.now("default_transaction_read_only")? == "on")
+    }
+
     /// Whether each statement of a transaction that names no isolation has a snapshot of its own.
     pub fn own_snapshots(&self) -> bool {
         self.derived.own_snapshots.get().unwrap_or_else(|| {
@@ -507,7 +523,7 @@ impl Settings {
         for (count, map) in
             counts
                 .iter()
-                .zip([&self.reported, &*self.layer.session, &*self.layer.local])
+                .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
         {
             parts.push(count.as_bytes());
             parts.extend(

@@ -48,6 +48,10 @@ pub enum Portal {
         /// The context of the key then: settings show in what is sent at Execute.
         context: u64,
     },
+    /// Bound to a statement of transaction control; `bind` is the message, should the upstream need it.
+    Control { named: Named, bind: Box<[u8]> },
+    /// Has run a statement of a block that goes on: it cannot be run again.
+    Ran,
     /// Has given its whole answer, and can still be described.
     Done(Fresh),
     /// Closed here; the upstream may still have an older one.
@@ -161,6 +165,21 @@ impl Statements {
             Some(Known::Named(named)) => named.upstream = false,
             unnamed => *unnamed = None,
         }
+    }
+
+    /// The backend that had them is another's now. Gives whether it has named ones.
+    pub fn unlink(&mut self) -> bool {
+        let upstream = |known: &Known| !matches!(known, Known::Named(named) if !named.upstream);
+        let left = self.known.values().any(upstream);
+        for known in self.known.values_mut().chain(&mut self.unnamed) {
+            if let Known::Named(named) = known {
+                named.upstream = false;
+            }
+        }
+        self.unnamed_left = false;
+        self.portals.clear();
+        self.bound_fill = None;
+        left
     }
 
     /// DEALLOCATE: of one name, or of all but the unnamed one.

@@ -5,6 +5,7 @@
 //! and one store against `simulation_server`, whose commits become visible when they like.
 
 mod backend;
+mod binding_tests;
 mod ledger_tests;
 mod limits_tests;
 mod order_tests;

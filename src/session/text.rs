@@ -16,6 +16,10 @@ pub struct Text {
     pub analysis: Analysis,
     /// `SHOW larder.last` and nothing else.
     pub is_last: bool,
+    /// SET, and not `set_config`.
+    pub is_set: bool,
+    /// One statement of transaction control: no parameter, no row, nothing that is not its text.
+    pub is_control: bool,
     /// Contains COMMIT, PREPARE TRANSACTION and their kin, or may: makes visible what the transaction wrote.
     pub commits: bool,
     /// May end a transaction block, ROLLBACK included: what is sent behind it may run outside of one.
@@ -60,10 +64,21 @@ impl Text {
         });
         // What was not looked into may hold a COMMIT; what follows a ROLLBACK in its message runs outside the block.
         let commits = commits || analysis.refused.is_some() || (rolls_back && several);
+        let is_control = matches!(
+            &*analysis.statements,
+            [Statement::Begin(_)
+                | Statement::Commit { .. }
+                | Statement::Rollback { .. }
+                | Statement::Savepoint(_)
+                | Statement::Release(_)
+                | Statement::RollbackTo(_)]
+        );
         Text {
             sql: sql.into(),
+            is_set: begins(&analysis.canonical, "set"),
             analysis,
             is_last,
+            is_control,
             commits,
             ends: commits || rolls_back,
             verdict: RefCell::default(),
@@ -75,6 +90,15 @@ impl Text {
         match &*self.analysis.statements {
             [one] => Some(one),
             _ => None,
+        }
+    }
+
+    /// The command tag of a BEGIN.
+    pub fn begin_tag(&self) -> &'static str {
+        if begins(&self.analysis.canonical, "start") {
+            "START TRANSACTION"
+        } else {
+            "BEGIN"
         }
     }
 
@@ -108,4 +132,9 @@ impl Text {
         });
         effects
     }
+}
+
+fn begins(text: &str, word: &str) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }

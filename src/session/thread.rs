@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use super::lazy::Transactions;
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::key::Contexts;
@@ -37,6 +38,7 @@ pub enum Mode {
 /// What all threads share.
 pub struct Shared {
     pub mode: Mode,
+    pub transactions: Transactions,
     pub ledger: Ledger,
     pub store: Store,
     pub contexts: Contexts,

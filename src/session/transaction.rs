@@ -1,8 +1,11 @@
 //! The transaction: its status as the upstream last said, and whether it is clean.
 //!
-//! * The status is taken from ReadyForQuery alone (hazard 36).
+//! * The status is taken from ReadyForQuery alone (hazard 36), but for a block that was begun here and not told yet.
 //! * Clean: nothing but reads, SET and SAVEPOINT so far; only then may a statement hit or fill (hazards 33, 34).
 
+use std::rc::Rc;
+
+use super::text::Text;
 use crate::cache::version::WriteSet;
 use crate::sql::statement::Isolation;
 
@@ -18,6 +21,12 @@ pub struct Transaction {
     pub writes: WriteSet,
     /// A hit was given that the upstream does not know of.
     pub hit: bool,
+    /// Declared so; `None`: not known.
+    pub read_only: Option<bool>,
+    /// Statements of it that the upstream was not told yet.
+    pub held: Vec<Rc<Text>>,
+    /// The upstream has begun it; `true` outside of one, too.
+    pub told: bool,
 }
 
 impl Default for Transaction {
@@ -28,6 +37,9 @@ impl Default for Transaction {
             isolation: None,
             writes: WriteSet::default(),
             hit: false,
+            read_only: None,
+            held: Vec::new(),
+            told: true,
         }
     }
 }

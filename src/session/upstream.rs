@@ -3,7 +3,7 @@
 //! * Everything is relayed, in order, but what answers a message of Larder's own.
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
-use super::pending::{Item, Owed, Tag};
+use super::pending::{Item, Kind, Owed, Tag};
 use super::{Copy, Io, Next, Phase, Session};
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message;
@@ -97,7 +97,7 @@ impl Session {
         let own = self
             .pending
             .front()
-            .is_some_and(|segment| segment.marks.own);
+            .is_some_and(|segment| segment.marks.kind == Kind::Own);
         if own
             && let Some(fields) = message::data_row(body)
             && self.settings.read(&fields)
@@ -113,7 +113,7 @@ impl Session {
             _ => {}
         }
         if self.flow.phase == Phase::Login {
-            io.client.extend_from_slice(raw);
+            self.relay_login(tag, body, raw, io.client);
             match (tag, body.first_chunk::<4>()) {
                 (b'K', Some(pid)) => self.settings.announce(i32::from_be_bytes(*pid)),
                 (b'Z', _) => {
@@ -152,7 +152,7 @@ impl Session {
         }
         let own = self.pending.front().is_some_and(|segment| {
             segment.marks.noisy = true;
-            segment.marks.own
+            segment.marks.kind == Kind::Own
         });
         if !(own && tag == b'N') {
             io.client.extend_from_slice(raw);
@@ -246,7 +246,7 @@ impl Session {
         let quiet = self
             .pending
             .front()
-            .is_some_and(|segment| segment.marks.quiet);
+            .is_some_and(|segment| segment.marks.kind == Kind::Quiet);
         let hidden = match self.pending.first() {
             Some(Item::Owed {
                 owed: Owed::Query { .. },
@@ -272,12 +272,12 @@ impl Session {
                 ..
             }) | None
         ) {
-            self.skip_to_sync();
+            self.skip_to_sync(io);
         }
     }
 
     /// Takes off what the upstream will not answer, and takes back what was assumed of it.
-    fn skip_to_sync(&mut self) {
+    fn skip_to_sync(&mut self, io: &mut Io<'_>) {
         let mut undo = Vec::new();
         let mut first = true;
         loop {
@@ -289,6 +289,19 @@ impl Session {
                 Some(Item::Owed {
                     owed: Owed::Sync, ..
                 }) => break,
+                // What was held in front of it has failed, and it is not heard; the client has sent nothing behind it.
+                Some(Item::Owed {
+                    owed: Owed::Query { .. } | Owed::Function,
+                    ..
+                }) if self.pending.fragile => {
+                    self.pending.pop();
+                    io.upstream.extend_from_slice(message::SYNC);
+                    self.pending.push(Item::Owed {
+                        owed: Owed::Sync,
+                        hidden: false,
+                    });
+                    break;
+                }
                 // A Query behind a failed pipeline is ignored, too; nobody does that.
                 Some(Item::Owed {
                     owed: Owed::Query { .. } | Owed::Function,

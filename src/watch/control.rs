@@ -11,13 +11,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::doubt::{gone, terminate};
+use super::link::open;
 use super::schema::{Digest, digest, load};
 use crate::cache::version::{Database, Outcome};
 use crate::config::Upstream;
 use crate::metrics::{Counted, Metrics, Scope, Source, UpstreamState};
+use crate::net::Tls;
 use crate::session::Doubt;
 
 /// How long a catalog may take to load; nothing is served meanwhile.
@@ -33,20 +35,23 @@ const ASK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs
 #[derive(Clone)]
 pub struct Control {
     pub upstream: Upstream,
+    /// How they are encrypted.
+    pub tls: Arc<Tls>,
     /// `catalog.refresh`.
     pub refresh: Duration,
     pub metrics: Arc<Metrics>,
 }
 
 /// An open control connection; the other half of it runs beside.
-struct Link {
-    client: Client,
+pub(super) struct Link {
+    pub(super) client: Client,
     /// Ends with the connection.
     runs: JoinSet<()>,
     _counted: Counted,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Why there is no connection, or none any more.
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Control {
     /// Runs until both senders are gone.
@@ -70,9 +75,9 @@ impl Control {
         }
     }
 
-    async fn connect(&self, database: &str) -> Result<Link, Failure> {
-        let config = self.upstream.control(database);
-        let (client, connection) = timeout(SMALL, config.connect(NoTls)).await??;
+    pub(super) async fn connect(&self, database: &str) -> Result<Link, Failure> {
+        let opened = open(&self.upstream, &self.tls, database);
+        let (client, connection) = timeout(SMALL, opened).await??;
         let mut runs = JoinSet::new();
         runs.spawn(async move {
             let _ = connection.await;
@@ -237,7 +242,7 @@ impl Control {
 }
 
 /// What went wrong, without the query: the database's own words and their cause.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

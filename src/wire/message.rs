@@ -9,6 +9,10 @@ use super::frame;
 pub const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 /// BindComplete.
 pub const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+/// ParameterDescription of no parameter.
+pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+/// NoData.
+pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 /// Sync.
@@ -162,6 +166,15 @@ pub fn parameter_status(body: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
+/// Appends a ParameterStatus.
+pub fn put_parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+    frame::put(
+        out,
+        b'S',
+        &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat(),
+    );
+}
+
 /// The fields of a DataRow, in order; `None` if the layout is wrong.
 pub fn data_row(body: &[u8]) -> Option<Vec<Option<&[u8]>>> {
     let (count, mut rest) = u16_at(body)?;
@@ -207,6 +220,12 @@ pub fn put_complete(out: &mut Vec<u8>, tag: &str) {
     frame::put(out, b'C', &body);
 }
 
+/// The SQLSTATE of an ErrorResponse, head included.
+pub fn sqlstate(error: &[u8]) -> Option<&[u8]> {
+    let fields = error.get(frame::HEAD..)?.split(|byte| *byte == 0);
+    fields.filter_map(|field| field.strip_prefix(b"C")).next()
+}
+
 /// How bad an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -220,16 +239,38 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &s
         Severity::Error => "ERROR",
         Severity::Fatal => "FATAL",
     };
+    put_fields(
+        out,
+        &[
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'H', hint),
+        ],
+    );
+}
+
+/// Appends an ErrorResponse that says what PostgreSQL would say in the same place.
+pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
+    put_fields(
+        out,
+        &[
+            (b'S', "FATAL"),
+            (b'V', "FATAL"),
+            (b'C', sqlstate),
+            (b'M', text),
+            (b'D', detail),
+        ],
+    );
+}
+
+/// Empty fields are left out.
+fn put_fields(out: &mut Vec<u8>, fields: &[(u8, &str)]) {
     let mut body = Vec::new();
-    for (kind, value) in [
-        (b'S', severity),
-        (b'V', severity),
-        (b'C', sqlstate),
-        (b'M', text),
-        (b'H', hint),
-    ] {
+    for (kind, value) in fields {
         if !value.is_empty() {
-            body.push(kind);
+            body.push(*kind);
             body.extend_from_slice(value.as_bytes());
             body.push(0);
         }

@@ -112,7 +112,7 @@ fn mistakes_are_errors_with_the_nearest_name() {
             "{key}={value}: {said}"
         );
     }
-    for mode in ["require", "verify-full"] {
+    for mode in ["verify-full", "prefer&sslnegotiation=direct"] {
         let url = format!("{}?sslmode={mode}", upstream(server_port(), "postgres"));
         let output = Setup::new(&url)
             .command(free_port(), free_port())

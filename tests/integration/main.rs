@@ -9,6 +9,8 @@ mod faults;
 mod larder;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/tunnel.rs"]
+mod tunnel;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
@@ -20,10 +22,12 @@ mod configuration;
 mod consistency;
 mod demo;
 mod hits;
+mod login;
 mod metrics;
 mod passthrough;
 mod privileges;
 mod settings;
 mod show;
+mod tls;
 mod transactions;
 mod writes;

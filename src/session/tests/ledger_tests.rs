@@ -145,8 +145,8 @@ fn a_transaction_shuts_at_its_commit_and_raises_what_it_wrote() {
     let world = World::new();
     let mut client = world.client();
     let before = world.mark(world.t);
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&query(WRITE));
     assert!(!world.shut(world.t), "nobody sees it yet");
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
@@ -166,8 +166,8 @@ fn rollback_raises_nothing_and_so_does_the_commit_of_a_failed_transaction() {
         let world = World::new();
         let mut client = world.client();
         let before = world.mark(world.t);
-        client.ask(&query("BEGIN"));
-        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("BEGIN READ WRITE"));
+        client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
         client.ask(&query(WRITE));
         client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
         client.ask(&query("SELECT 1/0"));
@@ -184,8 +184,8 @@ fn a_savepoint_gone_back_to_keeps_the_write_set() {
     let mut client = world.client();
     let before = world.mark(world.t);
     for (sql, tag, status) in [
-        ("BEGIN", "BEGIN", b'T'),
-        ("SAVEPOINT s", "SAVEPOINT", b'T'),
+        ("BEGIN READ WRITE", "BEGIN READ WRITE", b'T'),
+        ("SELECT 1; SAVEPOINT s", "SAVEPOINT", b'T'),
         (WRITE, "UPDATE 1", b'T'),
         ("ROLLBACK TO s", "ROLLBACK", b'T'),
         ("COMMIT", "COMMIT", b'I'),
@@ -202,9 +202,15 @@ fn a_savepoint_gone_back_to_keeps_the_write_set() {
 #[test]
 fn a_pipelined_transaction_raises_what_it_wrote() {
     for sent in [
-        [query("BEGIN"), query(WRITE), query("COMMIT")].concat(),
-        [unit("BEGIN"), unit(WRITE), unit("COMMIT"), sync()].concat(),
-        query("BEGIN; UPDATE t SET v = 5; COMMIT"),
+        [query("BEGIN READ WRITE"), query(WRITE), query("COMMIT")].concat(),
+        [
+            unit("BEGIN READ WRITE"),
+            unit(WRITE),
+            unit("COMMIT"),
+            sync(),
+        ]
+        .concat(),
+        query("BEGIN READ WRITE; UPDATE t SET v = 5; COMMIT"),
     ] {
         let world = World::new();
         let mut client = world.client();
@@ -214,7 +220,7 @@ fn a_pipelined_transaction_raises_what_it_wrote() {
         let answers: [Vec<u8>; 2] = match client.sent().as_str() {
             "QQQ" => [
                 [
-                    complete("BEGIN"),
+                    complete("BEGIN READ WRITE"),
                     ready(b'T'),
                     complete("UPDATE 1"),
                     ready(b'T'),
@@ -223,11 +229,11 @@ fn a_pipelined_transaction_raises_what_it_wrote() {
                 [complete("COMMIT"), ready(b'I')].concat(),
             ],
             "Q" => [
-                [complete("BEGIN"), complete("UPDATE 1")].concat(),
+                [complete("BEGIN READ WRITE"), complete("UPDATE 1")].concat(),
                 [complete("COMMIT"), ready(b'I')].concat(),
             ],
             _ => [
-                [unit_done("BEGIN"), unit_done("UPDATE 1")].concat(),
+                [unit_done("BEGIN READ WRITE"), unit_done("UPDATE 1")].concat(),
                 [unit_done("COMMIT"), ready(b'I')].concat(),
             ],
         };
@@ -247,8 +253,8 @@ fn what_is_sent_behind_a_rollback_may_run_outside_of_a_block() {
         let world = World::new();
         let mut client = world.client();
         let before = world.mark(world.t);
-        client.ask(&query("BEGIN"));
-        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("BEGIN READ WRITE"));
+        client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
         client.sent();
         client.ask(&sent);
         assert!(world.shut(world.t));
@@ -269,8 +275,8 @@ fn a_text_that_is_not_looked_into_may_commit() {
     let world = World::new();
     let mut client = world.client();
     let before = world.mark(world.t);
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&query(WRITE));
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
     client.ask(&query("SELECT 1 syntax of a later version; COMMIT"));
@@ -284,15 +290,14 @@ fn p9_a_commit_behind_execute_is_shut_before_it_leaves() {
     let world = World::new();
     let mut client = world.client();
     client.ask(&[parse("c", "COMMIT"), sync()].concat());
-    client.answer(&[message(b'1', &[]), ready(b'I')].concat());
     let before = world.mark(world.t);
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&query(WRITE));
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
     client.ask(&query("EXECUTE c"));
     assert!(world.shut(world.t), "its outcome may stay unknown");
-    client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+    client.answer(&[message(b'1', &[]), complete("COMMIT"), ready(b'I')].concat());
     assert!(!world.shut(world.t) && before.dead());
 }
 
@@ -327,11 +332,11 @@ fn a_trigger_touches_everything() {
 #[test]
 fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
     for (begin, hits) in [
-        ("BEGIN", true),
+        ("BEGIN READ WRITE", true),
         ("BEGIN ISOLATION LEVEL READ COMMITTED", true),
         ("BEGIN ISOLATION LEVEL REPEATABLE READ", false),
         (
-            "BEGIN; SET default_transaction_isolation = 'read committed'",
+            "BEGIN READ WRITE; SET default_transaction_isolation = 'read committed'",
             false,
         ),
     ] {
@@ -339,8 +344,9 @@ fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
         world.warm("t");
         let mut client = world.client();
         client.ask(&query(begin));
-        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
-        client.sent();
+        if !client.sent().is_empty() {
+            client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        }
         client.ask(&query(T));
         assert_eq!(client.sent(), if hits { "" } else { "Q" }, "{begin}");
     }
@@ -401,14 +407,26 @@ fn the_next_block_of_the_same_message_has_an_isolation_of_its_own() {
         let world = World::new();
         world.warm("t");
         let mut client = world.client();
-        client.ask(&query("BEGIN"));
-        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("BEGIN READ WRITE"));
+        client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
         client.sent();
         client.ask(&sent);
         if client.sent() == "Q" {
-            client.answer(&[complete("COMMIT"), complete("BEGIN"), ready(b'T')].concat());
+            client.answer(
+                &[
+                    complete("COMMIT"),
+                    complete("BEGIN READ WRITE"),
+                    ready(b'T'),
+                ]
+                .concat(),
+            );
         } else {
-            let done = [unit_done("COMMIT"), unit_done("BEGIN"), ready(b'T')].concat();
+            let done = [
+                unit_done("COMMIT"),
+                unit_done("BEGIN READ WRITE"),
+                ready(b'T'),
+            ]
+            .concat();
             client.answer(&done);
         }
         client.ask(&query(T));
@@ -421,7 +439,10 @@ fn a_read_behind_a_rollback_does_not_make_its_settings_stay() {
     let world = World::new();
     world.warm("t");
     let mut client = world.client();
-    for (sql, tag) in [("BEGIN", "BEGIN"), ("SET bytea_output = 'escape'", "SET")] {
+    for (sql, tag) in [
+        ("BEGIN READ WRITE", "BEGIN READ WRITE"),
+        ("SET bytea_output = 'escape'", "SET"),
+    ] {
         client.ask(&query(sql));
         client.answer(&[complete(tag), ready(b'T')].concat());
     }
@@ -611,8 +632,8 @@ fn execute_of_what_cannot_end_a_block_shuts_nobody_out() {
             client.answer(&[complete("PREPARE"), ready(b'I')].concat());
         }
         let before = world.mark(world.t);
-        client.ask(&query("BEGIN"));
-        client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+        client.ask(&query("BEGIN READ WRITE"));
+        client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
         client.ask(&query("EXECUTE p"));
         assert!(!world.shut(world.t), "nobody sees it yet");
         client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
@@ -629,7 +650,7 @@ fn a_block_that_ends_unseen_is_raised_before_the_client_is_told() {
     let mut client = world.client();
     let before = world.mark(world.t);
     for (sql, tag, status) in [
-        ("BEGIN", "BEGIN", b'T'),
+        ("BEGIN READ WRITE", "BEGIN READ WRITE", b'T'),
         (WRITE, "UPDATE 1", b'T'),
         ("SHOW search_path", "SHOW", b'I'),
     ] {
@@ -645,8 +666,8 @@ fn a_copy_raises_what_was_visible_before_it_began() {
     let world = World::new();
     let mut client = world.client();
     let before = world.mark(world.u);
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&query("UPDATE u SET v = 5"));
     client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
     client.ask(&query("COMMIT; COPY t FROM STDIN"));
@@ -695,14 +716,17 @@ fn a_write_behind_a_copy_in_the_same_message_shuts_again() {
 fn an_error_behind_a_commit_takes_nothing_back() {
     for (begin, sent) in [
         (true, "COMMIT; SELECT 1/0"),
-        (false, "BEGIN; UPDATE t SET v = 5; COMMIT; SELECT 1/0"),
+        (
+            false,
+            "BEGIN READ WRITE; UPDATE t SET v = 5; COMMIT; SELECT 1/0",
+        ),
     ] {
         let world = World::new();
         let mut client = world.client();
         let before = world.mark(world.t);
         if begin {
-            client.ask(&query("BEGIN"));
-            client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+            client.ask(&query("BEGIN READ WRITE"));
+            client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
             client.ask(&query(WRITE));
             client.answer(&[complete("UPDATE 1"), ready(b'T')].concat());
         }
@@ -759,8 +783,8 @@ fn p4_what_is_bound_here_is_not_run_here_behind_a_read_that_is_under_way() {
 fn what_was_bound_before_a_setting_changed_is_not_kept() {
     let world = World::new();
     let mut client = world.client();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&[parse("", T), bind("", "", false), flush()].concat());
     client.answer(&[message(b'1', &[]), message(b'2', &[])].concat());
     client.ask(&sync());

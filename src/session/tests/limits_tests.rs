@@ -176,8 +176,8 @@ fn a_write_that_changes_no_row_leaves_answers_valid() {
             world.warm("t");
             let mut writer = world.client();
             if block {
-                writer.ask(&query("BEGIN"));
-                writer.answer(&[complete("BEGIN"), ready(b'T')].concat());
+                writer.ask(&query("BEGIN READ WRITE"));
+                writer.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
             }
             writer.ask(&query(sql));
             writer.answer(&[complete(tag), ready(if block { b'T' } else { b'I' })].concat());

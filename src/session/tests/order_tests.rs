@@ -45,7 +45,7 @@ fn no_sync_is_invented_and_none_is_lost() {
     assert_eq!((client.sent(), client.told()), ("S".into(), "".into()));
     client.answer(&ready(b'I'));
     assert_eq!(client.told(), "Z");
-    client.ask(&[unit("BEGIN"), unit(U), sync(), sync()].concat());
+    client.ask(&[unit("BEGIN READ WRITE"), unit(U), sync(), sync()].concat());
     assert_eq!(client.sent(), "PBDEPBDESS");
 }
 
@@ -233,8 +233,8 @@ fn a_portal_runs_what_it_was_bound_to() {
     client.ask(&[unit(T), sync()].concat());
     client.answer(&[unit_row("1"), ready(b'I')].concat());
     client.sent();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.sent();
     client.ask(&bound);
     assert_eq!(client.sent(), "", "bound to an answer");
@@ -313,8 +313,8 @@ fn a_query_that_hits_ends_the_unnamed_portal() {
     let world = World::new();
     world.warm("t");
     let mut client = world.client();
-    client.ask(&query("BEGIN"));
-    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.ask(&query("BEGIN READ WRITE"));
+    client.answer(&[complete("BEGIN READ WRITE"), ready(b'T')].concat());
     client.ask(&[parse("", U), bind("", "", false), sync()].concat());
     client.answer(&[message(b'1', &[]), message(b'2', &[]), ready(b'T')].concat());
     client.sent();

@@ -101,6 +101,7 @@ impl Simulation {
         let habits = Habits::new(&mut rng);
         let shared = Arc::new(Shared {
             mode: Mode::On,
+            transactions: crate::session::Transactions::UntilWrite,
             ledger: Ledger::default(),
             store: Store::new(if habits.small { 2500 } else { 1 << 20 }, 600, 1),
             contexts: Contexts::default(),

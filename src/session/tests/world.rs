@@ -46,6 +46,7 @@ impl World {
         }
         let shared = Arc::new(Shared {
             mode,
+            transactions: crate::session::Transactions::UntilWrite,
             ledger: Ledger::default(),
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),

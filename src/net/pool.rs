@@ -1,0 +1,471 @@
+//! Connections to the upstream that clients share, on one thread.
+//!
+//! * A pool is of one user, database and set of startup parameters: what these set is in force on every connection of it.
+//! * A connection is given on only when nothing of the client before is left in it ([`Reset`]), and only to a client
+//!   whose login it is not older than, unless it greeted with the same words: a role's defaults may have changed.
+//! * A pool's limit is per thread, its share of the configured size: a socket stays on its thread.
+//!
+//! What a client may have left in a connection is not known here.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::exchange::{Heard, hear, say};
+use super::login::{Credentials, LoggedIn, Login, LoginError, login};
+use super::{Stream, Tls};
+use crate::config::{ChannelBinding, Pool as Limits, Upstream};
+use crate::metrics::{Counted, Metrics, UpstreamState};
+use crate::session::{Greeting, probe};
+use crate::wire::frame::{self, LONGEST_SEEN};
+use crate::wire::message;
+
+/// How long a login may take, the question behind it included.
+const LOGIN: Duration = Duration::from_secs(60);
+/// How long a connection may take to be reset.
+const RESET: Duration = Duration::from_secs(10);
+/// How often pools are looked after.
+const TEND: Duration = Duration::from_secs(1);
+/// A pool without connections is forgotten after this.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// Startup parameters, `user` and `database` among them.
+pub type Parameters = Box<[(Box<str>, Box<str>)]>;
+
+/// Why a client gets no connection.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The upstream's ErrorResponse, as it came.
+    Upstream(Box<[u8]>),
+    /// The upstream cannot be reached.
+    Io(io::Error),
+    /// What Larder cannot do, for people.
+    Unable(String),
+    /// None became free in time.
+    Waited(Duration),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::Io(error)
+    }
+}
+
+impl From<LoginError> for Refusal {
+    fn from(error: LoginError) -> Refusal {
+        match error {
+            LoginError::Refused(message) => Refusal::Upstream(message),
+            LoginError::Io(error) => Refusal::Io(error),
+            LoginError::Unable(text) => Refusal::Unable(text),
+        }
+    }
+}
+
+/// What must happen to a connection before another client may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Nothing.
+    None,
+    /// Its prepared statements go.
+    Statements,
+    /// Everything goes.
+    All,
+}
+
+/// A connection but for its socket.
+#[derive(Debug)]
+pub struct Lease {
+    /// What it said at its login.
+    pub greeting: Arc<Greeting>,
+    /// BackendKeyData: process id and secret.
+    pub key: (i32, Box<[u8]>),
+    opened: Instant,
+    seat: Seat,
+}
+
+/// A place in a pool.
+#[derive(Debug)]
+struct Seat {
+    pool: Weak<Pool>,
+    counted: Counted,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.open.set(pool.open.get() - 1);
+            pool.call(None);
+        }
+    }
+}
+
+struct Idle {
+    stream: Stream,
+    lease: Lease,
+    since: Instant,
+}
+
+type Given = Option<(Stream, Lease)>;
+
+/// Connections of one user, database and set of startup parameters.
+pub struct Pool {
+    parameters: Parameters,
+    credentials: RefCell<Arc<Credentials>>,
+    idle: RefCell<Vec<Idle>>,
+    open: Cell<usize>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Given>>>,
+    used: Cell<Instant>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("open", &self.open).finish()
+    }
+}
+
+impl Pool {
+    /// Gives it to who has waited longest; nothing: there is room for one more. Gives back what nobody wants.
+    fn call(&self, mut given: Given) -> Given {
+        loop {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else {
+                return given;
+            };
+            match next.send(given) {
+                Ok(()) => return None,
+                Err(back) => given = back,
+            }
+        }
+    }
+
+    fn give(&self, stream: Stream, lease: Lease) {
+        if let Some((stream, lease)) = self.call(Some((stream, lease))) {
+            let since = Instant::now();
+            self.idle.borrow_mut().push(Idle {
+                stream,
+                lease,
+                since,
+            });
+        }
+    }
+}
+
+/// All pools of a thread.
+pub struct Pools {
+    limits: Limits,
+    size: Option<usize>,
+    /// Where the upstream is.
+    pub upstream: Upstream,
+    /// How both sides are encrypted.
+    pub tls: Arc<Tls>,
+    /// Gauges of connections.
+    pub metrics: Arc<Metrics>,
+    /// Whether new connections are asked about themselves.
+    asks: bool,
+    pools: RefCell<HashMap<Parameters, Rc<Pool>>>,
+}
+
+impl Pools {
+    /// The pools of one of `threads` threads.
+    pub fn new(
+        limits: Limits,
+        threads: usize,
+        upstream: Upstream,
+        tls: Arc<Tls>,
+        metrics: Arc<Metrics>,
+        asks: bool,
+    ) -> Rc<Pools> {
+        let size = limits.size_on(threads);
+        Rc::new(Pools {
+            limits,
+            size,
+            upstream,
+            tls,
+            metrics,
+            asks,
+            pools: RefCell::default(),
+        })
+    }
+
+    /// The configuration.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The pool of these parameters, from now on logging in with these credentials.
+    pub fn pool(&self, parameters: &Parameters, credentials: &Arc<Credentials>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(parameters.clone()).or_insert_with(|| {
+            Rc::new(Pool {
+                parameters: parameters.clone(),
+                credentials: RefCell::new(credentials.clone()),
+                idle: RefCell::default(),
+                open: Cell::new(0),
+                waiting: RefCell::default(),
+                used: Cell::new(Instant::now()),
+            })
+        });
+        *pool.credentials.borrow_mut() = credentials.clone();
+        pool.clone()
+    }
+
+    /// A connection for a client that was told `told` at `since`: an idle one, a new one, or one that becomes free.
+    pub async fn acquire(
+        self: Rc<Pools>,
+        pool: Rc<Pool>,
+        told: Arc<Greeting>,
+        since: Instant,
+    ) -> Result<(Stream, Lease), Refusal> {
+        let began = Instant::now();
+        let suits = |lease: &Lease| lease.opened >= since || lease.greeting.says_the_same(&told);
+        loop {
+            pool.used.set(Instant::now());
+            while let Some(mut idle) = self.pop(&pool) {
+                if suits(&idle.lease) && self.is_young(&idle.lease) && is_quiet(&mut idle.stream) {
+                    idle.lease.seat.counted = self.metrics.upstream(UpstreamState::Client);
+                    return Ok((idle.stream, idle.lease));
+                }
+            }
+            let waited = began.elapsed();
+            if self.may_open(&pool, waited) {
+                return self.open(&pool).await;
+            }
+            let (call, called) = oneshot::channel();
+            pool.waiting.borrow_mut().push_back(call);
+            let reserve = self.limits.reserve_timeout;
+            let limit = match self.limits.query_wait_timeout {
+                Duration::ZERO => Duration::MAX,
+                limit => limit,
+            };
+            let until = if waited < reserve && self.limits.reserve > 0 {
+                reserve.min(limit)
+            } else {
+                limit
+            };
+            match timeout(until.saturating_sub(waited), called).await {
+                Ok(Ok(Some((stream, lease)))) if suits(&lease) => return Ok((stream, lease)),
+                Err(_) if began.elapsed() >= limit => return Err(Refusal::Waited(limit)),
+                _ => {}
+            }
+        }
+    }
+
+    fn pop(&self, pool: &Pool) -> Option<Idle> {
+        pool.idle.borrow_mut().pop()
+    }
+
+    fn may_open(&self, pool: &Pool, waited: Duration) -> bool {
+        let Some(size) = self.size else { return true };
+        let reserve = if waited >= self.limits.reserve_timeout {
+            self.limits.reserve
+        } else {
+            0
+        };
+        pool.open.get() < size + reserve
+    }
+
+    fn is_young(&self, lease: &Lease) -> bool {
+        let lifetime = self.limits.server_lifetime;
+        lifetime.is_zero() || lease.opened.elapsed() < lifetime
+    }
+
+    /// Opens a connection, whatever the limits.
+    pub async fn open(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
+        let opened = Instant::now();
+        pool.open.set(pool.open.get() + 1);
+        let mut seat = Seat {
+            pool: Rc::downgrade(pool),
+            counted: self.metrics.upstream(UpstreamState::Connecting),
+        };
+        let (mut stream, mut logged_in) = timeout(LOGIN, self.log_in(pool))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let answer = match self.asks {
+            true => ask(&mut stream, &mut logged_in.unread).await?,
+            false => None,
+        };
+        let fields: Option<Vec<_>> = answer.as_deref().and_then(message::data_row);
+        let greeting = Greeting::new(logged_in.statuses, logged_in.pid, fields.as_deref());
+        seat.counted = self.metrics.upstream(UpstreamState::Client);
+        let lease = Lease {
+            greeting: Arc::new(greeting),
+            key: (logged_in.pid, logged_in.secret),
+            opened,
+            seat,
+        };
+        Ok((stream, lease))
+    }
+
+    /// Logs in by whichever way `sslmode` allows.
+    async fn log_in(&self, pool: &Pool) -> Result<(Stream, LoggedIn<()>), Refusal> {
+        let (address, limit) = (&self.upstream.address, self.upstream.connect_timeout);
+        let connector = &self.tls.upstream;
+        let stream = connector.connect(address, limit).await?;
+        let other = connector.other_way(&stream);
+        let credentials = pool.credentials.borrow().clone();
+        let binding = self.upstream.tls.channel_binding;
+        match enter(stream, &pool.parameters, &credentials, binding).await {
+            Err(LoginError::Refused(error)) => match other {
+                Some(way) if message::sqlstate(&error) == Some(b"28000") => {
+                    match connector.connect_by(way, address, limit).await {
+                        Ok(stream) => {
+                            Ok(enter(stream, &pool.parameters, &credentials, binding).await?)
+                        }
+                        Err(_) => Err(Refusal::Upstream(error)),
+                    }
+                }
+                _ => Err(Refusal::Upstream(error)),
+            },
+            other => Ok(other?),
+        }
+    }
+
+    /// Takes a connection back.
+    pub fn release(self: &Rc<Pools>, mut stream: Stream, mut lease: Lease, reset: Reset) {
+        let Some(pool) = lease.seat.pool.upgrade() else {
+            return;
+        };
+        lease.seat.counted = self.metrics.upstream(UpstreamState::Idle);
+        let text = match reset {
+            Reset::None => return pool.give(stream, lease),
+            Reset::Statements => "DEALLOCATE ALL",
+            Reset::All => "DISCARD ALL",
+        };
+        tokio::task::spawn_local(async move {
+            let greeting = lease.greeting.clone();
+            let mut unread = Vec::new();
+            let done = query(&mut stream, &mut unread, text, Some(&greeting));
+            match timeout(RESET, done).await {
+                Ok(Ok(_)) => pool.give(stream, lease),
+                Ok(Err(error)) => tracing::debug!(%error, "a connection could not be reset"),
+                Err(_) => tracing::debug!("a connection was not reset in time"),
+            }
+        });
+    }
+
+    /// Looks after the pools until they are gone: what nobody uses goes, and the least is kept open.
+    pub async fn tend(pools: Weak<Pools>) {
+        loop {
+            tokio::time::sleep(TEND).await;
+            let Some(pools) = pools.upgrade() else { return };
+            let all: Vec<_> = pools.pools.borrow().values().cloned().collect();
+            for pool in all {
+                pools.close_unused(&pool);
+                let lacks = pool.open.get() < pools.limits.min_pool_size
+                    && pools.size.is_none_or(|size| pool.open.get() < size);
+                if lacks {
+                    match pools.open(&pool).await {
+                        Ok((stream, lease)) => pools.release(stream, lease, Reset::None),
+                        Err(_) => tracing::debug!("a pool cannot be kept at its least size"),
+                    }
+                }
+            }
+            pools.pools.borrow_mut().retain(|_, pool| {
+                pool.open.get() > 0
+                    || Rc::strong_count(pool) > 1
+                    || pool.used.get().elapsed() < FORGET
+            });
+        }
+    }
+
+    fn close_unused(&self, pool: &Pool) {
+        let unused = self.limits.server_idle_timeout;
+        let mut spare = pool.open.get().saturating_sub(self.limits.min_pool_size);
+        let mut kept = Vec::new();
+        let all = std::mem::take(&mut *pool.idle.borrow_mut());
+        for mut idle in all {
+            let old = !unused.is_zero() && idle.since.elapsed() >= unused;
+            if (old && spare > 0) || !self.is_young(&idle.lease) || !is_quiet(&mut idle.stream) {
+                spare = spare.saturating_sub(1);
+            } else {
+                kept.push(idle);
+            }
+        }
+        pool.idle.borrow_mut().append(&mut kept);
+    }
+}
+
+async fn enter(
+    stream: Stream,
+    parameters: &Parameters,
+    credentials: &Credentials,
+    binding: ChannelBinding,
+) -> Result<(Stream, LoggedIn<()>), LoginError> {
+    let end_point = match binding {
+        ChannelBinding::Disable => None,
+        ChannelBinding::Prefer | ChannelBinding::Require => stream.peer_end_point(),
+    };
+    let how = Login {
+        parameters,
+        credentials,
+        channel_binding: end_point.as_deref(),
+        must_bind: binding == ChannelBinding::Require,
+        private: stream.is_private(),
+    };
+    let LoggedIn {
+        stream,
+        unread,
+        statuses,
+        pid,
+        secret,
+    } = login(stream, &how).await?;
+    let rest = LoggedIn {
+        stream: (),
+        unread,
+        statuses,
+        pid,
+        secret,
+    };
+    Ok((stream, rest))
+}
+
+/// The backend's answer to the question about itself; `None` where it may not answer.
+async fn ask(stream: &mut Stream, unread: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    query(stream, unread, &probe(), None).await
+}
+
+/// Runs a text and gives its last row. With a greeting: an error is an error here, and so is a setting that is reported
+/// to be another than it was then.
+async fn query(
+    stream: &mut Stream,
+    unread: &mut Vec<u8>,
+    text: &str,
+    greeting: Option<&Greeting>,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    frame::put(&mut out, b'Q', &[text.as_bytes(), b"\0"].concat());
+    say(stream, &out).await?;
+    let mut row = None;
+    loop {
+        match hear(stream, unread, b"", LONGEST_SEEN).await? {
+            Heard::Message(b'Z', body) if body == b"I" && unread.is_empty() => return Ok(row),
+            Heard::Message(b'D', body) => row = Some(body),
+            Heard::Message(b'E', _) if greeting.is_some() => {
+                return Err(io::Error::other("refused"));
+            }
+            Heard::Message(b'S', body) if greeting.is_some_and(|then| !then.says(&body)) => {
+                return Err(io::Error::other("a setting has another default now"));
+            }
+            Heard::Message(b'T' | b'C' | b'N' | b'E' | b'S' | b'A', _) => {}
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Whether nothing has come on an idle connection: what comes there unasked is an end, or a setting that has changed.
+fn is_quiet(stream: &mut Stream) -> bool {
+    let mut byte = [0; 1];
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(
+        Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)),
+        Poll::Pending
+    )
+}

@@ -1,0 +1,272 @@
+//! Statements of a transaction that are held back: BEGIN, SAVEPOINT, RELEASE, ROLLBACK TO and SET LOCAL are answered here
+//! and told the upstream in front of the first message that needs it. A transaction of hits never reaches it.
+//!
+//! * Held is only what cannot fail where it is told, or whose failure the client sees in its place: what is told goes
+//!   without a Sync of its own, so that after an error nothing of what follows runs outside of the block.
+//! * Held is only what stands alone: nothing of this client is on its way. What PostgreSQL would comment (a BEGIN
+//!   in a block, a COMMIT outside of one) is PostgreSQL's to answer.
+//! * Transactions whose first snapshot is theirs to the end (REPEATABLE READ, SERIALIZABLE) are not held: nothing hits
+//!   in them, and BEGIN READ WRITE is refused by a server in recovery.
+
+use std::rc::Rc;
+
+use super::pending::Owed;
+use super::replay::ASIDE;
+use super::statements::{Known, Named, Portal};
+use super::text::Text;
+use super::transaction::Transaction;
+use super::unit::Unit;
+use super::{Io, Mode, Session};
+use crate::sql::statement::{Isolation, Setting, Statement, TransactionModes};
+use crate::wire::frame;
+use crate::wire::message;
+
+/// How many statements are held at most.
+const HELD: usize = 64;
+/// Longer texts of BEGIN are not kept prepared upstream.
+const SHORT: usize = 64;
+/// No client uses such names.
+const NAME: &[u8] = b"larder\x01";
+
+/// Which transactions are answered from memory (`cache.transactions`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transactions {
+    /// Every READ COMMITTED one, until it writes.
+    UntilWrite,
+    /// Those that are declared READ ONLY.
+    ReadOnly,
+    /// None.
+    Never,
+}
+
+impl Session {
+    /// Answers a statement of transaction control here, if that is what the upstream would answer. Gives the command tag.
+    pub(super) fn hold(&mut self, text: &Rc<Text>) -> Option<&'static str> {
+        let statement = text.single()?;
+        if self.thread.mode != Mode::On
+            || self.thread.transactions == Transactions::Never
+            || self.flow.replication
+            || !self.pending.nothing_awaited()
+            || self.transaction.held.len() >= HELD
+        {
+            return None;
+        }
+        match (statement, self.transaction.status()) {
+            (Statement::Begin(modes), b'I') => self.hold_begin(text, *modes),
+            (Statement::Commit { chain: false }, b'T') => self.hold_end("COMMIT"),
+            (Statement::Rollback { chain: false }, b'T') => self.hold_end("ROLLBACK"),
+            (Statement::Savepoint(name), b'T') => {
+                self.settings.savepoint(name);
+                self.transaction.held.push(text.clone());
+                Some("SAVEPOINT")
+            }
+            (Statement::Release(name), b'T') => self.hold_release(name),
+            (Statement::RollbackTo(name), b'T') => {
+                let at = self.transaction.held_savepoint(name)?;
+                self.settings.rollback_to(name);
+                self.transaction.held.truncate(at + 1);
+                Some("ROLLBACK")
+            }
+            (Statement::Set(settings), b'T') if text.is_set && settings.iter().all(is_safe) => {
+                for setting in settings {
+                    self.settings.set(setting, true);
+                }
+                self.transaction.held.push(text.clone());
+                Some("SET")
+            }
+            _ => None,
+        }
+    }
+
+    fn hold_begin(&mut self, text: &Rc<Text>, modes: TransactionModes) -> Option<&'static str> {
+        let isolation = modes.isolation.or_else(|| self.settings.isolation());
+        if isolation != Some(Isolation::ReadCommitted)
+            || modes.read_only == Some(false)
+            || self.settings.gate().is_err()
+        {
+            return None;
+        }
+        let read_only = modes.read_only.or_else(|| self.settings.read_only());
+        self.transaction = Transaction::begun_here(text.clone(), isolation, read_only);
+        self.settings.begin();
+        self.statements.portals.clear();
+        Some(text.begin_tag())
+    }
+
+    fn hold_end(&mut self, tag: &'static str) -> Option<&'static str> {
+        if self.transaction.told {
+            // It ends what was held, too.
+            self.transaction.held.clear();
+            return None;
+        }
+        self.settings.end(tag == "COMMIT");
+        self.transaction.ready(b'I');
+        Some(tag)
+    }
+
+    fn hold_release(&mut self, name: &str) -> Option<&'static str> {
+        let at = self.transaction.held_savepoint(name)?;
+        self.settings.release(name);
+        // The savepoint goes, and all behind it; what was set stays.
+        let held = &mut self.transaction.held;
+        let mut place = 0;
+        held.retain(|text| {
+            place += 1;
+            place <= at || matches!(text.single(), Some(Statement::Set(_)))
+        });
+        Some("RELEASE")
+    }
+
+    /// A unit that is answered here as a whole. `None`: it is not.
+    pub(super) fn unit_held(&mut self, unit: &Unit<'_>, named: &Named, io: &mut Io<'_>) -> bool {
+        let plain = named.types.is_empty()
+            && message::parameters(unit.bind.tail).is_some_and(|parameters| parameters.is_empty());
+        if !plain || unit.execute.is_none() {
+            return false;
+        }
+        let Some(tag) = self.hold(&named.text) else {
+            return false;
+        };
+        if let Some(parse) = &unit.parse {
+            self.emit(message::PARSE_COMPLETE, io);
+            self.statements
+                .put(parse.name, Some(Known::Named(named.clone())));
+        }
+        self.emit(message::BIND_COMPLETE, io);
+        if unit.describe {
+            self.emit(message::NO_DATA, io);
+        }
+        self.say_held(tag, io);
+        self.pending.local = true;
+        true
+    }
+
+    /// CommandComplete of a statement that was held.
+    pub(super) fn say_held(&mut self, tag: &str, io: &mut Io<'_>) {
+        self.count(crate::metrics::Outcome::Other, None);
+        let mut out = Vec::new();
+        message::put_complete(&mut out, tag);
+        self.emit(&out, io);
+        // The end of a block ends its portals.
+        self.statements.portal = Some(match self.transaction.status() {
+            b'T' => Portal::Ran,
+            _ => Portal::Closed,
+        });
+    }
+
+    /// Tells the upstream what was held, in front of what is about to be sent.
+    pub(super) fn tell(&mut self, io: &mut Io<'_>) {
+        for text in std::mem::take(&mut self.transaction.held) {
+            let begins = matches!(text.single(), Some(Statement::Begin(_)));
+            if begins && text.sql.len() <= SHORT {
+                let name = [NAME, &text.sql[..]].concat();
+                if self.statements.get(&name).is_none() {
+                    let named = Named {
+                        text: text.clone(),
+                        types: self.thread.types(&[]),
+                        upstream: false,
+                        checked: self.database.catalog_word(),
+                    };
+                    self.statements.put(&name, Some(Known::Named(named)));
+                }
+                self.ensure_upstream(&name, io);
+                self.run_hidden(&name, io);
+            } else {
+                self.run_aside(&text.sql, io);
+            }
+            self.pending.open(io.now).marks.held = true;
+        }
+        self.transaction.told = true;
+    }
+
+    /// Runs a text without parameters and rows upstream, unseen by the client.
+    pub(super) fn run_aside(&mut self, sql: &[u8], io: &mut Io<'_>) {
+        self.parse_aside(sql, &[], io);
+        self.run_hidden(ASIDE, io);
+    }
+
+    fn run_hidden(&mut self, name: &[u8], io: &mut Io<'_>) {
+        frame::put(
+            io.upstream,
+            b'B',
+            &[b"\0", name, b"\0\0\0\0\0\0\0"].concat(),
+        );
+        frame::put(io.upstream, b'E', b"\0\0\0\0\0");
+        self.hidden(Owed::Simple, io);
+        self.hidden(Owed::Execute { fill: false }, io);
+    }
+}
+
+impl Transaction {
+    fn begun_here(
+        text: Rc<Text>,
+        isolation: Option<Isolation>,
+        read_only: Option<bool>,
+    ) -> Transaction {
+        let mut transaction = Transaction::default();
+        transaction.ready(b'T');
+        transaction.isolation = isolation;
+        transaction.read_only = read_only;
+        transaction.held.push(text);
+        transaction.told = false;
+        transaction
+    }
+
+    /// Where a savepoint is held.
+    fn held_savepoint(&self, name: &str) -> Option<usize> {
+        self.held.iter().rposition(
+            |text| matches!(text.single(), Some(Statement::Savepoint(held)) if **held == *name),
+        )
+    }
+}
+
+/// Whether SET LOCAL of it cannot fail: a number of milliseconds, a free text, a placeholder of the application's own.
+fn is_safe(setting: &Setting) -> bool {
+    let Some(value) = setting.value.as_deref() else {
+        return false;
+    };
+    let milliseconds = |value: &str| {
+        let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = value[digits..].trim_start();
+        (1..=6).contains(&digits) && matches!(unit, "" | "ms" | "s" | "min")
+    };
+    setting.local
+        && match &*setting.name {
+            "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
+                milliseconds(value)
+            }
+            "application_name" => false, // reported: the client would miss its ParameterStatus
+            name => is_placeholder(name),
+        }
+}
+
+/// A name that no extension is known to own: those check values, or refuse names that they do not know.
+fn is_placeholder(name: &str) -> bool {
+    const OWNED: [&str; 14] = [
+        "plpgsql",
+        "plperl",
+        "plpython",
+        "pltcl",
+        "plv8",
+        "auto_explain",
+        "pg_stat_statements",
+        "pg_trgm",
+        "pgaudit",
+        "postgis",
+        "timescaledb",
+        "citus",
+        "hnsw",
+        "ivfflat",
+    ];
+    let Some((class, rest)) = name.split_once('.') else {
+        return false;
+    };
+    let plain = |word: &str| {
+        !word.is_empty()
+            && !word.starts_with(|c: char| c.is_ascii_digit())
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    plain(class) && rest.split('.').all(plain) && !OWNED.contains(&class)
+}

@@ -1,0 +1,137 @@
+//! The upstream connection as the session sees it: whether there is one at this moment.
+//!
+//! * A client that Larder itself has let in has none until something needs it ([`Session::reach`]); a client whose
+//!   login was relayed has its own from the first byte to the last.
+//! * Nothing is written towards an upstream that is not there: the message that needs one is left where it is and taken
+//!   again when it came. So what is assumed of the backend (statements, portals) is always of the backend that hears it.
+
+use std::rc::Rc;
+
+use super::text::Text;
+use super::welcome::Greeting;
+use super::{Copy, Io, Mode, Phase, Session, Thread};
+use crate::sql::statement::Statement;
+use crate::wire::message;
+use crate::wire::startup::Startup;
+
+/// Whether there is an upstream connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// There is one.
+    #[default]
+    Held,
+    /// None, and nothing has needed one.
+    Free,
+    /// None, and the client waits for one.
+    Wanted,
+}
+
+impl Session {
+    /// A session for a client that Larder has let in, told what `greeting` says: it has no upstream.
+    pub fn welcomed(thread: Rc<Thread>, startup: &Startup<'_>, greeting: &Greeting) -> Session {
+        let mut session = Session::new(thread, startup);
+        session.flow.phase = Phase::Running;
+        session.link = Link::Free;
+        session.welcomed = true;
+        session.settings.meet(greeting, true);
+        if session.thread.mode != Mode::Off {
+            session.database = session.thread.ledger.database(session.database.name());
+        }
+        session
+    }
+
+    /// Before anything is sent to the upstream for a client's message. `false`: there is none; the message is to be
+    /// taken again later.
+    pub(super) fn reach(&mut self, io: &mut Io<'_>) -> bool {
+        if self.link == Link::Held {
+            if !self.transaction.held.is_empty() {
+                self.tell(io);
+            }
+            return true;
+        }
+        self.link = Link::Wanted;
+        false
+    }
+
+    /// Whether the client waits for an upstream connection.
+    pub fn wants_link(&self) -> bool {
+        self.link == Link::Wanted
+    }
+
+    /// Whether there is an upstream connection.
+    pub fn is_linked(&self) -> bool {
+        self.link == Link::Held
+    }
+
+    /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
+    pub fn link(&mut self, greeting: &Greeting, told: &Greeting, io: &mut Io<'_>) {
+        self.link = Link::Held;
+        for (name, value) in &greeting.statuses {
+            if !told.statuses.iter().any(|(n, v)| n == name && v == value) {
+                message::put_parameter_status(io.client, name, value);
+            }
+        }
+        self.settings.meet(greeting, false);
+        self.database.meet(greeting.is_direct());
+    }
+
+    /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
+    pub fn may_unlink(&self) -> bool {
+        self.may_recycle() && !self.pinned && self.settings.is_pristine() && !self.pending.local
+    }
+
+    /// The backend goes back to the others. Gives whether names were prepared in it.
+    pub fn unlink(&mut self) -> bool {
+        self.link = Link::Free;
+        self.settings.leave();
+        self.statements.unlink()
+    }
+
+    /// Whether the backend could serve somebody else now, once everything of this client is thrown out of it.
+    pub fn may_recycle(&self) -> bool {
+        self.link == Link::Held
+            && self.flow.phase == Phase::Running
+            && self.flow.copy == Copy::None
+            && self.flow.client_left == 0
+            && self.flow.upstream_left == 0
+            && (self.transaction.status() == b'I' || !self.transaction.told)
+            && self.pending.is_empty()
+    }
+
+    /// Whether the client has said goodbye to a Larder whose upstream connections are not its own, and nothing is left to do.
+    pub fn is_leaving(&self) -> bool {
+        self.welcomed && self.flow.parting && self.pending.is_empty()
+    }
+
+    /// Whether the client rests in a transaction that the upstream has open.
+    pub fn rests_in_transaction(&self) -> bool {
+        self.link == Link::Held
+            && self.pending.is_empty()
+            && self.transaction.told
+            && self.transaction.status() != b'I'
+    }
+
+    /// Notes what a text leaves behind in the backend that ends with no transaction.
+    pub(super) fn pin(&mut self, text: &Text, opaque: bool) {
+        self.pinned |= opaque || text.analysis.statements.iter().any(leaves_something);
+    }
+}
+
+/// Whether a statement may leave something in its backend beyond its transaction.
+fn leaves_something(statement: &Statement) -> bool {
+    match statement {
+        Statement::Set(settings) => settings
+            .iter()
+            .any(|setting| !setting.local && setting.value.is_some()),
+        // DECLARE may be WITH HOLD.
+        Statement::Declare(_)
+        | Statement::Listen
+        | Statement::Prepare(_)
+        | Statement::Execute(_)
+        | Statement::TemporaryTableAs(_)
+        | Statement::Ddl { temporary: true }
+        | Statement::Unfollowed
+        | Statement::Opaque => true,
+        _ => false,
+    }
+}
