@@ -128,6 +128,10 @@ java_drivers() {
 }
 
 rust_drivers() {
+    # libpq, where it was unpacked.
+    local libpq
+    libpq=$(dirname "$(find "$to/debian/usr/lib" -name libpq.so -print -quit 2>/dev/null)")
+    [ ! -e "$libpq/libpq.so" ] || export PQ_LIB_DIR=$libpq RUSTFLAGS="-C link-arg=-Wl,-rpath,$libpq"
     CARGO_TARGET_DIR=$to/rust cargo build -q --locked --manifest-path "$here/rust/Cargo.toml" "$@" >"$to/rust.log" 2>&1
 }
 
@@ -139,7 +143,7 @@ else
     not_run "npm is not installed" node-postgres postgres.js prisma typeorm sequelize drizzle
 fi
 packages=(php8.2-cli php8.2-pgsql ruby ruby-pg ruby-activerecord golang-go golang-github-lib-pq-dev
-    golang-github-jackc-pgx-v4-dev libdbd-pg-perl libpostgresql-jdbc-java)
+    golang-github-jackc-pgx-v4-dev libdbd-pg-perl libpostgresql-jdbc-java libpq-dev)
 if have apt-get && debian_packages "${packages[@]}"; then
     interpreters
     go_drivers || not_run "Go: $(reason go)" lib-pq pgx

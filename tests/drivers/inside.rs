@@ -229,7 +229,7 @@ pub fn npgsql(mut talk: Talk) {
         [reset.0, npgsql_command("", POINT, 3).sync().0].concat(),
     ));
     let seen = client.until_ready_times(2);
-    talk.step("plain after a reset", read(&seen));
+    talk.step("reset read", read(&seen));
     client.send(Batch::new().terminate());
     assert!(client.closed());
 }

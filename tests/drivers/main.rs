@@ -95,7 +95,7 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
         ..target.clone()
     };
     let direct = runner::run(driver, &target, None);
-    if !direct.well || direct.steps.len() < 5 {
+    if !direct.well || direct.steps.len() < 3 {
         let last = direct.steps.last().map(|s| s.line.as_str());
         let text = format!(
             "its script fails without Larder, behind {last:?}: {}",
@@ -190,6 +190,7 @@ macro_rules! fast {
 
 fast! {
     psql = "psql",
+    psql_execute = "psql-execute",
     libpq = "libpq",
     psycopg2 = "psycopg2",
     psycopg = "psycopg",

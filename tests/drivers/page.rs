@@ -55,6 +55,7 @@ This page is written by `UPDATE_DOCS=1 make test-drivers`.
 * *prepared*: the same statement seven times, so that thresholds for preparing are crossed
 * *transaction*: reads in a READ COMMITTED transaction that has not written
 * *row limit*: one row of many, or rows in portions (`fetchrow`, fetch sizes, cursors of the protocol; not SQL's `DECLARE`)
+* in brackets: how Larder counted those that do not hit ([reasons](reasons.md))
 
 | driver | version | plain | prepared | transaction | row limit | how |
 |---|---|---|---|---|---|---|
@@ -75,8 +76,8 @@ pub fn write(findings: &[Finding]) {
             let cell = finding.reads.get(at).map(|reads| match reads {
                 reads if reads.all == 0 => "–".to_owned(),
                 reads if reads.hit() => "hit".to_owned(),
-                reads if reads.hits == 0 => format!("no: {}", reads.why.join(", ")),
-                reads => format!("{} of {}: {}", reads.hits, reads.all, reads.why.join(", ")),
+                reads if reads.hits == 0 => format!("no ({})", reads.why.join(", ")),
+                reads => format!("{} of {} ({})", reads.hits, reads.all, reads.why.join(", ")),
             });
             let _ = write!(text, " {} |", cell.unwrap_or_default());
         }

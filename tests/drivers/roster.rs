@@ -83,9 +83,14 @@ pub const MODES: &[Mode] = &[Mode {
     drivers: &[],
 }];
 
-/// SQL's EXECUTE is not looked into yet.
-const SQL_EXECUTE: Mark = May("SQL's EXECUTE is passed through");
-const LIMIT: Mark = May("an Execute with a row limit that the answer reaches is passed through");
+const SQL_EXECUTE: Mark =
+    May("SQL's EXECUTE is passed through and counts as a write to everything");
+const LIMIT: Mark = May(
+    "an Execute with a row limit that the answer reaches, or on a named portal, is passed through",
+);
+const TYPED: Mark = May(
+    "query_typed describes its statement between Bind and Execute; behind a Close whose answer is owed nothing is kept",
+);
 
 const fn driver(
     name: &'static str,
@@ -109,8 +114,15 @@ pub const DRIVERS: &[Driver] = &[
         "psql",
         Psql("steps.psql"),
         true,
-        [Must, SQL_EXECUTE, Must, None],
-        "prepared: SQL's PREPARE and EXECUTE",
+        [Must, None, Must, None],
+        "the simple protocol",
+    ),
+    driver(
+        "psql-execute",
+        Psql("execute.psql"),
+        true,
+        [None, SQL_EXECUTE, None, None],
+        "SQL's PREPARE and EXECUTE",
     ),
     driver(
         "libpq",
@@ -123,8 +135,8 @@ pub const DRIVERS: &[Driver] = &[
         "psycopg2",
         Python("psycopg2", "psycopg2_steps.py"),
         true,
-        [Must, SQL_EXECUTE, Must, Must],
-        "prepared: SQL's PREPARE and EXECUTE; row limit: fetchone",
+        [Must, None, Must, Must],
+        "the simple protocol; row limit: fetchone",
     ),
     driver(
         "psycopg",
@@ -151,7 +163,7 @@ pub const DRIVERS: &[Driver] = &[
         "tokio-postgres",
         Inside(inside::tokio_postgres),
         true,
-        [Must, Must, Must, LIMIT],
+        [TYPED, Must, Must, LIMIT],
         "row limit: query_portal",
     ),
     driver(
@@ -166,7 +178,7 @@ pub const DRIVERS: &[Driver] = &[
         Python("pg8000", "pg8000_steps.py"),
         false,
         [Must, Must, Must, None],
-        "",
+        "as it comes",
     ),
     driver(
         "sqlalchemy-psycopg2",
@@ -277,7 +289,7 @@ pub const DRIVERS: &[Driver] = &[
         "sqlx",
         Installed(&["{installed}/rust/debug/sqlx"]),
         false,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, Must],
         "row limit: fetch_optional",
     ),
     driver(

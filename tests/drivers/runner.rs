@@ -122,7 +122,8 @@ impl Counts {
             .0
             .keys()
             .filter(|n| !matches!(n.as_str(), "hit" | "other"));
-        let mut why: Vec<_> = others.cloned().collect();
+        let word = |name: &String| name.trim_start_matches("bypass: ").to_owned();
+        let mut why: Vec<_> = others.map(word).collect();
         if why.is_empty() && !self.0.contains_key("hit") {
             why.push("not counted as a read".into());
         }

@@ -66,7 +66,6 @@ ends("write insert", connection.exec_params(b"INSERT INTO scratch VALUES ($1, $2
 read("write read", connection.exec_(SCRATCH.encode()))
 read("write again", connection.exec_(SCRATCH.encode()))
 ends("error division", connection.exec_(b"SELECT 1 / (id - id) FROM items"))
-ends("error statement", connection.exec_prepared(b"unknown", []))
 connection.exec_(b"BEGIN")
 ends("error unique", connection.exec_(b"INSERT INTO scratch VALUES (1, 'again')"))
 ends("failed transaction", connection.exec_params(POINT.format("$1").encode(), [b"3"]))

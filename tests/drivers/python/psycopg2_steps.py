@@ -26,10 +26,6 @@ step("connect", version=f"psycopg2 {psycopg2.__version__.split()[0]}, libpq {lib
 for name, sql, value in (("point", POINT, 3), ("many", MANY, 5), ("types", TYPES, 2), ("nulls", TYPES, 11), ("text", TEXT, TEXT_VALUE)):
     rows = run(sql, value).fetchall()
     step("plain " + name, rows, tag=cursor.statusmessage, types=[c.type_code for c in cursor.description])
-run("PREPARE by_id (int) AS " + NAME.format("$1"))
-step("prepare")
-for n in range(1, 8):
-    step(f"prepared {n}", run("EXECUTE by_id ({})", n).fetchall())
 cursor.execute(MANY.format(5))
 step("limit fetchone", [cursor.fetchone()])
 connection.autocommit = False

@@ -33,7 +33,7 @@ fn step(name: &str, mut seen: Value) {
 }
 
 fn point(db: &mut PgConnection, wanted: i32) -> QueryResult<Value> {
-    use items::dsl::*;
+    use crate::items::dsl::{id, items, name};
     let rows: Vec<Pair> = items.filter(id.eq(wanted)).select((id, name)).load(db)?;
     Ok(json!({ "rows": rows }))
 }
@@ -56,7 +56,7 @@ fn failed<T>(result: QueryResult<T>) -> Value {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use items::dsl::*;
+    use crate::items::dsl::{id, items, name};
     let of = |variable: &str| std::env::var(variable).unwrap_or_default();
     let url = format!("postgres://{}@{}:{}/{}", of("PGUSER"), of("PGHOST"), of("PGPORT"), of("PGDATABASE"));
     let db = &mut PgConnection::establish(&url)?;

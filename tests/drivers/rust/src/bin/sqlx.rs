@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Acquire, Connection, Executor, Row};
+use sqlx::{Connection, Executor, Row};
 use std::io::BufRead;
 
 const POINT: &str = "SELECT id, name FROM items WHERE id = $1";
