@@ -13,7 +13,7 @@ mod cgroup;
 mod clienttls;
 mod complaint;
 mod layers;
-mod pool;
+mod pooling;
 mod sslmode;
 mod units;
 mod url;
@@ -24,7 +24,7 @@ pub use auth::{Auth, User};
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use layers::{Flags, KEYS};
-pub use pool::{Pool, PoolMode};
+pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Secret, Upstream, UpstreamUrl};
 

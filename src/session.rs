@@ -117,11 +117,7 @@ pub struct Session {
     thread: Rc<Thread>,
     database: Arc<Database>,
     flow: Flow,
-    link: reach::Link,
-    /// The backend holds something of this client's that no transaction ends.
-    pinned: bool,
-    /// Larder itself has let the client in: its upstream connections are not its own.
-    welcomed: bool,
+    link: reach::Tie,
     settings: Settings,
     transaction: Transaction,
     statements: Statements,
@@ -157,9 +153,7 @@ impl Session {
                 broken: false,
                 lost: None,
             },
-            link: reach::Link::default(),
-            pinned: false,
-            welcomed: false,
+            link: reach::Tie::default(),
             settings: Settings::new(name, startup),
             transaction: Transaction::default(),
             statements: Statements::default(),

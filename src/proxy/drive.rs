@@ -28,6 +28,8 @@ const WAITING: usize = 256 << 10;
 const UNREAD: usize = (1 << 20) + (128 << 10);
 /// How long an upstream may go on with what a vanished client had asked for.
 const AFTER_CLIENT: Duration = Duration::from_secs(5);
+/// How often it is looked whether there is a catalog.
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long a client may take to read the last bytes.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -88,6 +90,8 @@ struct Drive<'a> {
     greeted: bool,
     /// Ends a transaction that rests.
     resting: Option<Pin<Box<Sleep>>>,
+    /// Looks again whether the connection can go back.
+    again: Option<Pin<Box<Sleep>>>,
 }
 
 /// Serves until one side leaves.
@@ -106,6 +110,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         greeted,
         upstream,
         resting: None,
+        again: None,
         door,
         phase: door.phase.watch(),
         subscribed: false,
@@ -180,9 +185,30 @@ impl Drive<'_> {
                 moved = Some(self.connected(cx)?);
             }
         } else {
-            self.upstream.part(&mut self.session);
+            self.part(cx);
         }
         Ok(moved)
+    }
+
+    /// Gives the connection back if it is not the client's own and nothing of the client is left in it.
+    fn part(&mut self, cx: &mut Context<'_>) {
+        if !self.upstream.is_shared() {
+            return;
+        }
+        loop {
+            self.upstream.part(&mut self.session);
+            if !self.session.waits_for_catalog() {
+                self.again = None;
+                return;
+            }
+            let sleep = self
+                .again
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(AGAIN)));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.again = None;
+        }
     }
 
     /// Goes on with what waited for a connection.

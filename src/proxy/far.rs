@@ -111,13 +111,15 @@ impl Far {
         }
     }
 
-    /// Gives the connection back where it is shared and nothing in it is the client's any more.
+    /// Whether the connection is one that others get between this client's transactions.
+    pub fn is_shared(&self) -> bool {
+        let mode = self.home.as_ref().map(|home| home.pools.limits().mode);
+        self.lease.is_some() && mode == Some(PoolMode::Transaction)
+    }
+
+    /// Gives a shared connection back if nothing in it is the client's any more.
     pub fn part(&mut self, session: &mut Session) {
-        let shared = self
-            .home
-            .as_ref()
-            .is_some_and(|home| home.pools.limits().mode == PoolMode::Transaction);
-        if shared && self.lease.is_some() && self.is_at_rest() && session.may_unlink() {
+        if self.is_at_rest() && session.may_unlink() {
             let reset = match session.unlink() {
                 true => Reset::Statements,
                 false => Reset::None,

@@ -40,7 +40,7 @@ impl Session {
                 return (buf.len(), Next::Continue);
             }
             if self.holds_client()
-                || self.link == Link::Wanted
+                || self.link.state == Link::Wanted
                 || self.pending.is_full()
                 || io.client.len() >= FULL
             {
@@ -213,7 +213,7 @@ impl Session {
             }
             b'X' => self.goodbye(raw, io),
             // Sent ahead of a COPY, or left over from one that has failed: PostgreSQL then ignores them, too.
-            b'd' | b'c' | b'f' if self.link != Link::Held => {}
+            b'd' | b'c' | b'f' if self.link.state != Link::Held => {}
             b'd' | b'c' | b'f' => {
                 if tag != b'd' && !self.pending.nothing_owed() {
                     self.pending.push(Item::CopyEnd);
@@ -228,7 +228,7 @@ impl Session {
     /// Terminate: not for a connection that others will have.
     fn goodbye(&mut self, raw: &[u8], io: &mut Io<'_>) {
         self.flow.parting = true;
-        if !self.welcomed {
+        if !self.link.welcomed {
             io.upstream.extend_from_slice(raw);
         }
     }

@@ -119,6 +119,9 @@ impl Session {
 
     /// A unit that is answered here as a whole. `None`: it is not.
     pub(super) fn unit_held(&mut self, unit: &Unit<'_>, named: &Named, io: &mut Io<'_>) -> bool {
+        if !named.text.is_control && !named.text.is_set {
+            return false;
+        }
         let plain = named.types.is_empty()
             && message::parameters(unit.bind.tail).is_some_and(|parameters| parameters.is_empty());
         if !plain || unit.execute.is_none() {
@@ -158,7 +161,8 @@ impl Session {
     pub(super) fn tell(&mut self, io: &mut Io<'_>) {
         for text in std::mem::take(&mut self.transaction.held) {
             let begins = matches!(text.single(), Some(Statement::Begin(_)));
-            if begins && text.sql.len() <= SHORT {
+            // Not where others will have the backend.
+            if begins && text.sql.len() <= SHORT && !self.link.welcomed {
                 let name = [NAME, &text.sql[..]].concat();
                 if self.statements.get(&name).is_none() {
                     let named = Named {

@@ -6,6 +6,7 @@
 //!   again when it came. So what is assumed of the backend (statements, portals) is always of the backend that hears it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::text::Text;
 use super::welcome::Greeting;
@@ -26,13 +27,30 @@ pub enum Link {
     Wanted,
 }
 
+/// What ties a session to its upstream connection.
+#[derive(Debug, Default)]
+pub struct Tie {
+    pub state: Link,
+    /// Larder itself has let the client in: its upstream connections are not its own.
+    pub welcomed: bool,
+    /// The backend holds something of this client's that no transaction ends.
+    pub pinned: bool,
+    /// What has run there while no catalog said what it does.
+    unsure: Vec<Rc<Text>>,
+    /// What the backend has said.
+    greeting: Option<Arc<Greeting>>,
+}
+
+/// How many texts wait to be judged.
+const UNSURE: usize = 16;
+
 impl Session {
     /// A session for a client that Larder has let in, told what `greeting` says: it has no upstream.
     pub fn welcomed(thread: Rc<Thread>, startup: &Startup<'_>, greeting: &Greeting) -> Session {
         let mut session = Session::new(thread, startup);
         session.flow.phase = Phase::Running;
-        session.link = Link::Free;
-        session.welcomed = true;
+        session.link.state = Link::Free;
+        session.link.welcomed = true;
         session.settings.meet(greeting, true);
         if session.thread.mode != Mode::Off {
             session.database = session.thread.ledger.database(session.database.name());
@@ -43,29 +61,29 @@ impl Session {
     /// Before anything is sent to the upstream for a client's message. `false`: there is none; the message is to be
     /// taken again later.
     pub(super) fn reach(&mut self, io: &mut Io<'_>) -> bool {
-        if self.link == Link::Held {
+        if self.link.state == Link::Held {
             if !self.transaction.held.is_empty() {
                 self.tell(io);
             }
             return true;
         }
-        self.link = Link::Wanted;
+        self.link.state = Link::Wanted;
         false
     }
 
     /// Whether the client waits for an upstream connection.
     pub fn wants_link(&self) -> bool {
-        self.link == Link::Wanted
+        self.link.state == Link::Wanted
     }
 
     /// Whether there is an upstream connection.
     pub fn is_linked(&self) -> bool {
-        self.link == Link::Held
+        self.link.state == Link::Held
     }
 
     /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
-    pub fn link(&mut self, greeting: &Greeting, told: &Greeting, io: &mut Io<'_>) {
-        self.link = Link::Held;
+    pub fn link(&mut self, greeting: &Arc<Greeting>, told: &Greeting, io: &mut Io<'_>) {
+        self.link.state = Link::Held;
         for (name, value) in &greeting.statuses {
             if !told.statuses.iter().any(|(n, v)| n == name && v == value) {
                 message::put_parameter_status(io.client, name, value);
@@ -73,23 +91,57 @@ impl Session {
         }
         self.settings.meet(greeting, false);
         self.database.meet(greeting.is_direct());
+        self.link.greeting = Some(greeting.clone());
     }
 
     /// Whether the backend could serve somebody else now: nothing is under way, and nothing in it is this client's.
-    pub fn may_unlink(&self) -> bool {
-        self.may_recycle() && !self.pinned && self.settings.is_pristine() && !self.pending.local
+    pub fn may_unlink(&mut self) -> bool {
+        self.may_recycle()
+            && !self.pending.local
+            && !self.link.pinned
+            && self.is_sure()
+            && self.settings.is_pristine()
+    }
+
+    /// Whether the backend is kept only until a catalog says what has run there.
+    pub fn waits_for_catalog(&self) -> bool {
+        !self.link.unsure.is_empty() && !self.link.pinned && self.may_recycle()
+    }
+
+    /// Judges what has run before there was a catalog. `false`: it may have left something, or cannot be judged yet.
+    fn is_sure(&mut self) -> bool {
+        if self.link.unsure.is_empty() {
+            return true;
+        }
+        let (Some(catalog), Some(greeting)) = (self.database.catalog(), &self.link.greeting) else {
+            return false;
+        };
+        self.settings.renew(greeting);
+        let context = self.settings.context(&self.thread.contexts);
+        let path = self.settings.path();
+        let opaque = |text: Rc<Text>| {
+            let effects = text.effects(Some(&catalog), context, &path);
+            effects.iter().any(|effect| effect.opaque)
+        };
+        self.link.pinned = std::mem::take(&mut self.link.unsure)
+            .into_iter()
+            .any(opaque);
+        if self.link.pinned {
+            self.settings.forget();
+        }
+        !self.link.pinned
     }
 
     /// The backend goes back to the others. Gives whether names were prepared in it.
     pub fn unlink(&mut self) -> bool {
-        self.link = Link::Free;
+        self.link.state = Link::Free;
         self.settings.leave();
         self.statements.unlink()
     }
 
     /// Whether the backend could serve somebody else now, once everything of this client is thrown out of it.
     pub fn may_recycle(&self) -> bool {
-        self.link == Link::Held
+        self.link.state == Link::Held
             && self.flow.phase == Phase::Running
             && self.flow.copy == Copy::None
             && self.flow.client_left == 0
@@ -100,20 +152,26 @@ impl Session {
 
     /// Whether the client has said goodbye to a Larder whose upstream connections are not its own, and nothing is left to do.
     pub fn is_leaving(&self) -> bool {
-        self.welcomed && self.flow.parting && self.pending.is_empty()
+        self.link.welcomed && self.flow.parting && self.pending.is_empty()
     }
 
     /// Whether the client rests in a transaction that the upstream has open.
     pub fn rests_in_transaction(&self) -> bool {
-        self.link == Link::Held
+        self.link.state == Link::Held
             && self.pending.is_empty()
             && self.transaction.told
             && self.transaction.status() != b'I'
     }
 
-    /// Notes what a text leaves behind in the backend that ends with no transaction.
-    pub(super) fn pin(&mut self, text: &Text, opaque: bool) {
-        self.pinned |= opaque || text.analysis.statements.iter().any(leaves_something);
+    /// Notes what a text leaves behind in the backend that ends with no transaction; `judged`: against a catalog.
+    pub(super) fn pin(&mut self, text: &Rc<Text>, opaque: bool, judged: bool) {
+        let tie = &mut self.link;
+        let leaves = text.analysis.statements.iter().any(leaves_something);
+        if leaves || (opaque && (judged || tie.unsure.len() >= UNSURE)) {
+            tie.pinned = true;
+        } else if opaque && !tie.unsure.iter().any(|before| Rc::ptr_eq(before, text)) {
+            tie.unsure.push(text.clone());
+        }
     }
 }
 

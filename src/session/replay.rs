@@ -128,7 +128,7 @@ impl Session {
         if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
             return;
         }
-        if self.link != Link::Held {
+        if self.link.state != Link::Held {
             return self.statements.untaught.clear();
         }
         for name in std::mem::take(&mut self.statements.untaught) {

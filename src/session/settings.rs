@@ -228,6 +228,13 @@ impl Settings {
         self.changed();
     }
 
+    /// Nothing but what the backend said at its login is in force.
+    pub fn renew(&mut self, greeting: &Greeting) {
+        self.layer = Layer::default();
+        self.pristine = true;
+        self.meet(greeting, false);
+    }
+
     /// The backend has gone back to the others; what it said of its settings is still so.
     pub fn leave(&mut self) {
         let direct = self.backend().is_some();

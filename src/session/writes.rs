@@ -44,7 +44,7 @@ impl Session {
             matches!(statement, Statement::Execute(name) if self.statements.may_end(name.as_bytes()))
         });
         let opens = self.visible(&set, text.commits || executes);
-        self.pin(text, opaque);
+        self.pin(text, opaque, version.is_some());
         let segment = self.pending.open(io.now);
         segment.marks.impure |= !read;
         segment.marks.dirty |= dirty;
@@ -74,7 +74,7 @@ impl Session {
 
     /// Accounts for something that is not looked into: it may write everything.
     pub(super) fn account_opaque(&mut self, why: Why, io: &mut Io<'_>) {
-        self.pinned = true;
+        self.link.pinned = true;
         let segment = self.pending.open(io.now);
         self.statements.bound_fill = None;
         segment.outcome = Outcome::Bypass;

@@ -25,6 +25,7 @@ mod hits;
 mod login;
 mod metrics;
 mod passthrough;
+mod pooling;
 mod privileges;
 mod settings;
 mod show;

@@ -107,7 +107,7 @@ impl Postgres {
             let port = free_port();
             let mut server = Postgres::guarded(&binaries, owner, directory, port, options);
             server.say("start");
-            match server.wait_until_ready() {
+            match server.wait_until_ready(0) {
                 Ok(()) => return server,
                 Err(log) if attempt < 5 && log.contains("Address already in use") => {}
                 Err(log) => panic!("PostgreSQL did not start:\n{log}"),
@@ -223,8 +223,9 @@ impl Postgres {
 
     /// Starts a stopped server again, on the same port.
     pub fn start_again(&mut self) {
+        let before = self.log().len();
         self.say("start");
-        if let Err(log) = self.wait_until_ready() {
+        if let Err(log) = self.wait_until_ready(before) {
             panic!("PostgreSQL did not start again:\n{log}");
         }
     }
@@ -239,7 +240,8 @@ impl Postgres {
         assert_eq!(answer, "done\n");
     }
 
-    fn wait_until_ready(&self) -> Result<(), String> {
+    /// `before`: how much the log had said before the start.
+    fn wait_until_ready(&self, before: usize) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let status = fs::read_to_string(self.directory.join("data/postmaster.pid"));
@@ -247,7 +249,8 @@ impl Postgres {
                 return Ok(());
             }
             let log = self.log();
-            if log.contains("FATAL") || Instant::now() > deadline {
+            if log.get(before..).unwrap_or_default().contains("FATAL") || Instant::now() > deadline
+            {
                 return Err(log);
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -1,6 +1,6 @@
 //! `[pool]`: how the connections to the upstream are shared, in PgBouncer's words.
 
-use super::values::a_duration;
+use super::values::{a_duration, maybe_parsed, parsed};
 use std::time::Duration;
 
 /// `[pool]`
@@ -10,15 +10,19 @@ pub struct Pool {
     /// When a client gives its connection back.
     pub mode: PoolMode,
     /// Connections per user, database and startup parameters. 0: no limit. Default: 0 in session mode, else 20.
+    #[serde(deserialize_with = "maybe_parsed")]
     pub pool_size: Option<usize>,
     /// So many more for clients that have waited for `reserve_timeout`.
+    #[serde(deserialize_with = "parsed")]
     pub reserve: usize,
     /// See `reserve`.
     #[serde(deserialize_with = "a_duration")]
     pub reserve_timeout: Duration,
     /// So many are kept open, once a pool was used.
+    #[serde(deserialize_with = "parsed")]
     pub min_pool_size: usize,
     /// Clients at a time. 0: no limit.
+    #[serde(deserialize_with = "parsed")]
     pub max_client_conn: usize,
     /// How long a client waits for a connection. 0: for ever.
     #[serde(deserialize_with = "a_duration")]
