@@ -24,6 +24,11 @@ impl Session {
         let Some(mut segment) = self.pending.finish() else {
             return;
         };
+        // What the upstream was sent before it hears of a block says nothing about that block.
+        let status = match self.transaction.told {
+            true => status,
+            false => self.transaction.status(),
+        };
         self.pending.fragile &= !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
