@@ -46,7 +46,7 @@ why! {
     Isolation = "isolation", "the transaction is not READ COMMITTED";
     FailedTransaction = "failed_transaction", "the transaction has failed and waits for ROLLBACK";
     // The message.
-    RowLimit = "row_limit", "Execute asked for fewer rows than the answer has";
+    RowLimit = "row_limit", "Execute asked for fewer rows than the answer has, and the others might look different later";
     Portal = "portal", "a named portal, or a portal already started";
     Batch = "multi_statement", "more than one statement in one message";
     TooLong = "too_long", "the statement or its parameters are larger than Larder analyses";

@@ -18,6 +18,8 @@ pub struct Fill {
     ttl: Micros,
     started: Micros,
     limit: usize,
+    /// Row limit under which its first rows may be kept; 0: only all of them.
+    first: u32,
     body: Vec<u8>,
     description: usize,
     rows: u32,
@@ -41,11 +43,17 @@ impl Fill {
             ttl,
             started,
             limit,
+            first: 0,
             body: Vec::new(),
             description: 0,
             rows: 0,
             state: State::Open,
         }
+    }
+
+    /// Lets its first rows be kept for who asks for so many and no more.
+    pub fn first(&mut self, rows: u32) {
+        self.first = rows;
     }
 
     /// The RowDescription.
@@ -69,6 +77,15 @@ impl Fill {
         if self.state == State::Open {
             self.state = State::Complete;
         }
+    }
+
+    /// The PortalSuspended: more rows may be left.
+    pub fn suspended(&mut self, frame: &[u8]) {
+        if self.first == 0 {
+            return self.give_up();
+        }
+        self.key.limit(self.first);
+        self.complete(frame);
     }
 
     /// Not to be kept, whatever comes.

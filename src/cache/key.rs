@@ -69,22 +69,29 @@ pub struct Asked<'a> {
     pub types: &'a [u8],
     /// Parameter formats, parameters and result formats, as in Bind; `None` in simple protocol.
     pub tail: Option<&'a [u8]>,
+    /// 0 for the whole answer; else for no more than its first so many rows, with more or less behind them.
+    pub limit: u32,
 }
 
+/// Bytes of lengths and limit at the start of a key.
+const LENGTHS: usize = 12;
+
 impl Asked<'_> {
-    fn lengths(&self) -> [u8; 8] {
-        let mut lengths = [0; 8];
+    fn lengths(&self) -> [u8; LENGTHS] {
+        let mut lengths = [0; LENGTHS];
         lengths[..4].copy_from_slice(&(self.text.len() as u32).to_le_bytes());
         // One bit tells simple from extended protocol.
         let types = (self.types.len() as u32) << 1 | u32::from(self.tail.is_some());
-        lengths[4..].copy_from_slice(&types.to_le_bytes());
+        lengths[4..8].copy_from_slice(&types.to_le_bytes());
+        lengths[8..].copy_from_slice(&self.limit.to_le_bytes());
         lengths
     }
 
     /// The key to keep.
     pub fn to_key(self) -> Key {
         let tail = self.tail.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(8 + self.text.len() + self.types.len() + tail.len());
+        let mut bytes =
+            Vec::with_capacity(LENGTHS + self.text.len() + self.types.len() + tail.len());
         bytes.extend_from_slice(&self.lengths());
         bytes.extend_from_slice(self.text);
         bytes.extend_from_slice(self.types);
@@ -109,8 +116,13 @@ impl Key {
         self.bytes.len()
     }
 
+    /// Makes it the key of the first rows only.
+    pub fn limit(&mut self, rows: u32) {
+        self.bytes[8..LENGTHS].copy_from_slice(&rows.to_le_bytes());
+    }
+
     fn parts(&self) -> (&[u8], &[u8], &[u8], &[u8]) {
-        let (lengths, rest) = self.bytes.split_at(8);
+        let (lengths, rest) = self.bytes.split_at(LENGTHS);
         let at = |i: usize| {
             u32::from_le_bytes([lengths[i], lengths[i + 1], lengths[i + 2], lengths[i + 3]])
         };
@@ -170,7 +182,18 @@ mod tests {
             text,
             types,
             tail,
+            limit: 0,
         }
+    }
+
+    #[test]
+    fn the_first_rows_are_a_key_of_their_own() {
+        let whole = asked(b"SELECT 1", b"", None);
+        let mut key = whole.to_key();
+        key.limit(1);
+        assert!(!whole.equivalent(&key));
+        assert!(Asked { limit: 1, ..whole }.equivalent(&key));
+        assert!(!Asked { limit: 2, ..whole }.equivalent(&key));
     }
 
     #[test]

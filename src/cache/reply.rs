@@ -2,13 +2,15 @@
 //!
 //! * One allocation an entry: header and bytes. The bytes are RowDescription (if it was sent), DataRows,
 //!   CommandComplete, in this order and nothing else; a reply with a notice, a notification or a parameter status
-//!   among them is never made (hazard 6).
+//!   among them is never made (hazard 6). The first rows of an answer end in PortalSuspended instead, and are kept under
+//!   a key of their own.
 //! * Held by reference count: an entry evicted while it is sent to a slow client stays whole (P5).
 
 use triomphe::ThinArc;
 
 use super::Micros;
 use super::version::Stamp;
+use crate::wire::message::PORTAL_SUSPENDED;
 
 /// An answer with what is known of it.
 pub type Entry = ThinArc<Header, u8>;
@@ -38,6 +40,8 @@ pub trait Reply {
     fn description(&self) -> &[u8];
     /// DataRows and CommandComplete.
     fn rows(&self) -> &[u8];
+    /// Whether these are the first rows only.
+    fn suspended(&self) -> bool;
     /// Everything, as a simple Query is answered.
     fn body(&self) -> &[u8];
 }
@@ -56,6 +60,12 @@ impl Reply for Entry {
     #[inline]
     fn rows(&self) -> &[u8] {
         &self.slice[self.header.header.description as usize..]
+    }
+
+    #[inline]
+    fn suspended(&self) -> bool {
+        // A CommandComplete ends in NUL.
+        self.slice.ends_with(PORTAL_SUSPENDED)
     }
 
     #[inline]

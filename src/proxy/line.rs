@@ -133,3 +133,68 @@ fn give_back(buffer: &mut Vec<u8>) {
         *buffer = Vec::new();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Address, ClientTls, SslMode, TlsMode, UpstreamTls};
+    use crate::net::{Start, Tls};
+    use std::future::poll_fn;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Two ends of a connection with TLS.
+    async fn ends() -> (Stream, Stream) {
+        let clients = ClientTls {
+            mode: TlsMode::Allow,
+            self_signed: true,
+            ..ClientTls::default()
+        };
+        let upstream = UpstreamTls {
+            mode: SslMode::Require,
+            ..UpstreamTls::default()
+        };
+        let tls = Tls::new(&clients, &upstream).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = Address::Tcp("127.0.0.1".into(), port);
+        let accepted = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.read_exact(&mut [0; 8]).await.unwrap();
+            socket.write_all(b"S").await.unwrap();
+            tls.clients.accept(socket, &[], Start::Asked).await.unwrap()
+        };
+        let limit = Duration::from_secs(20);
+        let (near, far) = tokio::join!(accepted, tls.upstream.connect(&address, limit));
+        (near, far.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_tls_holds_back_counts_as_waiting_and_is_sent() {
+        let (near, mut far) = ends().await;
+        let mut line = Line::new(near, Vec::new());
+        let mut total = 0;
+        // Nobody reads: at some time the kernel takes no more.
+        while line.waiting() == 0 {
+            let mut bytes = vec![7; 1000];
+            total += bytes.len();
+            poll_fn(|cx| Poll::Ready(line.send(cx, &mut bytes)))
+                .await
+                .unwrap();
+        }
+        assert!(line.unsent.is_empty() && line.stream.holds_back());
+        let sent = poll_fn(|cx| match line.flush(cx) {
+            Ok(()) if line.waiting() > 0 => Poll::Pending,
+            done => Poll::Ready(done),
+        });
+        let mut received = vec![0; total];
+        let both = async { tokio::join!(sent, far.read_exact(&mut received)) };
+        let (sent, read) = tokio::time::timeout(Duration::from_secs(20), both)
+            .await
+            .expect("bytes were held back for ever");
+        sent.unwrap();
+        assert_eq!(read.unwrap(), total);
+        assert!(received.iter().all(|byte| *byte == 7));
+    }
+}

@@ -47,7 +47,9 @@ impl Session {
                 break;
             }
             let rest = &buf[at..];
-            let names = matches!(rest[0], b'B' | b'D' | b'C');
+            // Whether a name is free is in doubt with what it means.
+            let gives = rest[0] == b'P' && rest.get(HEAD).is_some_and(|byte| *byte != 0);
+            let names = gives || matches!(rest[0], b'B' | b'D' | b'C');
             if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
                 break;
             }
@@ -100,6 +102,7 @@ impl Session {
                     return Ok(self.await_names(rest));
                 };
                 self.ensure_upstream(name, io);
+                self.link.pinned = true;
                 let before = self.statements.put(name, Some(Known::Foreign));
                 self.pending.open(io.now).marks.impure = true;
                 self.owe(Owed::Statement(name.into(), before));

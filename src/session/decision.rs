@@ -13,7 +13,6 @@ use super::{Mode, Phase, Session};
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::key::Asked;
-use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
 use crate::metrics::Outcome;
 use crate::sql::statement::{Isolation, Statement};
@@ -129,6 +128,7 @@ impl Session {
             text: text.analysis.canonical.as_bytes(),
             types: how.types,
             tail: how.tail,
+            limit: 0,
         };
         let mut limited = false;
         // Behind a read that is under way a hit could be older than that read's answer (P4).
@@ -136,16 +136,17 @@ impl Session {
             && how.serve
             && self.pending.nothing_awaited()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
-            && let Some(entry) = self.thread.store.lookup(&asked, how.describe, now)
         {
-            limited = how.limit > 0 && entry.header().rows >= how.limit as u32;
-            if !limited && self.thread.mode == Mode::On {
-                return Ok(entry);
-            }
-            if !limited {
-                let mut pass = self.pass(text, context);
-                (pass.outcome, pass.why) = (Outcome::Hit, None);
-                return Err(pass);
+            match self.kept(text, asked, &how, now) {
+                Ok(Some(entry)) if self.thread.mode == Mode::On => return Ok(entry),
+                Ok(Some(_)) => {
+                    let mut pass = self.pass(text, context);
+                    (pass.outcome, pass.why) = (Outcome::Hit, None);
+                    return Err(pass);
+                }
+                Ok(None) => {}
+                Err(Why::RowLimit) => limited = true,
+                Err(_) => {}
             }
         }
         let mut pass = self.pass(text, context);
@@ -154,7 +155,36 @@ impl Session {
         if pass.why == Some(Why::Settings) {
             self.settings.miss();
         }
+        if let Some(fill) = &mut pass.fill
+            && how.limit > 0
+            && self.ends(&how)
+        {
+            fill.first(how.limit as u32);
+        }
         Err(pass)
+    }
+
+    /// The answer that is kept: whole, or its first rows if no more can be asked of it. An error: there is one that
+    /// cannot be given.
+    #[inline]
+    fn kept(
+        &self,
+        text: &Text,
+        asked: Asked<'_>,
+        how: &How<'_>,
+        now: Micros,
+    ) -> Result<Option<Fresh>, Why> {
+        match self.thread.store.lookup(&asked, how.describe, now) {
+            Some(entry) if self.may_give(&entry, text, how) => return Ok(Some(entry)),
+            Some(_) => return Err(Why::RowLimit),
+            None => {}
+        }
+        if how.limit <= 0 || !self.ends(how) {
+            return Ok(None);
+        }
+        let limit = how.limit as u32;
+        let first = Asked { limit, ..asked };
+        Ok(self.thread.store.lookup(&first, how.describe, now))
     }
 
     /// Decides about a portal that the upstream has; `bound`: the fill begun when it was bound.
@@ -175,6 +205,7 @@ impl Session {
             text: b"",
             types: b"",
             tail: None,
+            limit: 0,
         };
         self.judge(text, &asked, gate, &mut pass, now);
         pass.fill = if pass.outcome == Outcome::Miss {

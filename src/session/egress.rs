@@ -55,7 +55,8 @@ impl Session {
     }
 
     pub(super) fn hidden(&mut self, owed: Owed, io: &Io<'_>) {
-        self.pending.open(io.now);
+        // A message of ours may fail, and what is behind it is unheard.
+        self.pending.open(io.now).marks.held |= !matches!(owed, Owed::Query { .. } | Owed::Sync);
         self.pending.push(Item::Owed { owed, hidden: true });
     }
 

@@ -3,13 +3,17 @@
 //! A statement or portal lives here as long as hits suffice; the upstream hears of it with the first message that needs
 //! it there (`replay`).
 
+use std::rc::Rc;
+
 use super::decision::{How, Pass};
 use super::pending::{Item, Owed};
+use super::portal::Local;
 use super::statements::{Known, Named, Portal};
 use super::unit::Unit;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
+use crate::sql::statement::Statement;
 use crate::why::Why;
 use crate::wire::message::{self, Target};
 
@@ -22,16 +26,37 @@ impl Session {
                 if !name.is_empty() && self.statements.get(name).is_some() {
                     return None; // 42P05, from PostgreSQL itself
                 }
+                if !self.statements.has_room(name) {
+                    return None;
+                }
+                let text = self.thread.text(parse.text);
+                let shape = match name {
+                    b"" if !unit.describes_statement() => None,
+                    _ => self.described(&text, parse.types),
+                };
                 Named {
-                    text: self.thread.text(parse.text),
+                    text,
                     types: self.thread.types(parse.types),
                     upstream: false,
                     checked: self.database.catalog_word(),
+                    shape,
                 }
             }
-            None => self.statements.named(unit.bind.statement)?.clone(),
+            None => {
+                match self.verify(unit.bind.statement, io) {
+                    Some(Local::Wait) => return Some(0),
+                    Some(_) => return Some(unit.bytes.len()),
+                    None => {}
+                }
+                let mut named = self.statements.named(unit.bind.statement)?.clone();
+                if unit.describes_statement() {
+                    named.shape = self.describe_statement(unit.bind.statement);
+                }
+                named
+            }
         };
-        if named.text.is_last {
+        let stays = self.transaction.status() != b'I' || !unit.last || unit.execute.is_some();
+        if named.text.is_last || !stays || !self.statements.takes_portal(unit.bind.portal) {
             return None;
         }
         if self.wants_probe(&named.text) {
@@ -47,7 +72,8 @@ impl Session {
             tail: Some(unit.bind.tail),
             describe: unit.describe,
             limit,
-            serve: named.checked == self.database.catalog_word(),
+            serve: named.checked == self.database.catalog_word()
+                && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
         };
         match self.plan(&named.text, how, io.now) {
@@ -64,26 +90,26 @@ impl Session {
             self.emit(message::PARSE_COMPLETE, io);
             self.statements
                 .put(parse.name, Some(Known::Named(named.clone())));
-            if !parse.name.is_empty() {
+            if !parse.name.is_empty() && named.shape.is_none() {
                 self.statements.untaught.push(parse.name.into());
             }
         }
+        let shape = named.shape.as_deref().unwrap_or_default();
+        if unit.describe_statement[0] {
+            self.emit(shape, io);
+        }
         self.emit(message::BIND_COMPLETE, io);
+        if unit.describe_statement[1] {
+            self.emit(shape, io);
+        }
         if unit.describe {
             self.emit(entry.description(), io);
         }
-        self.statements.portal = Some(if unit.execute.is_some() {
+        let at = unit.execute.map(|limit| {
             self.hit(entry.header().made, entry.header().cost, io);
-            self.emit(entry.rows(), io);
-            Portal::Done(entry)
-        } else {
-            Portal::Bound {
-                entry,
-                named,
-                bind: unit.bytes[unit.bind_at..].into(),
-                context: self.settings.context(&self.thread.contexts),
-            }
+            self.give(&entry, 0, limit, io)
         });
+        self.keep_portal(unit, entry, named, at);
         self.pending.local = true;
     }
 
@@ -96,7 +122,15 @@ impl Session {
             Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
-        self.bind_upstream(b"", unit.bind.statement, io);
+        if unit.describe_statement[0] {
+            let owed = self.owed_description(unit.bind.statement);
+            self.owe(owed);
+        }
+        self.bind_upstream(unit.bind.portal, unit.bind.statement, io);
+        if unit.describe_statement[1] {
+            let owed = self.owed_description(unit.bind.statement);
+            self.owe(owed);
+        }
         io.upstream.extend_from_slice(&unit.bytes[unit.bind_at..]);
         let fill = pass.fill.is_some() && unit.execute.is_some();
         if unit.describe {
@@ -105,7 +139,7 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-        } else if !unit.describe {
+        } else if !unit.describe && unit.bind.portal.is_empty() {
             // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
             self.statements.bound_fill = pass.fill.take();
         }
@@ -123,12 +157,7 @@ impl Session {
         done.unwrap_or_else(|| self.pass_unknown(raw, io))
     }
 
-    pub(super) fn single_parse(
-        &mut self,
-        parse: &message::Parse<'_>,
-        raw: &[u8],
-        io: &mut Io<'_>,
-    ) -> bool {
+    fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let text = self.thread.text(parse.text);
         // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
         // the name has come to mean it.
@@ -146,6 +175,7 @@ impl Session {
                 types: self.thread.types(parse.types),
                 upstream: false,
                 checked: self.database.catalog_word(),
+                shape: None,
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -155,18 +185,16 @@ impl Session {
             self.pending.local = true;
             return true;
         }
+        if self.parse_local(parse, io) {
+            return true;
+        }
         self.reach(io) && {
             self.parse_upstream(parse, raw, io);
             true
         }
     }
 
-    pub(super) fn single_bind(
-        &mut self,
-        bind: &message::Bind<'_>,
-        raw: &[u8],
-        io: &mut Io<'_>,
-    ) -> bool {
+    fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
         let last = self
             .statements
             .named(bind.statement)
@@ -176,22 +204,29 @@ impl Session {
                 [.., 0, 1, 0, format] => *format,
                 _ => 0,
             };
-            self.statements.portal = Some(Portal::Last(format));
+            self.statements.place(b"", Some(Portal::Last(format)));
             self.emit(message::BIND_COMPLETE, io);
             self.pending.local = true;
             return true;
         }
         if let Some(named) = self.control(bind) {
-            self.statements.portal = Some(Portal::Control {
+            let control = Portal::Control {
                 named,
                 bind: raw.into(),
-            });
+            };
+            self.statements.place(b"", Some(control));
             self.emit(message::BIND_COMPLETE, io);
             self.pending.local = true;
             return true;
         }
-        if !self.reach(io) {
-            return false;
+        match self.verify(bind.statement, io) {
+            Some(local) => return local == Local::Done,
+            None if !self.reach(io) => return false,
+            None => {}
+        }
+        if !bind.portal.is_empty() {
+            // Where it exists PostgreSQL shall say so (42P03): it must know.
+            self.shadow(bind.portal, io);
         }
         self.ensure_upstream(bind.statement, io);
         self.bind_upstream(bind.portal, bind.statement, io);
@@ -210,51 +245,50 @@ impl Session {
         (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
     }
 
-    pub(super) fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
-        let local = match target {
-            Target::Statement(name) => {
-                let text = self.statements.named(name).map(|named| &*named.text);
-                text.and_then(|text| match text {
-                    text if text.is_last => Some(Session::describe_last(true, 0)),
-                    // In a failed block, too: it has no row.
-                    text if text.is_control && self.pending.nothing_awaited() => {
-                        Some([message::NO_PARAMETERS, message::NO_DATA].concat())
-                    }
-                    _ => None,
-                })
-            }
-            Target::Portal(b"") => match &self.statements.portal {
-                Some(Portal::Last(format)) => Some(Session::describe_last(false, *format)),
-                Some(Portal::Control { .. } | Portal::Ran) => Some(message::NO_DATA.to_vec()),
-                Some(Portal::Bound { entry, .. } | Portal::Done(entry))
-                    if !entry.description().is_empty() =>
-                {
-                    Some(entry.description().to_vec())
+    fn describe(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.portal_message(target, false, io) {
+            Some(false) => {}
+            done => return done.is_some(),
+        }
+        let mut owed = Owed::Describe { fill: false };
+        if let Target::Statement(name) = target {
+            let settled = self.pending.nothing_awaited();
+            let local: Option<Rc<[u8]>> = match self.statements.named(name) {
+                Some(named) if named.text.is_last => Some(Session::describe_last(true, 0).into()),
+                // In a failed block, too: it has no row.
+                Some(named) if named.text.is_control && (settled || !named.upstream) => {
+                    Some([message::NO_PARAMETERS, message::NO_DATA].concat().into())
                 }
-                _ => None,
-            },
-            Target::Portal(_) => None,
-        };
-        if let Some(bytes) = local {
-            self.emit(&bytes, io);
-            self.pending.local = true;
-            return true;
+                _ => self.describe_statement(name),
+            };
+            if let Some(bytes) = local {
+                self.emit(&bytes, io);
+                self.pending.local = true;
+                return true;
+            }
+            if let Some(local) = self.verify(name, io) {
+                return local == Local::Done;
+            }
+            if !self.reach(io) {
+                return false;
+            }
+            self.ensure_upstream(name, io);
+            owed = self.owed_description(name);
         }
         if !self.reach(io) {
             return false;
         }
-        match target {
-            Target::Statement(name) => self.ensure_upstream(name, io),
-            Target::Portal(b"") => self.portal_upstream(io),
-            Target::Portal(_) => {}
-        }
         io.upstream.extend_from_slice(raw);
         self.pending.open(io.now);
-        self.owe(Owed::Describe { fill: false });
+        self.owe(owed);
         true
     }
 
-    pub(super) fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
+    fn close(&mut self, target: Target<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.portal_message(target, true, io) {
+            Some(false) => {}
+            done => return done.is_some(),
+        }
         let owed = match target {
             Target::Statement(name) => {
                 // Behind what may fail it must be taken back with the rest.
@@ -263,7 +297,6 @@ impl Session {
                         .statements
                         .named(name)
                         .is_some_and(|named| !named.upstream);
-                let local = local && !name.is_empty();
                 if !local && !self.reach(io) {
                     return false;
                 }
@@ -275,12 +308,6 @@ impl Session {
                     return true;
                 }
                 Owed::Statement(name.into(), before)
-            }
-            Target::Portal(b"") if self.statements.portal.is_some() => {
-                self.statements.portal = Some(Portal::Closed);
-                self.emit(message::CLOSE_COMPLETE, io);
-                self.pending.local = true;
-                return true;
             }
             Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
@@ -294,22 +321,17 @@ impl Session {
         true
     }
 
-    pub(super) fn execute(
-        &mut self,
-        portal: &[u8],
-        limit: i32,
-        raw: &[u8],
-        io: &mut Io<'_>,
-    ) -> bool {
-        if portal.is_empty() && self.execute_local(limit, io) {
-            self.pending.local = true;
-            return true;
+    fn execute(&mut self, portal: &[u8], limit: i32, raw: &[u8], io: &mut Io<'_>) -> bool {
+        match self.execute_local(portal, limit, io) {
+            Local::Upstream => {}
+            Local::Wait => return false,
+            Local::Done => {
+                self.pending.local = true;
+                return true;
+            }
         }
         if !self.reach(io) {
             return false;
-        }
-        if portal.is_empty() {
-            self.portal_upstream(io);
         }
         let text = self.statements.portals.get(portal).cloned().flatten();
         let mut fill = false;
@@ -332,58 +354,11 @@ impl Session {
         true
     }
 
-    /// Executes the unnamed portal here if it lives here and may.
-    pub(super) fn execute_local(&mut self, limit: i32, io: &mut Io<'_>) -> bool {
-        let now = self.settings.context(&self.thread.contexts);
-        match &self.statements.portal {
-            None => return false,
-            Some(Portal::Last(_)) => {
-                let word = self.last_word();
-                self.answer(
-                    Item::Last {
-                        simple: false,
-                        word,
-                    },
-                    io,
-                );
-            }
-            Some(Portal::Done(_)) => {
-                let mut out = Vec::new();
-                message::put_complete(&mut out, "SELECT 0");
-                self.emit(&out, io);
-            }
-            Some(Portal::Bound { entry, context, .. }) => {
-                let whole = limit <= 0 || entry.header().rows < limit as u32;
-                let same = *context == now && self.pending.nothing_owed();
-                if !whole || !same || self.gate().is_err() || !entry.again(io.now) {
-                    return false;
-                }
-                let Some(Portal::Bound { entry, .. }) = self.statements.portal.take() else {
-                    return false;
-                };
-                self.hit(entry.header().made, entry.header().cost, io);
-                self.emit(entry.rows(), io);
-                self.statements.portal = Some(Portal::Done(entry));
-            }
-            Some(Portal::Control { named, .. }) => {
-                let text = named.text.clone();
-                let Some(tag) = self.hold(&text) else {
-                    return false;
-                };
-                self.say_held(tag, io);
-            }
-            Some(Portal::Closed | Portal::Ran) => return false,
-        }
-        true
-    }
-
     pub(super) fn sync(&mut self, raw: &[u8], io: &mut Io<'_>) -> bool {
         // A bare Sync is a health check: it reaches the database.
         if self.pending.local && !self.pending.forwarded() {
             self.pending.local = false;
-            if self.transaction.status() == b'I' {
-                self.statements.portal = None;
-            }
+            self.end_implicit();
             self.answer(Item::Ready, io);
             self.teach(raw, io);
             return true;
@@ -394,10 +369,26 @@ impl Session {
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
+        // What is bound behind a BEGIN lives on in its block.
+        let begins = self.pending.unfinished().is_some_and(|segment| {
+            let mut statements = segment
+                .ran
+                .iter()
+                .flat_map(|text| &*text.analysis.statements);
+            statements.any(|statement| matches!(statement, Statement::Begin(_)))
+        });
         self.pending.close();
-        if self.transaction.status() == b'I' {
-            self.statements.portal = None;
+        if !begins {
+            self.end_implicit();
         }
         true
+    }
+
+    /// A Sync outside a block ends every portal.
+    fn end_implicit(&mut self) {
+        if self.transaction.status() == b'I' {
+            self.statements.place(b"", None);
+            self.statements.end_portals();
+        }
     }
 }

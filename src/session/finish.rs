@@ -57,6 +57,7 @@ impl Session {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
+        self.settle_portals(&segment, before, status);
         self.settle_settings(&segment, before, status);
         self.settle_statements(&mut segment);
         self.settle_transaction(segment, before, status);
@@ -111,6 +112,25 @@ impl Session {
         }
     }
 
+    /// Ends the portals that live here with their transaction.
+    fn settle_portals(&mut self, segment: &Segment, before: u8, status: u8) {
+        if segment.marks.kind != Kind::Client {
+            return;
+        }
+        let mut statements = segment
+            .ran
+            .iter()
+            .flat_map(|text| text.analysis.statements.iter());
+        let ended =
+            status == b'I' || (before != b'I' && statements.clone().any(bounds_transaction));
+        // How far it came is not known.
+        let torn =
+            segment.marks.failed && statements.any(|s| matches!(s, Statement::RollbackTo(_)));
+        if ended || torn {
+            self.statements.end_portals();
+        }
+    }
+
     fn settle_settings(&mut self, segment: &Segment, before: u8, status: u8) {
         let marks = segment.marks;
         let statements = || {
@@ -150,6 +170,7 @@ impl Session {
     }
 
     fn apply(&mut self, statement: &Statement, in_transaction: bool) {
+        self.portals_follow(statement);
         match statement {
             Statement::Set(settings) => {
                 for setting in settings {

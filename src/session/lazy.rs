@@ -11,7 +11,7 @@
 use std::rc::Rc;
 
 use super::pending::Owed;
-use super::replay::ASIDE;
+use super::portal::ASIDE;
 use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::transaction::Transaction;
@@ -47,6 +47,7 @@ impl Session {
             || self.thread.transactions == Transactions::Never
             || self.flow.replication
             || !self.pending.nothing_awaited()
+            || self.portals_over()
             || self.transaction.held.len() >= HELD
         {
             return None;
@@ -60,9 +61,14 @@ impl Session {
                 self.transaction.held.push(text.clone());
                 Some("SAVEPOINT")
             }
-            (Statement::Release(name), b'T') => self.hold_release(name),
+            (Statement::Release(name), b'T') => {
+                let at = self.transaction.held_savepoint(name)?;
+                self.portals_follow(statement);
+                self.hold_release(name, at)
+            }
             (Statement::RollbackTo(name), b'T') => {
                 let at = self.transaction.held_savepoint(name)?;
+                self.portals_follow(statement);
                 self.settings.rollback_to(name);
                 self.transaction.held.truncate(at + 1);
                 Some("ROLLBACK")
@@ -101,11 +107,11 @@ impl Session {
         }
         self.settings.end(tag == "COMMIT");
         self.transaction.ready(b'I');
+        self.statements.end_portals();
         Some(tag)
     }
 
-    fn hold_release(&mut self, name: &str) -> Option<&'static str> {
-        let at = self.transaction.held_savepoint(name)?;
+    fn hold_release(&mut self, name: &str, at: usize) -> Option<&'static str> {
         self.settings.release(name);
         // The savepoint goes, and all behind it; what was set stays.
         let held = &mut self.transaction.held;
@@ -124,7 +130,8 @@ impl Session {
         }
         let plain = named.types.is_empty()
             && message::parameters(unit.bind.tail).is_some_and(|parameters| parameters.is_empty());
-        if !plain || unit.execute.is_none() {
+        let shape = unit.bind.portal.is_empty() && !unit.describes_statement();
+        if !plain || !shape || unit.execute.is_none() {
             return false;
         }
         let Some(tag) = self.hold(&named.text) else {
@@ -151,15 +158,19 @@ impl Session {
         message::put_complete(&mut out, tag);
         self.emit(&out, io);
         // The end of a block ends its portals.
-        self.statements.portal = Some(match self.transaction.status() {
-            b'T' => Portal::Ran,
+        let portal = match self.transaction.status() {
+            // ROLLBACK TO ends the portal that it runs in, too.
+            b'T' if tag != "ROLLBACK" => Portal::Ran,
             _ => Portal::Closed,
-        });
+        };
+        self.statements.place(b"", Some(portal));
     }
 
     /// Tells the upstream what was held, in front of what is about to be sent.
     pub(super) fn tell(&mut self, io: &mut Io<'_>) {
-        for text in std::mem::take(&mut self.transaction.held) {
+        let held = std::mem::take(&mut self.transaction.held);
+        let any = !held.is_empty();
+        for text in held {
             let begins = matches!(text.single(), Some(Statement::Begin(_)));
             // Not where others will have the backend.
             if begins && text.sql.len() <= SHORT && !self.link.welcomed {
@@ -170,6 +181,7 @@ impl Session {
                         types: self.thread.types(&[]),
                         upstream: false,
                         checked: self.database.catalog_word(),
+                        shape: None,
                     };
                     self.statements.put(&name, Some(Known::Named(named)));
                 }
@@ -179,6 +191,11 @@ impl Session {
                 self.run_aside(&text.sql, io);
             }
             self.pending.open(io.now).marks.held = true;
+        }
+        if any && !matches!(self.statements.local(b""), Some(Portal::Ran)) {
+            // The portal that they ran in is none of the client's.
+            frame::put(io.upstream, b'C', b"P\0");
+            self.hidden(Owed::Simple, io);
         }
         self.transaction.told = true;
     }

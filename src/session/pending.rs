@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use super::owed::{Item, Kind, Owed, Tag};
 use super::statements::Known;
 use super::text::Text;
 use crate::cache::Micros;
@@ -25,75 +26,6 @@ const WAITING: usize = 256 << 10;
 const FILLS: usize = 256;
 /// How many of the largest answers one batch may keep until it has ended.
 const LARGEST: usize = 4;
-
-/// An answer the upstream owes.
-#[derive(Debug)]
-pub enum Owed {
-    /// ParseComplete, or CloseComplete of a statement: with the name and what it stood for before.
-    Statement(Box<[u8]>, Option<Known>),
-    /// BindComplete, or CloseComplete of a portal.
-    Simple,
-    /// BindComplete of a statement that was not bound yet under this word of the catalog.
-    Bound(Box<[u8]>, u64),
-    /// RowDescription or NoData, after ParameterDescription for a statement.
-    Describe {
-        fill: bool,
-    },
-    Execute {
-        fill: bool,
-    },
-    /// ReadyForQuery.
-    Sync,
-    /// Everything up to ReadyForQuery.
-    Query {
-        fill: bool,
-    },
-    /// The same for a FunctionCall.
-    Function,
-}
-
-/// One place in the order of answers.
-#[derive(Debug)]
-pub enum Item {
-    Owed {
-        owed: Owed,
-        hidden: bool,
-    },
-    /// Bytes of ours.
-    Local(Vec<u8>),
-    /// ReadyForQuery of ours, with the status of the moment it is sent.
-    Ready,
-    /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
-    Last {
-        simple: bool,
-        word: String,
-    },
-    /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
-    Made(Box<[u8]>, Option<Known>),
-    /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
-    CopyEnd,
-}
-
-/// What is known of the answers so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tag {
-    #[default]
-    Other,
-    Rollback,
-    /// No row was changed.
-    Zero,
-}
-
-/// Whose a segment is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    #[default]
-    Client,
-    /// Larder's own question about the session's settings.
-    Own,
-    /// Only teaches the upstream names; the client has its answers already.
-    Quiet,
-}
 
 /// Marks of a segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -241,6 +173,12 @@ pub struct Pending {
     pub local: bool,
     /// The open segment has failed: the upstream ignores everything until Sync.
     pub skipping: bool,
+    /// The upstream was asked to send what it has, and nothing was asked of it since.
+    flushed: bool,
+    /// A statement is being verified: the client waits.
+    verifying: bool,
+    /// The description that comes, of a statement that is looked at.
+    pub description: Vec<u8>,
     /// Held statements went in front of a Query, which an error of theirs would leave unheard: the client waits.
     pub fragile: bool,
 }
@@ -315,11 +253,10 @@ impl Pending {
         self.risky && self.closed.iter().any(|segment| segment.marks.risky)
     }
 
-    /// Larder's own question is not answered yet.
+    /// A question of Larder's own is not answered yet.
     pub fn asked_itself(&self) -> bool {
-        self.closed
-            .back()
-            .is_some_and(|segment| segment.marks.kind == Kind::Own)
+        let own = |segment: &Segment| segment.marks.kind == Kind::Own;
+        self.verifying || self.closed.back().is_some_and(own)
     }
 
     /// Whether a closed segment is under way that may change the transaction.
@@ -425,8 +362,20 @@ impl Pending {
         }
     }
 
+    /// Whether the upstream has answers that it need not have sent; once.
+    pub fn wants_flush(&mut self) -> bool {
+        self.open.is_some() && !std::mem::replace(&mut self.flushed, true)
+    }
+
+    /// The open segment, if there is one.
+    pub fn unfinished(&self) -> Option<&Segment> {
+        self.open.as_ref()
+    }
+
     /// Adds a place.
     pub fn push(&mut self, item: Item) {
+        self.flushed = false;
+        self.verifying |= verifies(&item);
         self.queue.push_back(item);
     }
 
@@ -450,12 +399,19 @@ impl Pending {
         if let Some(Item::Local(bytes)) = &item {
             self.waiting -= bytes.len();
         }
+        self.verifying &= !item.as_ref().is_some_and(verifies);
         item
     }
 
     /// A name stands again for what it stood for `before`, so for what is sent behind. Gives it back if nothing that is
     /// under way has given the name another meaning since.
-    pub fn restore(&mut self, name: &[u8], before: Option<Known>) -> Option<Option<Known>> {
+    /// `given`: the name stands for something now.
+    pub fn restore(
+        &mut self,
+        name: &[u8],
+        before: Option<Known>,
+        given: bool,
+    ) -> Option<Option<Known>> {
         for item in &mut self.queue {
             match item {
                 Item::Made(later, then)
@@ -479,6 +435,9 @@ impl Pending {
                 _ => {}
             }
         }
+        if given {
+            return Some(before);
+        }
         // A DEALLOCATE that is under way has taken it away: that is what it gives back should it fail.
         let mut groups = self.segments().flat_map(|segment| &mut segment.dropped);
         let Some(group) = groups.find(|group| group.iter().any(|(taken, _)| **taken == *name))
@@ -501,6 +460,7 @@ impl Pending {
         self.queue.clear();
         self.waiting = 0;
         self.risky = false;
+        self.verifying = false;
     }
 
     /// Everything that is still in flight.
@@ -511,4 +471,14 @@ impl Pending {
             .flat_map(|segment| segment.intents)
             .collect()
     }
+}
+
+fn verifies(item: &Item) -> bool {
+    matches!(
+        item,
+        Item::Owed {
+            owed: Owed::Verify(..),
+            ..
+        }
+    )
 }

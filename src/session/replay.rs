@@ -4,16 +4,14 @@
 use std::rc::Rc;
 
 use super::pending::{Kind, Owed};
+use super::portal::ASIDE;
 use super::reach::Link;
 use super::statements::{Known, Named, Portal};
 use super::text::Text;
 use super::{Io, Session};
 use crate::sql::statement::{Discard, Statement};
-use crate::wire::frame::{self, Frame, HEAD};
+use crate::wire::frame;
 use crate::wire::message;
-
-/// A name for a moment that no client uses.
-pub(super) const ASIDE: &[u8] = b"larder\x01aside";
 
 impl Session {
     /// Forwards a Parse.
@@ -24,6 +22,10 @@ impl Session {
         io: &mut Io<'_>,
     ) {
         let known = self.statements.get(parse.name).is_some();
+        if self.transaction.status() == b'E' || (known && !parse.name.is_empty()) {
+            // It will be refused itself.
+            self.pending.open(io.now);
+        }
         self.pending.risks(known || self.statements.unnamed_left);
         if !parse.name.is_empty() {
             // Where it exists PostgreSQL shall say so: it must know. If it accepts the new one, the new one it is.
@@ -35,11 +37,14 @@ impl Session {
             types: self.thread.types(parse.types),
             upstream: true,
             checked: self.database.catalog_word(),
+            shape: None,
         };
         let before = self.statements.put(parse.name, Some(Known::Named(named)));
         if parse.name.is_empty() {
             self.statements.unnamed_left = false;
         }
+        // Only this backend has what is not kept here.
+        self.link.pinned |= self.statements.spilled;
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Statement(parse.name.into(), before));
     }
@@ -51,7 +56,12 @@ impl Session {
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
         if portal.is_empty() {
-            self.statements.portal = None;
+            let closed = matches!(self.statements.local(b""), Some(Portal::Closed));
+            if closed && self.transaction.status() != b'I' {
+                // Should the Bind fail, the one before must not be there.
+                self.portal_upstream(b"", io);
+            }
+            self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
         self.statements.portals.insert(portal.into(), text);
@@ -66,6 +76,7 @@ impl Session {
     /// Makes sure that the upstream has a statement that so far was only needed here, and has none that is gone here.
     pub(super) fn ensure_upstream(&mut self, name: &[u8], io: &mut Io<'_>) {
         if name.is_empty() && self.statements.unnamed_left && self.statements.get(b"").is_none() {
+            self.pending.risks(true);
             frame::put(io.upstream, b'C', b"S\0");
             self.hidden(Owed::Simple, io);
             self.statements.unnamed_left = false;
@@ -77,6 +88,10 @@ impl Session {
             return;
         }
         let named = named.clone();
+        if self.transaction.status() == b'E' {
+            // PostgreSQL will refuse it there.
+            self.pending.open(io.now);
+        }
         self.pending.risks(true);
         let parse = message::Parse {
             name,
@@ -88,44 +103,13 @@ impl Session {
         self.statements.is_upstream(name);
     }
 
-    /// Makes sure that the upstream's unnamed portal is the client's.
-    pub(super) fn portal_upstream(&mut self, io: &mut Io<'_>) {
-        match self.statements.portal.take() {
-            Some(Portal::Bound { named, bind, .. } | Portal::Control { named, bind }) => {
-                let Frame::Whole { body, .. } = frame::peek(&bind) else {
-                    return;
-                };
-                let Some(found) = message::bind(body) else {
-                    return;
-                };
-                let same =
-                    |now: &Named| Rc::ptr_eq(&now.text, &named.text) && now.types == named.types;
-                if self.statements.named(found.statement).is_some_and(same) {
-                    self.ensure_upstream(found.statement, io);
-                    io.upstream.extend_from_slice(&bind[..HEAD + body.len()]);
-                    self.hidden(Owed::Simple, io);
-                } else {
-                    self.bind_aside(&named, found.tail, io);
-                }
-                self.statements
-                    .portals
-                    .insert(Box::default(), Some(named.text));
-            }
-            Some(Portal::Closed | Portal::Done(_)) => {
-                frame::put(io.upstream, b'C', b"P\0");
-                self.hidden(Owed::Simple, io);
-            }
-            // PostgreSQL knows the words for a portal that has run (55000); this one's text does nothing.
-            Some(Portal::Ran) => self.run_aside(b"SET LOCAL larder.ran = ''", io),
-            Some(Portal::Last(_)) | None => {}
-        }
-    }
-
     /// Tells the upstream of the names that were prepared here in this segment, with the client's own Sync (`raw`).
     ///
     /// A name is kept for long: the upstream must have it as it is now, to say so when its shape changes (0A000).
     pub(super) fn teach(&mut self, raw: &[u8], io: &mut Io<'_>) {
-        if self.statements.untaught.is_empty() || !self.pending.nothing_owed() {
+        // In a block it might fail, and the block with it.
+        let free = self.pending.nothing_owed() && self.transaction.status() == b'I';
+        if self.statements.untaught.is_empty() || !free {
             return;
         }
         if self.link.state != Link::Held {
@@ -140,13 +124,6 @@ impl Session {
             self.hidden(Owed::Sync, io);
             self.pending.close();
         }
-    }
-
-    /// Binds the unnamed portal to a statement whose name means something else by now.
-    fn bind_aside(&mut self, named: &Named, tail: &[u8], io: &mut Io<'_>) {
-        self.parse_aside(&named.text.sql, &named.types, io);
-        frame::put(io.upstream, b'B', &[b"\0", ASIDE, b"\0", tail].concat());
-        self.hidden(Owed::Simple, io);
     }
 
     /// Prepares a text under a name that is the client's in nothing.
@@ -184,6 +161,7 @@ impl Session {
                     self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
+                Statement::Cursor | Statement::Declare(_) => self.portals_meet(statement, io),
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_) if self.transaction.hit => {
                     self.transaction.hit = false;

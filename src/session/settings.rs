@@ -406,6 +406,23 @@ impl Settings {
         }
     }
 
+    /// How many savepoints there are, the block itself included.
+    pub fn depth(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// How many there were before that one.
+    pub fn depth_of(&self, name: &str) -> Option<usize> {
+        self.find(name)
+    }
+
+    /// The settings that the text of dates follows, as the backend last reported them.
+    pub fn dates(&self) -> Rc<str> {
+        let all = ["datestyle", "intervalstyle", "timezone"];
+        let told = all.map(|name| self.reported.get(name).map_or("", |value| value));
+        told.join("\0").into()
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         self.journal
             .iter()

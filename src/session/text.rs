@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::describe::Described;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
@@ -26,6 +27,8 @@ pub struct Text {
     pub ends: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
+    /// What it takes and returns, as far as the upstream was asked.
+    pub described: RefCell<Option<Described>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl Text {
             commits,
             ends: commits || rolls_back,
             verdict: RefCell::default(),
+            described: RefCell::default(),
         }
     }
 

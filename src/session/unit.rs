@@ -16,14 +16,32 @@ pub struct Unit<'a> {
     pub bind: Bind<'a>,
     /// Describe of the portal.
     pub describe: bool,
-    /// Row limit; `None`: a Flush stands where the Execute will come.
+    /// Describe of the statement, before and behind Bind.
+    pub describe_statement: [bool; 2],
+    /// Row limit; `None`: a Flush or Sync stands where the Execute may come.
     pub execute: Option<i32>,
-    /// The messages as they came, Flush not included.
+    /// The messages as they came, that Flush or Sync not included.
     pub bytes: &'a [u8],
     /// Where Bind starts in them.
     pub bind_at: usize,
     /// A Sync follows at once.
     pub last: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// Whether its statement is to be described.
+    pub fn describes_statement(&self) -> bool {
+        self.describe_statement != [false; 2]
+    }
+
+    /// The Bind as it came.
+    pub fn bind_message(&self) -> &'a [u8] {
+        let bytes = &self.bytes[self.bind_at..];
+        match frame::peek(bytes) {
+            Frame::Whole { body, .. } => &bytes[..frame::HEAD + body.len()],
+            _ => bytes,
+        }
+    }
 }
 
 /// What stands at the start of the buffer.
@@ -42,6 +60,7 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
     let mut parse = None;
     let mut bind: Option<(Bind<'_>, usize)> = None;
     let mut describe = false;
+    let mut describe_statement = [false; 2];
     loop {
         let (tag, body) = match frame::peek(&buf[at..]) {
             Frame::Whole { tag, body } => (tag, body),
@@ -58,44 +77,42 @@ pub fn ahead(buf: &[u8]) -> Ahead<'_> {
                 None => return Ahead::Not,
             },
             (b'B', None) => match message::bind(body) {
-                Some(found)
-                    if found.portal.is_empty()
-                        && parse.is_none_or(|p: Parse<'_>| p.name == found.statement) =>
-                {
+                Some(found) if parse.is_none_or(|p: Parse<'_>| p.name == found.statement) => {
                     bind = Some((found, at));
                 }
                 _ => return Ahead::Not,
             },
-            (b'D', Some(_)) if !describe => match message::target(body) {
-                Some(Target::Portal(b"")) => describe = true,
-                _ => return Ahead::Not,
-            },
-            (b'E', Some((bind, bind_at))) => match message::execute(body) {
-                Some((b"", limit)) => {
-                    let unit = Unit {
-                        parse,
-                        bind: *bind,
-                        describe,
-                        execute: Some(limit),
-                        bytes: &buf[..end],
-                        bind_at: *bind_at,
-                        last: buf.get(end) == Some(&b'S'),
-                    };
-                    return Ahead::Unit(unit);
+            (b'D', Some((bind, _))) if !describe => match message::target(body) {
+                Some(Target::Portal(name)) if name == bind.portal => describe = true,
+                Some(Target::Statement(name))
+                    if name == bind.statement && !describe_statement[1] =>
+                {
+                    describe_statement[1] = true;
                 }
                 _ => return Ahead::Not,
             },
-            (b'H', Some((bind, bind_at))) => {
-                let unit = Unit {
+            (b'D', None) if !describe_statement[0] => match (message::target(body), &parse) {
+                (Some(Target::Statement(name)), Some(parse)) if name == parse.name => {
+                    describe_statement[0] = true;
+                }
+                _ => return Ahead::Not,
+            },
+            (b'E' | b'H' | b'S', Some((bind, bind_at))) => {
+                let execute = match (tag, message::execute(body)) {
+                    (b'E', Some((name, limit))) if name == bind.portal => Some(limit),
+                    (b'E', _) => return Ahead::Not,
+                    _ => None,
+                };
+                return Ahead::Unit(Unit {
                     parse,
                     bind: *bind,
                     describe,
-                    execute: None,
-                    bytes: &buf[..at],
+                    describe_statement,
+                    execute,
+                    bytes: &buf[..if execute.is_some() { end } else { at }],
                     bind_at: *bind_at,
-                    last: false,
-                };
-                return Ahead::Unit(unit);
+                    last: tag == b'S' || (tag == b'E' && buf.get(end) == Some(&b'S')),
+                });
             }
             _ => return Ahead::Not,
         }

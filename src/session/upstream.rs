@@ -134,7 +134,7 @@ impl Session {
             return self.ready(body, raw, io);
         }
         let hidden = self.hides();
-        if !self.explained(tag, body, raw) {
+        if !self.explained(tag, body, raw, io) {
             self.lose_order();
         }
         if !hidden || self.flow.phase == Phase::Lost {
@@ -160,15 +160,25 @@ impl Session {
     }
 
     /// Whether the first owed answer explains this message; takes it off if it is its last.
-    fn explained(&mut self, tag: u8, body: &[u8], raw: &[u8]) -> bool {
+    fn explained(&mut self, tag: u8, body: &[u8], raw: &[u8], io: &mut Io<'_>) -> bool {
         let Some(Item::Owed { owed, .. }) = self.pending.first() else {
             return false;
         };
+        let execute = matches!(owed, Owed::Execute { .. });
         let (last, filled) = match (owed, tag) {
             (Owed::Statement(..), b'1' | b'3')
             | (Owed::Simple, b'2' | b'3')
             | (Owed::Bound(..), b'2') => (true, false),
             (Owed::Describe { .. }, b't') => (false, false),
+            (Owed::Learn(_) | Owed::Verify(..), b't') => {
+                self.pending.description.clear();
+                self.pending.description.extend_from_slice(raw);
+                return true;
+            }
+            (Owed::Learn(_) | Owed::Verify(..), b'T' | b'n') => {
+                self.pending.description.extend_from_slice(raw);
+                (true, false)
+            }
             (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
             (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
             (Owed::Query { fill }, b'T' | b'C') => (false, *fill),
@@ -177,7 +187,6 @@ impl Session {
             | (Owed::Function, b'V') => (false, false),
             _ => return false,
         };
-        let execute = matches!(owed, Owed::Execute { .. });
         if let Some(segment) = self.pending.front() {
             if filled {
                 Session::fill(segment, tag, raw);
@@ -196,13 +205,13 @@ impl Session {
             // The tag of a portal that goes on counts the rows of its last Execute only.
             segment.marks.counted &= tag != b's';
         }
-        if last
-            && let Some(Item::Owed {
-                owed: Owed::Bound(name, word),
-                ..
-            }) = self.pending.pop()
-        {
-            self.statements.checked(&name, word);
+        if last && let Some(Item::Owed { owed, .. }) = self.pending.pop() {
+            match owed {
+                Owed::Bound(name, word) => self.statements.checked(&name, word),
+                Owed::Learn(learn) => self.learn(*learn),
+                Owed::Verify(name, word) => self.verified(&name, word, io),
+                _ => {}
+            }
         }
         match tag {
             b'G' => match execute.then(|| self.pending.copy_began()) {
@@ -232,7 +241,11 @@ impl Session {
                 fill.complete(raw);
                 segment.filled();
             }
-            b's' | b'I' => {
+            b's' => {
+                fill.suspended(raw);
+                segment.filled();
+            }
+            b'I' => {
                 fill.give_up();
                 segment.filled();
             }
@@ -254,8 +267,18 @@ impl Session {
             }) => *hidden,
             _ => quiet,
         };
+        let changed = matches!(
+            self.pending.first(),
+            Some(Item::Owed {
+                owed: Owed::Changed,
+                ..
+            })
+        );
         // Why the upstream leaves is the client's business whatever it was asked.
-        if !hidden || self.flow.parting {
+        if changed && !self.flow.parting {
+            io.client
+                .extend_from_slice(&super::describe::result_changed());
+        } else if !hidden || self.flow.parting {
             io.client.extend_from_slice(raw);
         }
         if self.flow.copy == Copy::In {
@@ -309,33 +332,34 @@ impl Session {
                 }) => return self.lose_order(),
                 Some(_) => {}
             }
-            if let Some(
-                Item::Made(name, before)
-                | Item::Owed {
-                    owed: Owed::Statement(name, before),
-                    ..
-                },
-            ) = self.pending.pop()
-            {
+            match self.pending.pop() {
                 // A Parse of the unnamed statement that fails has ended the one before.
-                let before = if first && name.is_empty() {
-                    None
-                } else {
-                    before
-                };
-                undo.push((name, before));
+                Some(Item::Owed {
+                    owed: Owed::Statement(name, _),
+                    hidden: false,
+                }) if first && name.is_empty() => undo.push((name, None)),
+                Some(
+                    Item::Made(name, before)
+                    | Item::Owed {
+                        owed: Owed::Statement(name, before),
+                        ..
+                    },
+                ) => undo.push((name, before)),
+                _ => {}
             }
             first = false;
         }
         for (name, before) in undo.into_iter().rev() {
-            if let Some(before) = self.pending.restore(&name, before) {
+            let given = self.statements.get(&name).is_some();
+            if let Some(before) = self.pending.restore(&name, before, given) {
                 self.statements.put(&name, before);
             }
         }
         // What was to be closed there may be left, and no portal is but in a block that has failed.
         self.statements.unnamed_left |= self.statements.get(b"").is_none();
-        if self.pending.skipping || self.pending.len() <= 1 {
-            self.statements.portal = None;
+        let kind = self.pending.front().map(|segment| segment.marks.kind);
+        if kind != Some(Kind::Quiet) && (self.pending.skipping || self.pending.len() <= 1) {
+            self.statements.place(b"", None);
         }
     }
 

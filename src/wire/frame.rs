@@ -44,9 +44,14 @@ pub fn peek(buf: &[u8]) -> Frame<'_> {
 ///
 /// For rows: thousands of them are relayed with one copy.
 pub fn run(buf: &[u8], tag: u8) -> (usize, usize) {
+    run_of(buf, tag, usize::MAX)
+}
+
+/// The same, of at most that many messages.
+pub fn run_of(buf: &[u8], tag: u8, most: usize) -> (usize, usize) {
     let (mut len, mut count) = (0, 0);
     while let Frame::Whole { tag: found, body } = peek(&buf[len..]) {
-        if found != tag {
+        if found != tag || count == most {
             break;
         }
         len += HEAD + body.len();
@@ -86,6 +91,8 @@ mod tests {
         put(&mut buf, b'C', b"SELECT 2\0");
         assert_eq!(run(&buf, b'D'), (whole, 2));
         assert_eq!(run(&buf[..whole - 1], b'D'), (whole - 5, 1));
+        assert_eq!(run_of(&buf, b'D', 1), (whole - 5, 1));
+        assert_eq!(run_of(&buf, b'D', 3), (whole, 2));
     }
 
     proptest! {

@@ -15,6 +15,10 @@ pub const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
 pub const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// CloseComplete.
 pub const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+/// PortalSuspended.
+pub const PORTAL_SUSPENDED: &[u8] = b"s\0\0\0\x04";
+/// Flush.
+pub const FLUSH: &[u8] = b"H\0\0\0\x04";
 /// Sync.
 pub const SYNC: &[u8] = b"S\0\0\0\x04";
 
@@ -127,6 +131,48 @@ pub fn parameters(tail: &[u8]) -> Option<Vec<Parameter<'_>>> {
     }
     let (results, rest) = u16_at(rest)?;
     (rest.len() == results * 2).then_some(found)
+}
+
+/// The format codes of the results in a Bind behind its names, two bytes each: none stand for text, one for all.
+pub fn results(tail: &[u8]) -> Option<&[u8]> {
+    let (formats, rest) = u16_at(tail)?;
+    let (count, mut rest) = u16_at(rest.get(formats * 2..)?)?;
+    for _ in 0..count {
+        let len = i32::from_be_bytes(*rest.first_chunk::<4>()?);
+        rest = rest.get(4 + usize::try_from(len).unwrap_or(0)..)?;
+    }
+    let (results, codes) = u16_at(rest)?;
+    (codes.len() == results * 2).then_some(codes)
+}
+
+/// A column of a RowDescription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column<'a> {
+    pub name: &'a [u8],
+    /// Its type.
+    pub oid: u32,
+    /// Size and modifier of the type, as sent.
+    pub size: &'a [u8],
+    /// Text or binary; 0 where a statement is described.
+    pub format: u16,
+}
+
+/// The columns of a RowDescription; `None` if the layout is wrong.
+pub fn columns(body: &[u8]) -> Option<Vec<Column<'_>>> {
+    let (count, mut rest) = u16_at(body)?;
+    let mut found = Vec::with_capacity(count.min(64));
+    for _ in 0..count {
+        let (name, fixed) = cstr(rest)?;
+        let fixed_part = fixed.first_chunk::<18>()?;
+        found.push(Column {
+            name,
+            oid: u32::from_be_bytes([fixed_part[6], fixed_part[7], fixed_part[8], fixed_part[9]]),
+            size: &fixed[10..16],
+            format: u16::from_be_bytes([fixed_part[16], fixed_part[17]]),
+        });
+        rest = &fixed[18..];
+    }
+    rest.is_empty().then_some(found)
 }
 
 /// What Describe and Close name.
@@ -314,13 +360,27 @@ mod tests {
         assert_eq!(parameters(b"\0\0\xff\xff"), None);
     }
 
+    #[test]
+    fn columns_and_their_formats_are_read() {
+        let mut out = Vec::new();
+        put_text_column(&mut out, "name");
+        let found = columns(&out[frame::HEAD..]).unwrap();
+        assert_eq!((found[0].name, found[0].oid), (b"name".as_slice(), 25));
+        assert_eq!((found[0].size, found[0].format), (&[255; 6][..], 0));
+        let tail = b"\0\x01\0\x01\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\x01\0\x01";
+        assert_eq!(results(tail), Some(&[0, 1][..]));
+        assert_eq!(results(&tail[..tail.len() - 1]), None);
+    }
+
     proptest! {
         #[test]
         fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..48)) {
             let _ = (query(&body), parse(&body), target(&body), execute(&body), data_row(&body));
             let _ = parameter_status(&body);
+            let _ = columns(&body);
             if let Some(b) = bind(&body) {
                 let _ = parameters(b.tail);
+                prop_assert!(parameters(b.tail).is_none() || results(b.tail).is_some());
             }
         }
     }

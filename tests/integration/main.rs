@@ -26,6 +26,7 @@ mod login;
 mod metrics;
 mod passthrough;
 mod pooling;
+mod portals;
 mod privileges;
 mod settings;
 mod show;

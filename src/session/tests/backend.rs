@@ -17,7 +17,17 @@ struct Portal {
     /// What its SELECT has seen when it was bound.
     seen: Option<i64>,
     binary: bool,
-    done: bool,
+    /// How many rows it has given; of anything else, whether it has run.
+    given: usize,
+    /// The setting when it first ran: a row of text is the same under every other.
+    shown: Option<String>,
+    /// Savepoints it was made behind.
+    depth: usize,
+}
+
+/// How many rows a table has.
+fn rows(sql: &str) -> usize {
+    if sql.ends_with(" u") { 3 } else { 1 }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,6 +54,11 @@ pub struct Backend {
     statements: BTreeMap<String, String>,
     portals: BTreeMap<String, Portal>,
     out: Vec<u8>,
+}
+
+fn show(sql: &str, seen: i64, setting: &str, binary: bool, n: usize) -> String {
+    let format = if binary { "b" } else { "t" };
+    format!("{}={seen} {setting} {format} {n}", sql.len())
 }
 
 type Done = Result<String, &'static str>;
@@ -165,10 +180,12 @@ impl Backend {
             let done = self.allowed(sql).and_then(|()| {
                 let seen = self.look(sql);
                 if let Some(seen) = seen {
-                    let row = row(&self.show(sql, seen, false));
+                    let setting = self.setting();
                     self.out.extend(description(false));
-                    self.out.extend(row);
-                    return Ok("SELECT 1".into());
+                    for n in 0..rows(sql) {
+                        self.out.extend(row(&show(sql, seen, &setting, false, n)));
+                    }
+                    return Ok(format!("SELECT {}", rows(sql)));
                 }
                 self.run(sql)
             });
@@ -209,11 +226,9 @@ impl Backend {
         Some(seen.copied().unwrap_or_default())
     }
 
-    fn show(&self, sql: &str, seen: i64, binary: bool) -> String {
+    fn setting(&self) -> String {
         let local = self.transaction.as_ref().and_then(|t| t.local.as_ref());
-        let setting = local.unwrap_or(&self.bytea_output);
-        let format = if binary { "b" } else { "t" };
-        format!("{}={seen} {setting} {format}", sql.len())
+        local.unwrap_or(&self.bytea_output).clone()
     }
 
     fn run(&mut self, sql: &str) -> Done {
@@ -264,6 +279,8 @@ impl Backend {
                 transaction.saved.push(saved);
                 Ok("SAVEPOINT".into())
             }
+            "RELEASE" if !self.block => Err("25P01"),
+            "RELEASE" => self.release(&word(1)),
             "SET" => {
                 self.set(sql);
                 Ok("SET".into())
@@ -280,6 +297,16 @@ impl Backend {
         }
     }
 
+    fn release(&mut self, name: &str) -> Done {
+        let saved = &mut self.begin().saved;
+        let at = saved.iter().rposition(|(n, ..)| n == name).ok_or("3B001")?;
+        saved.truncate(at);
+        for portal in self.portals.values_mut() {
+            portal.depth = portal.depth.min(at);
+        }
+        Ok("RELEASE".into())
+    }
+
     fn rollback_to(&mut self, name: &str) -> Done {
         if !self.block {
             return Err("25P01");
@@ -294,7 +321,7 @@ impl Backend {
         (transaction.own, transaction.local) = (own, local);
         self.bytea_output = setting;
         self.failed = false;
-        self.portals.clear();
+        self.portals.retain(|_, portal| portal.depth <= at);
         Ok("ROLLBACK".into())
     }
 
@@ -347,7 +374,9 @@ impl Backend {
                     sql,
                     seen,
                     binary,
-                    done: false,
+                    given: 0,
+                    shown: None,
+                    depth: self.begin().saved.len(),
                 };
                 self.portals.insert(name, portal);
                 self.out.extend(wire::BIND_COMPLETE);
@@ -399,30 +428,37 @@ impl Backend {
     fn execute(&mut self, name: &str, limit: i32) -> Result<(), &'static str> {
         let portal = self.portals.get(name).ok_or("34000")?.clone();
         self.allowed(&portal.sql)?;
+        let setting = portal.shown.unwrap_or_else(|| self.setting());
+        let Some(held) = self.portals.get_mut(name) else {
+            return Err("34000");
+        };
+        held.shown = Some(setting.clone());
         let Some(seen) = portal.seen else {
-            if portal.done {
+            if held.given > 0 {
                 return Err("55000");
             }
-            if let Some(portal) = self.portals.get_mut(name) {
-                portal.done = true;
-            }
+            held.given = 1;
             let tag = self.run(&portal.sql)?;
             self.out.extend(complete(&tag));
             return Ok(());
         };
-        if portal.done {
-            self.out.extend(complete("SELECT 0"));
-            return Ok(());
+        let left = rows(&portal.sql).saturating_sub(portal.given);
+        let most = if limit > 0 {
+            limit as usize
+        } else {
+            usize::MAX
+        };
+        let count = left.min(most);
+        // At its end it stays there.
+        held.given += if count < most { left + 1 } else { count };
+        for n in portal.given..portal.given + count {
+            self.out
+                .extend(row(&show(&portal.sql, seen, &setting, portal.binary, n)));
         }
-        if let Some(portal) = self.portals.get_mut(name) {
-            portal.done = true;
-        }
-        let shown = self.show(&portal.sql, seen, portal.binary);
-        self.out.extend(row(&shown));
-        if limit == 1 {
+        if count == most {
             self.out.extend(message(b's', &[]));
         } else {
-            self.out.extend(complete("SELECT 1"));
+            self.out.extend(complete(&format!("SELECT {count}")));
         }
         Ok(())
     }

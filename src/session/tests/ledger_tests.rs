@@ -110,7 +110,7 @@ fn what_ends_in_an_error_or_comes_with_a_notice_is_not_kept() {
 }
 
 #[test]
-fn a_row_limit_is_passed_on_and_what_it_cuts_is_not_kept() {
+fn what_a_row_limit_cuts_is_kept_for_that_limit_only() {
     let world = World::new();
     let limited = [parse("", T), bind("", "", false), execute("", 1), sync()].concat();
     let mut client = world.client();
@@ -129,15 +129,34 @@ fn a_row_limit_is_passed_on_and_what_it_cuts_is_not_kept() {
         (client.sent(), client.told()),
         ("PBES".into(), "12DsZ".into())
     );
-    client.ask(&[unit(T), sync()].concat());
-    assert_eq!(client.sent(), "PBDES");
-    client.answer(&[unit_row("1"), ready(b'I')].concat());
     client.ask(&limited);
     assert_eq!(
-        client.sent(),
-        "PBES",
-        "one row at a limit of one is suspended"
+        (client.sent(), client.told()),
+        ("".into(), "12DsZ".into()),
+        "the same limit again"
     );
+    let other = [parse("", T), bind("", "", false), execute("", 2), sync()].concat();
+    client.ask(&other);
+    assert_eq!(client.sent(), "PBES", "another limit may have more rows");
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    client.answer(&[one, two, row("1"), complete("SELECT 1"), ready(b'I')].concat());
+    client.told();
+    for (limit, told) in [(0, "12DCZ"), (1, "12DsZ"), (2, "12DCZ"), (-1, "12DCZ")] {
+        client.ask(
+            &[
+                parse("", T),
+                bind("", "", false),
+                execute("", limit),
+                sync(),
+            ]
+            .concat(),
+        );
+        assert_eq!(
+            (client.sent(), client.told()),
+            ("".into(), told.into()),
+            "the whole answer, under {limit}"
+        );
+    }
 }
 
 #[test]

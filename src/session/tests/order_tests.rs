@@ -60,8 +60,8 @@ fn a_statement_that_only_lived_here_is_parsed_before_it_is_needed_and_nobody_hea
         (client.sent(), client.told()),
         ("PBDES".into(), "12TDCZ12TDCZ".into())
     );
-    // The same statement once more, with a limit that must be passed on.
-    client.ask(&[bind("", "", false), execute("", 1), sync()].concat());
+    // The same statement once more, in another format.
+    client.ask(&[bind("", "", true), execute("", 1), sync()].concat());
     assert_eq!(client.sent(), "PBES");
     let (one, two) = (message(b'1', &[]), message(b'2', &[]));
     client.answer(&[one, two, row("1"), message(b's', &[]), ready(b'I')].concat());

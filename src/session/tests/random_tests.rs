@@ -61,9 +61,10 @@ impl Through {
     }
 }
 
-const STATEMENTS: [&str; 17] = [
+const STATEMENTS: [&str; 19] = [
     "SELECT v FROM t",
     "SELECT v FROM t",
+    "SELECT v FROM u",
     "SELECT v FROM u",
     "UPDATE t SET v = 5",
     "UPDATE u SET v = 5",
@@ -74,6 +75,7 @@ const STATEMENTS: [&str; 17] = [
     "ROLLBACK",
     "SAVEPOINT s",
     "ROLLBACK TO s",
+    "RELEASE s",
     "SET bytea_output = 'escape'",
     "SET bytea_output = 'hex'",
     "SET LOCAL bytea_output = 'escape'",
@@ -98,26 +100,35 @@ fn statement() -> impl Strategy<Value = String> {
 fn extended() -> impl Strategy<Value = Vec<u8>> {
     let name = || select(&["", "", "a"][..]);
     let portal = || select(&["", "", "x"][..]);
-    let limit = select(&[0, 0, 0, 1, 2][..]);
+    let limit = select(&[0, 0, 0, 1, 2, 3][..]);
     prop_oneof![
-        6 => (name(), statement(), any::<bool>(), any::<bool>(), limit.clone()).prop_map(
-            |(name, sql, binary, described, limit)| {
-                let described = if described { describe(b'P', "") } else { Vec::new() };
-                [parse(name, &sql), bind("", name, binary), described, execute("", limit)].concat()
+        6 => (name(), portal(), statement(), any::<bool>(), any::<bool>(), limit.clone()).prop_map(
+            |(name, portal, sql, binary, described, limit)| {
+                let described = if described { describe(b'P', portal) } else { Vec::new() };
+                [parse(name, &sql), bind(portal, name, binary), described, execute(portal, limit)].concat()
             }
         ),
-        3 => (name(), any::<bool>(), limit.clone()).prop_map(|(name, binary, limit)| {
-            [bind("", name, binary), describe(b'P', ""), execute("", limit)].concat()
+        3 => (name(), portal(), any::<bool>(), limit.clone()).prop_map(|(name, portal, binary, limit)| {
+            [bind(portal, name, binary), describe(b'P', portal), execute(portal, limit)].concat()
         }),
         2 => (name(), statement()).prop_map(|(name, sql)| parse(name, &sql)),
+        2 => (name(), statement(), 0usize..4, any::<bool>()).prop_map(|(name, sql, shape, binary)| {
+            let (parse, described) = (parse(name, &sql), describe(b'S', name));
+            let (bind, execute) = (bind("", name, binary), execute("", 0));
+            match shape {
+                0 => [parse, described, flush()].concat(),
+                1 => [parse, described, bind, execute].concat(),
+                2 => [parse, bind, described, execute].concat(),
+                _ => [bind, described, describe(b'P', ""), execute].concat(),
+            }
+        }),
         2 => (portal(), name(), any::<bool>()).prop_map(|(p, n, b)| bind(p, n, b)),
         1 => name().prop_map(|n| describe(b'S', n)),
-        // A portal that has run is not described: what it was filled without cannot be told later.
         1 => (name(), any::<bool>()).prop_map(|(name, binary)| {
             [bind("", name, binary), flush(), describe(b'P', "")].concat()
         }),
-        1 => Just(describe(b'P', "x")),
-        2 => (portal(), limit).prop_map(|(p, l)| execute(p, l)),
+        2 => portal().prop_map(|p| describe(b'P', p)),
+        4 => (portal(), limit).prop_map(|(p, l)| execute(p, l)),
         1 => name().prop_map(|n| close(b'S', n)),
         1 => portal().prop_map(|p| close(b'P', p)),
         1 => Just(flush()),

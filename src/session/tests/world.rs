@@ -363,3 +363,11 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
     ]
     .concat()
 }
+
+/// Begins a block in a way that is not held back.
+pub fn begin(client: &mut Client) {
+    client.ask(&query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"));
+    assert_eq!(client.sent(), "Q");
+    client.answer(&[complete("BEGIN"), ready(b'T')].concat());
+    client.told();
+}
