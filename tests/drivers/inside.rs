@@ -43,7 +43,7 @@ fn pairs(rows: &[Row]) -> Value {
 
 fn failed<T: std::fmt::Debug>(result: Result<T, tokio_postgres::Error>) -> Value {
     let error = result.expect_err("an error");
-    json!({ "sqlstate": error.code().map(|c| c.code().to_owned()), "message": format!("{:?}", error.as_db_error()) })
+    json!({ "sqlstate": error.code().map(|c| c.code().to_owned()), "message": error.as_db_error().map(|e| e.message().to_owned()) })
 }
 
 fn every_type(rows: &[Row]) -> Value {

@@ -85,12 +85,9 @@ pub const MODES: &[Mode] = &[Mode {
 
 const SQL_EXECUTE: Mark =
     May("SQL's EXECUTE is passed through and counts as a write to everything");
-const LIMIT: Mark = May(
-    "an Execute with a row limit that the answer reaches, or on a named portal, is passed through",
-);
-const TYPED: Mark = May(
-    "query_typed describes its statement between Bind and Execute; behind a Close whose answer is owed nothing is kept",
-);
+const FLUSHED: Mark =
+    May("a portal that is read in portions with Flush between them, not Sync, is passed through");
+const TYPED: Mark = May("query_typed describes its statement between Bind and Execute");
 
 const fn driver(
     name: &'static str,
@@ -156,21 +153,21 @@ pub const DRIVERS: &[Driver] = &[
         "asyncpg",
         Python("asyncpg", "asyncpg_steps.py"),
         true,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, Must],
         "row limit: fetchrow, fetchval, cursors",
     ),
     driver(
         "tokio-postgres",
         Inside(inside::tokio_postgres),
         true,
-        [TYPED, Must, Must, LIMIT],
+        [TYPED, Must, Must, Must],
         "row limit: query_portal",
     ),
     driver(
         "npgsql",
         Inside(inside::npgsql),
         true,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, Must],
         "its bytes, written from its source; Npgsql itself was not run",
     ),
     driver(
@@ -205,14 +202,14 @@ pub const DRIVERS: &[Driver] = &[
         "node-postgres",
         Node("node-postgres.mjs"),
         false,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, FLUSHED],
         "prepared: named; row limit: pg-cursor",
     ),
     driver(
         "postgres.js",
         Node("postgres-js.mjs"),
         false,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, FLUSHED],
         "row limit: cursor",
     ),
     driver(
@@ -247,7 +244,7 @@ pub const DRIVERS: &[Driver] = &[
         "pgjdbc",
         Installed(&["{installed}/bin/java", "Pgjdbc"]),
         false,
-        [Must, Must, Must, LIMIT],
+        [Must, Must, Must, Must],
         "prepared: prepareThreshold 5 crossed; transaction: autocommit=false; row limit: setFetchSize, setMaxRows",
     ),
     driver(
