@@ -420,8 +420,7 @@ impl Rust {
                 raw[0].get::<_, bool>(1),
             ),
         );
-        // It describes the statement behind the Bind, which is no shape that an entry answers.
-        self.last(client, "unnamed", "bypass: portal").await;
+        self.last(client, "unnamed", "hit").await;
         let simple = client
             .simple_query("SELECT * FROM items WHERE id < 4 ORDER BY id")
             .await;
