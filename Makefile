@@ -4,10 +4,10 @@ SHELL := /bin/bash
 ENV := test ! -f target/deps/env || . target/deps/env;
 FUZZ_SECONDS ?= 60
 
-.PHONY: help deps build test lint doc demo bench fuzz
+.PHONY: help deps build test test-drivers lint doc demo bench fuzz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install what is missing (PostgreSQL, libclang, cmake, …), as root or not
 	@scripts/deps.sh
@@ -17,6 +17,10 @@ build: ## target/release/larder
 
 test: ## format, lints, all tests, documentation
 	@scripts/test.sh
+
+test-drivers: ## every driver against direct PostgreSQL; installs them into target/drivers (DRIVERS_ONLY=…, UPDATE_DOCS=1)
+	@scripts/drivers.sh
+	$(ENV) cargo test --locked --test drivers -- --ignored
 
 lint: ## format and lints alone
 	$(ENV) cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings

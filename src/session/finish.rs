@@ -24,6 +24,12 @@ impl Session {
         let Some(mut segment) = self.pending.finish() else {
             return;
         };
+        // What the upstream was sent before it heard of a block says nothing about that block.
+        let status = match segment.marks.kind {
+            Kind::Quiet => self.transaction.status(),
+            _ if !self.transaction.told => self.transaction.status(),
+            _ => status,
+        };
         self.pending.fragile &= !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);

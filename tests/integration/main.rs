@@ -14,10 +14,10 @@ mod tunnel;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
+#[path = "../support/ground.rs"]
 mod ground;
 
 mod badinput;
-mod clients;
 mod configuration;
 mod consistency;
 mod demo;

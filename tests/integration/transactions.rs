@@ -1,7 +1,9 @@
 //! Reads inside transactions: hits while READ COMMITTED is clean, the database's own answers otherwise.
 
-use crate::ground::{Ground, assert_same};
-use crate::wireclient::{Answered, Batch, Client, PATIENCE, Transcript};
+use crate::faults::{Fault, Relay};
+use crate::ground::{Ground, SUPERUSER, assert_same, create_database, server_port, upstream};
+use crate::larder::Setup;
+use crate::wireclient::{Answered, Batch, Client, Login, PATIENCE, Transcript};
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
@@ -374,4 +376,38 @@ fn p4_a_read_behind_anothers_answer_is_not_older() {
     }
     let direct = ground.direct().query(READ);
     assert_same("at last", &direct, &readers[0].query(READ));
+}
+
+/// What is taught to the upstream behind a hit is answered while a BEGIN is held: the block must not end with it.
+#[test]
+fn p7_a_block_that_is_held_outlives_an_answer_owed_from_before() {
+    let database = "tx_taught";
+    create_database(database, SCHEMA);
+    let relay = Relay::to(server_port());
+    let larder = Setup::new(&upstream(relay.port, database)).start();
+    let login = larder.login(SUPERUSER, database);
+    larder.wait_hit(&login, READ);
+    let named = |name: &str| {
+        let parse = Batch::new().parse(name, READ, &[]);
+        let bind = parse.bind_text(name, &[]).describe_portal("");
+        bind.execute("", 0).sync()
+    };
+    // Kept, and a hit on a connection that has its backend.
+    login.connect().run(named("one"));
+    let mut client = login.connect();
+    client.run(named("one"));
+    relay.set(Fault::Delay(Duration::from_millis(200)));
+    client.run(named("two"));
+    client.ok("BEGIN");
+    for _ in 0..50 {
+        client.ok(READ);
+        assert_eq!(client.status, b'T');
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client.ok("DELETE FROM items");
+    client.ok("ROLLBACK");
+    let left = Login::new(server_port(), SUPERUSER, database)
+        .connect()
+        .ok(READ);
+    assert!(!left.rows().is_empty(), "a DELETE that was rolled back");
 }

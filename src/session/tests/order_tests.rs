@@ -425,3 +425,45 @@ fn an_error_gives_no_name_back_that_was_freed_behind_it() {
     client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
     assert_eq!(client.sent(), "BES", "PostgreSQL says that it is gone");
 }
+
+#[test]
+fn a_block_outlives_an_answer_owed_from_before_it() {
+    let world = World::new();
+    world.warm("t");
+    let prepared = |name: &str| {
+        [
+            parse(name, T),
+            bind("", name, false),
+            describe(b'P', ""),
+            execute("", 0),
+            sync(),
+        ]
+        .concat()
+    };
+    // Kept in this shape, too.
+    let mut other = world.client();
+    other.ask(&prepared("s"));
+    other.answer(
+        &[
+            message(b'1', &[]),
+            message(b'2', &[]),
+            one_row("1"),
+            ready(b'I'),
+        ]
+        .concat(),
+    );
+    for told_before in [false, true] {
+        let mut client = world.client();
+        client.ask(&prepared("s"));
+        assert_eq!(client.sent(), "PS", "the name is taught behind the hit");
+        client.ask(&query("BEGIN"));
+        if told_before {
+            client.ask(&query("SET LOCAL bytea_output = 'escape'"));
+        }
+        client.answer(&[message(b'1', &[]), ready(b'I')].concat());
+        assert_eq!(client.session.transaction.status(), b'T');
+        client.told();
+        client.ask(&query("SAVEPOINT a"));
+        assert_eq!(client.told(), if told_before { "" } else { "CZ" });
+    }
+}

@@ -9,7 +9,7 @@ use crate::postgres::binaries;
 use crate::wireclient::Answered;
 use futures_util::SinkExt;
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Stdio};
@@ -125,7 +125,7 @@ fn same(what: &str, direct: &Report, through: &Report) {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/depth")
 }
 
 /// Standard output and standard error, as they came, and whether it went well.
@@ -144,7 +144,7 @@ fn run(command: &mut Command) -> (String, bool) {
 }
 
 /// One of PostgreSQL's programs: beside the server's, or where the shell finds it.
-fn program(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     let beside = binaries().join(name);
     let mut command = Command::new(if beside.exists() { beside } else { name.into() });
     command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
@@ -251,31 +251,15 @@ fn pgbench_adds_up_in_its_three_modes() {
     assert_eq!(transactions, Some((3 * clients * each).to_string()));
 }
 
-/// Debian's Python with a module, or a note that nobody overlooks.
-fn python(module: &str) -> Option<&'static str> {
-    let found = ["/usr/bin/python3", "python3"].into_iter().find(|python| {
-        let tried = Command::new(python)
-            .args(["-c", &format!("import {module}")])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        tried.is_ok_and(|status| status.success())
-    });
-    if found.is_none() {
-        // Past the test harness, which would swallow it.
-        let note = format!("NOT TESTED: Python's {module} is not installed (make deps)\n");
-        let _told = std::io::stderr().write_all(note.as_bytes());
-    }
-    found
-}
-
 fn python_script(module: &str, script: &str, database: &str) {
-    let Some(python) = python(module) else {
-        return;
+    let Some(python) = crate::runner::python(module) else {
+        return crate::tell(&format!(
+            "NOT TESTED: Python's {module} is not installed (make deps)"
+        ));
     };
     let ground = Ground::new(database, SCHEMA);
     compare(&ground, module, |port, words| {
-        let mut command = Command::new(python);
+        let mut command = Command::new(&python);
         command
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("TZ", "UTC")
@@ -436,8 +420,7 @@ impl Rust {
                 raw[0].get::<_, bool>(1),
             ),
         );
-        // It describes the statement behind the Bind, which is no shape that an entry answers.
-        self.last(client, "unnamed", "bypass: portal").await;
+        self.last(client, "unnamed", "hit").await;
         let simple = client
             .simple_query("SELECT * FROM items WHERE id < 4 ORDER BY id")
             .await;

@@ -1,4 +1,5 @@
 //! What every integration test stands on: a database of its own, a Larder of its own, and the comparison of the two.
+#![allow(dead_code)]
 
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres};

@@ -1,0 +1,299 @@
+//! The drivers, how each is run, and which of its reads must hit: the data that the runs are held against.
+//!
+//! A read marked `Must` that does not hit fails the run. One marked `May` is reported, with the reason why it may miss;
+//! a run also says which of those hit by now, so that their marks can be raised.
+
+use crate::inside;
+use crate::runner::Talk;
+use Mark::{May, Must, None};
+use Program::{Inside, Installed, Node, Psql, Python};
+
+/// A kind of read; a step's first word says which kind it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    Prepared,
+    Transaction,
+    Limit,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Plain, Kind::Prepared, Kind::Transaction, Kind::Limit];
+
+    /// The first word of its steps.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Plain => "plain",
+            Kind::Prepared => "prepared",
+            Kind::Transaction => "transaction",
+            Kind::Limit => "limit",
+        }
+    }
+}
+
+/// What is expected of a driver's reads of one kind once the cache is warm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// All of them hit.
+    Must,
+    /// They may miss, and why.
+    May(&'static str),
+    /// The driver has no such reads.
+    None,
+}
+
+/// How a driver is run.
+#[derive(Clone, Copy)]
+pub enum Program {
+    /// A script for Python that needs a module.
+    Python(&'static str, &'static str),
+    /// A script for Node.
+    Node(&'static str),
+    /// A script for psql.
+    Psql(&'static str),
+    /// A program and its arguments; `{installed}` and `{here}` are directories.
+    Installed(&'static [&'static str]),
+    /// A function of this test program.
+    Inside(fn(Talk)),
+}
+
+/// A driver.
+pub struct Driver {
+    pub name: &'static str,
+    pub program: Program,
+    /// Whether `make test` runs it.
+    pub fast: bool,
+    /// Marks, in the order of `Kind::ALL`.
+    pub marks: [Mark; 4],
+    /// With which settings, and what else is to be known.
+    pub note: &'static str,
+}
+
+/// A way to run Larder and the drivers: configuration keys as in the environment (`POOL__MODE`), variables for drivers.
+pub struct Mode {
+    pub name: &'static str,
+    pub larder: &'static [(&'static str, &'static str)],
+    pub drivers: &'static [(&'static str, &'static str)],
+}
+
+/// The modes that `make test-drivers` goes through; `DRIVERS_SET` adds keys to each.
+pub const MODES: &[Mode] = &[Mode {
+    name: "as it comes",
+    larder: &[],
+    drivers: &[],
+}];
+
+const SQL_EXECUTE: Mark =
+    May("SQL's EXECUTE is passed through and counts as a write to everything");
+const FLUSHED: Mark =
+    May("a portal that is read in portions with Flush between them, not Sync, is passed through");
+const TYPED: Mark = May("query_typed describes its statement between Bind and Execute");
+
+const fn driver(
+    name: &'static str,
+    program: Program,
+    fast: bool,
+    marks: [Mark; 4],
+    note: &'static str,
+) -> Driver {
+    Driver {
+        name,
+        program,
+        fast,
+        marks,
+        note,
+    }
+}
+
+/// Everyone, the fast ones first.
+pub const DRIVERS: &[Driver] = &[
+    driver(
+        "psql",
+        Psql("steps.psql"),
+        true,
+        [Must, None, Must, None],
+        "the simple protocol",
+    ),
+    driver(
+        "psql-execute",
+        Psql("execute.psql"),
+        true,
+        [None, SQL_EXECUTE, None, None],
+        "SQL's PREPARE and EXECUTE",
+    ),
+    driver(
+        "libpq",
+        Python("psycopg.pq", "libpq_steps.py"),
+        true,
+        [Must, Must, Must, Must],
+        "row limit: single-row mode",
+    ),
+    driver(
+        "psycopg2",
+        Python("psycopg2", "psycopg2_steps.py"),
+        true,
+        [Must, None, Must, Must],
+        "the simple protocol; row limit: fetchone",
+    ),
+    driver(
+        "psycopg",
+        Python("psycopg", "psycopg_steps.py"),
+        true,
+        [Must, Must, Must, Must],
+        "row limit: stream",
+    ),
+    driver(
+        "psycopg-pipeline",
+        Python("psycopg", "psycopg_steps.py pipeline"),
+        true,
+        [Must, Must, Must, None],
+        "everything in pipelines",
+    ),
+    driver(
+        "asyncpg",
+        Python("asyncpg", "asyncpg_steps.py"),
+        true,
+        [Must, Must, Must, Must],
+        "row limit: fetchrow, fetchval, cursors",
+    ),
+    driver(
+        "tokio-postgres",
+        Inside(inside::tokio_postgres),
+        true,
+        [TYPED, Must, Must, Must],
+        "row limit: query_portal",
+    ),
+    driver(
+        "npgsql",
+        Inside(inside::npgsql),
+        true,
+        [Must, Must, Must, Must],
+        "its bytes, written from its source; Npgsql itself was not run",
+    ),
+    driver(
+        "pg8000",
+        Python("pg8000", "pg8000_steps.py"),
+        false,
+        [Must, Must, Must, None],
+        "as it comes",
+    ),
+    driver(
+        "sqlalchemy-psycopg2",
+        Python("sqlalchemy", "sqlalchemy_steps.py psycopg2"),
+        false,
+        [Must, Must, Must, None],
+        "plain: isolation_level=\"AUTOCOMMIT\"",
+    ),
+    driver(
+        "sqlalchemy-psycopg",
+        Python("sqlalchemy", "sqlalchemy_steps.py psycopg"),
+        false,
+        [Must, Must, Must, None],
+        "plain: isolation_level=\"AUTOCOMMIT\"",
+    ),
+    driver(
+        "django",
+        Python("django", "django_steps.py"),
+        false,
+        [Must, Must, Must, None],
+        "prepared: server_side_binding",
+    ),
+    driver(
+        "node-postgres",
+        Node("node-postgres.mjs"),
+        false,
+        [Must, Must, Must, FLUSHED],
+        "prepared: named; row limit: pg-cursor",
+    ),
+    driver(
+        "postgres.js",
+        Node("postgres-js.mjs"),
+        false,
+        [Must, Must, Must, FLUSHED],
+        "row limit: cursor",
+    ),
+    driver(
+        "prisma",
+        Node("prisma.mjs"),
+        false,
+        [Must, Must, Must, None],
+        "adapter-pg",
+    ),
+    driver(
+        "typeorm",
+        Node("typeorm.mjs"),
+        false,
+        [Must, None, Must, None],
+        "",
+    ),
+    driver(
+        "sequelize",
+        Node("sequelize.mjs"),
+        false,
+        [Must, None, Must, None],
+        "",
+    ),
+    driver(
+        "drizzle",
+        Node("drizzle.mjs"),
+        false,
+        [Must, Must, Must, None],
+        "over node-postgres",
+    ),
+    driver(
+        "pgjdbc",
+        Installed(&["{installed}/bin/java", "Pgjdbc"]),
+        false,
+        [Must, Must, Must, Must],
+        "prepared: prepareThreshold 5 crossed; transaction: autocommit=false; row limit: setFetchSize, setMaxRows",
+    ),
+    driver(
+        "php-pdo",
+        Installed(&["{installed}/bin/php", "{here}/pdo.php"]),
+        false,
+        [Must, Must, Must, None],
+        "plain: ATTR_EMULATE_PREPARES",
+    ),
+    driver(
+        "activerecord",
+        Installed(&["{installed}/bin/ruby", "{here}/activerecord.rb"]),
+        false,
+        [Must, Must, Must, None],
+        "plain: unprepared; prepared: prepared_statements (the default)",
+    ),
+    driver(
+        "dbd-pg",
+        Installed(&["{installed}/bin/perl", "{here}/dbd-pg.pl"]),
+        false,
+        [Must, Must, Must, None],
+        "",
+    ),
+    driver(
+        "lib-pq",
+        Installed(&["{installed}/bin/go-libpq"]),
+        false,
+        [Must, Must, Must, None],
+        "",
+    ),
+    driver(
+        "pgx",
+        Installed(&["{installed}/bin/go-pgx"]),
+        false,
+        [Must, Must, Must, None],
+        "v4",
+    ),
+    driver(
+        "sqlx",
+        Installed(&["{installed}/rust/debug/sqlx"]),
+        false,
+        [Must, Must, Must, Must],
+        "row limit: fetch_optional",
+    ),
+    driver(
+        "diesel",
+        Installed(&["{installed}/rust/debug/diesel"]),
+        false,
+        [Must, Must, Must, None],
+        "",
+    ),
+];
