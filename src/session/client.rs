@@ -280,6 +280,9 @@ impl Session {
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
+        if text.names && self.pending.in_doubt() {
+            return 0;
+        }
         if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
             self.statements.query(false);
             self.pending.local = false;

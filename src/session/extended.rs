@@ -30,6 +30,9 @@ impl Session {
                     return None;
                 }
                 let text = self.thread.text(parse.text);
+                if text.names && self.pending.in_doubt() {
+                    return Some(0);
+                }
                 let shape = match name {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
@@ -241,6 +244,8 @@ impl Session {
             && named.types.is_empty()
             && bind.portal.is_empty()
             && self.pending.nothing_awaited()
+            // One that is bound behind a COMMIT must not be taken for one that has ended with it.
+            && !self.portals_over()
             && self.transaction.status() != b'E';
         (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
     }

@@ -144,14 +144,18 @@ impl Session {
 
     /// What must be upstream before a text runs there.
     pub(super) fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
+        // A failed block would refuse what goes in front of the text, and the text would be unheard.
+        let failed = self.transaction.status() == b'E' && self.pending.nothing_owed();
         for statement in &text.analysis.statements {
             match statement {
-                Statement::Prepare(name) | Statement::Execute(name) => {
+                Statement::Prepare(name) | Statement::Execute(name) if !failed => {
                     self.ensure_upstream(name.as_bytes(), io);
                 }
                 // Now, not when it is answered: what is sent behind it may use the names anew.
                 Statement::Deallocate(Some(name)) => {
-                    self.ensure_upstream(name.as_bytes(), io);
+                    if !failed {
+                        self.ensure_upstream(name.as_bytes(), io);
+                    }
                     let dropped = self.statements.drop_named(Some(name));
                     self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
@@ -161,9 +165,11 @@ impl Session {
                     self.pending.risks(!dropped.is_empty());
                     self.pending.open(io.now).dropped.push_back(dropped);
                 }
-                Statement::Cursor | Statement::Declare(_) => self.portals_meet(statement, io),
+                Statement::Cursor | Statement::Declare(_) if !failed => {
+                    self.portals_meet(statement, io);
+                }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
-                Statement::SetTransaction(_) if self.transaction.hit => {
+                Statement::SetTransaction(_) if self.transaction.hit && !failed => {
                     self.transaction.hit = false;
                     self.run_aside(b"SELECT 1 WHERE false", io);
                 }
