@@ -298,7 +298,7 @@ impl Session {
             && !self.pending.local
             && let Some(tag) = self.hold(&text)
         {
-            self.say_held(tag, io);
+            self.say_held(&text, tag, io);
             self.statements.query(false);
             self.answer(Item::Ready, io);
             return raw.len();

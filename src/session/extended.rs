@@ -203,6 +203,9 @@ impl Session {
             .named(bind.statement)
             .is_some_and(|named| named.text.is_last);
         if last && bind.portal.is_empty() {
+            if !self.settled(io) {
+                return false;
+            }
             let format = match bind.tail {
                 [.., 0, 1, 0, format] => *format,
                 _ => 0,

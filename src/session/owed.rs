@@ -1,7 +1,7 @@
 //! Places in the order of answers: what the upstream owes, and what waits behind it.
 
 use super::describe::Learn;
-use super::statements::Known;
+use super::statements::{Known, Portal};
 
 /// An answer the upstream owes.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub enum Item {
     },
     /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
     Made(Box<[u8]>, Option<Known>),
+    /// The unnamed portal that lived here gave way to a Bind: should that fail, it is still there.
+    Replaced(Box<Portal>),
     /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
     CopyEnd,
 }

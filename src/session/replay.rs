@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::pending::{Kind, Owed};
+use super::pending::{Item, Kind, Owed};
 use super::portal::ASIDE;
 use super::reach::Link;
 use super::statements::{Known, Named, Portal};
@@ -55,12 +55,15 @@ impl Session {
         let named = self.statements.named(statement);
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
+        let mut before = None;
         if portal.is_empty() {
             let closed = matches!(self.statements.local(b""), Some(Portal::Closed));
             if closed && self.transaction.status() != b'I' {
                 // Should the Bind fail, the one before must not be there.
                 self.portal_upstream(b"", io);
             }
+            let bound = self.statements.local(b"").is_some_and(Portal::is_bound);
+            before = bound.then(|| self.statements.take_local(b"")).flatten();
             self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
@@ -71,6 +74,9 @@ impl Session {
         } else {
             Owed::Bound(statement.into(), version)
         });
+        if let Some(before) = before {
+            self.pending.push(Item::Replaced(before.into()));
+        }
     }
 
     /// Makes sure that the upstream has a statement that so far was only needed here, and has none that is gone here.
@@ -157,13 +163,11 @@ impl Session {
                         self.ensure_upstream(name.as_bytes(), io);
                     }
                     let dropped = self.statements.drop_named(Some(name));
-                    self.pending.risks(!dropped.is_empty());
-                    self.pending.open(io.now).dropped.push_back(dropped);
+                    self.drops(dropped, io);
                 }
                 Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
                     let dropped = self.statements.drop_named(None);
-                    self.pending.risks(!dropped.is_empty());
-                    self.pending.open(io.now).dropped.push_back(dropped);
+                    self.drops(dropped, io);
                 }
                 Statement::Cursor | Statement::Declare(_) if !failed => {
                     self.portals_meet(statement, io);
@@ -176,6 +180,13 @@ impl Session {
                 _ => {}
             }
         }
+    }
+
+    /// Names are taken away by a statement that is about to be sent, which may itself fail.
+    fn drops(&mut self, dropped: Vec<(Box<[u8]>, Known)>, io: &Io<'_>) {
+        let risky = !dropped.is_empty();
+        self.pending.open(io.now).dropped.push_back(dropped);
+        self.pending.risks(risky);
     }
 
     /// Asks the backend about the session; the client waits meanwhile.

@@ -101,6 +101,15 @@ impl Text {
         }
     }
 
+    /// Whether a failed block takes it (PostgreSQL's IsTransactionExitStmt).
+    pub fn leaves_failure(&self) -> bool {
+        use Statement::{Commit, PrepareTransaction, Rollback, RollbackTo};
+        matches!(
+            self.single(),
+            Some(Commit { .. } | PrepareTransaction | Rollback { .. } | RollbackTo(_))
+        )
+    }
+
     /// The command tag of a BEGIN.
     pub fn begin_tag(&self) -> &'static str {
         if begins(&self.analysis.canonical, "start") {

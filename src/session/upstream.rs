@@ -4,6 +4,7 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Kind, Owed, Tag};
+use super::statements::Portal;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
 use crate::wire::message;
@@ -302,6 +303,7 @@ impl Session {
     /// Takes off what the upstream will not answer, and takes back what was assumed of it.
     fn skip_to_sync(&mut self, io: &mut Io<'_>) {
         let mut undo = Vec::new();
+        let mut portal = None;
         let mut first = true;
         loop {
             match self.pending.first() {
@@ -318,6 +320,8 @@ impl Session {
                     ..
                 }) if self.pending.fragile => {
                     self.pending.pop();
+                    // It has not ended the unnamed portal.
+                    self.statements.place(b"", Some(Portal::Closed));
                     io.upstream.extend_from_slice(message::SYNC);
                     self.pending.push(Item::Owed {
                         owed: Owed::Sync,
@@ -345,6 +349,7 @@ impl Session {
                         ..
                     },
                 ) => undo.push((name, before)),
+                Some(Item::Replaced(before)) => portal = portal.or(Some(before)),
                 _ => {}
             }
             first = false;
@@ -357,9 +362,10 @@ impl Session {
         }
         // What was to be closed there may be left, and no portal is but in a block that has failed.
         self.statements.unnamed_left |= self.statements.get(b"").is_none();
-        let kind = self.pending.front().map(|segment| segment.marks.kind);
-        if kind != Some(Kind::Quiet) && (self.pending.skipping || self.pending.len() <= 1) {
-            self.statements.place(b"", None);
+        if let Some(portal) = portal
+            && !self.pending.asks()
+        {
+            self.statements.place(b"", Some(*portal));
         }
     }
 
