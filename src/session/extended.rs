@@ -230,8 +230,9 @@ impl Session {
             None if !self.reach(io) => return false,
             None => {}
         }
-        if !bind.portal.is_empty() {
-            // Where it exists PostgreSQL shall say so (42P03): it must know.
+        let found = self.statements.get(bind.statement).is_some() && !self.in_failed_block();
+        if found && !bind.portal.is_empty() {
+            // Where it exists PostgreSQL shall say so (42P03): it must know. It looks for the statement first.
             self.shadow(bind.portal, io);
         }
         self.ensure_upstream(bind.statement, io);
@@ -319,7 +320,10 @@ impl Session {
             }
             Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
-                self.statements.portals.remove(name);
+                // An error before it would leave it unheard; a name too many does no harm.
+                if self.pending.nothing_owed() {
+                    self.statements.portals.remove(name);
+                }
                 Owed::Simple
             }
         };
@@ -355,6 +359,12 @@ impl Session {
                 self.prepare_upstream(&text, io);
                 self.account(&text, pass, io);
             }
+            None if self.lacks_portal(portal) => {
+                self.account_refused(io);
+                io.upstream.extend_from_slice(raw);
+                self.owe(Owed::Refused);
+                return true;
+            }
             None => self.account_opaque(Why::Portal, io),
         }
         io.upstream.extend_from_slice(raw);
@@ -378,7 +388,7 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
         // What is bound behind a BEGIN lives on in its block.
-        let begins = self.pending.unfinished().is_some_and(|segment| {
+        let begins = self.pending.segments().any(|segment| {
             let mut statements = segment
                 .ran
                 .iter()

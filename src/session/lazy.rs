@@ -186,9 +186,9 @@ impl Session {
                     self.statements.put(&name, Some(Known::Named(named)));
                 }
                 self.ensure_upstream(&name, io);
-                self.run_hidden(&name, io);
+                self.run_hidden(&name, b"", io);
             } else {
-                self.run_aside(&text.sql, io);
+                self.run_aside(&text.sql, b"", io);
             }
             self.pending.open(io.now).marks.held = true;
         }
@@ -208,18 +208,20 @@ impl Session {
     }
 
     /// Runs a text without parameters and rows upstream, unseen by the client.
-    pub(super) fn run_aside(&mut self, sql: &[u8], io: &mut Io<'_>) {
+    pub(super) fn run_aside(&mut self, sql: &[u8], portal: &[u8], io: &mut Io<'_>) {
         self.parse_aside(sql, &[], io);
-        self.run_hidden(ASIDE, io);
+        if !portal.is_empty() {
+            // The one before is still there.
+            frame::put(io.upstream, b'C', &[b"P", portal, b"\0"].concat());
+            self.hidden(Owed::Simple, io);
+        }
+        self.run_hidden(ASIDE, portal, io);
     }
 
-    fn run_hidden(&mut self, name: &[u8], io: &mut Io<'_>) {
-        frame::put(
-            io.upstream,
-            b'B',
-            &[b"\0", name, b"\0\0\0\0\0\0\0"].concat(),
-        );
-        frame::put(io.upstream, b'E', b"\0\0\0\0\0");
+    fn run_hidden(&mut self, name: &[u8], portal: &[u8], io: &mut Io<'_>) {
+        let names = [portal, b"\0", name].concat();
+        frame::put(io.upstream, b'B', &[&names[..], b"\0\0\0\0\0\0\0"].concat());
+        frame::put(io.upstream, b'E', &[portal, b"\0\0\0\0\0"].concat());
         self.hidden(Owed::Simple, io);
         self.hidden(Owed::Execute { fill: false }, io);
     }

@@ -25,6 +25,8 @@ pub enum Owed {
     Execute {
         fill: bool,
     },
+    /// An error: what was to run does not exist.
+    Refused,
     /// ReadyForQuery.
     Sync,
     /// Everything up to ReadyForQuery.
@@ -62,11 +64,22 @@ pub enum Item {
 /// What is known of the answers so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tag {
+    /// Nothing was completed.
     #[default]
+    None,
+    /// Nothing can be: it is one statement that names something which does not exist.
+    Refused,
     Other,
     Rollback,
     /// No row was changed.
     Zero,
+}
+
+impl Tag {
+    /// Whether a statement was completed.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Tag::None | Tag::Refused)
+    }
 }
 
 /// Whose a segment is.

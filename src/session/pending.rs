@@ -104,7 +104,7 @@ impl Segment {
             fills: Vec::new(),
             filled: 0,
             kept: 0,
-            tag: Tag::Other,
+            tag: Tag::None,
             outcome: Outcome::Other,
         }
     }

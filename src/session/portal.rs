@@ -134,7 +134,7 @@ impl Session {
         if self.portal_unsure(name, io) {
             return Local::Wait;
         }
-        let failed = self.transaction.status() == b'E' && !self.portals_over();
+        let failed = self.in_failed_block();
         match self.statements.local(name) {
             None => return Local::Upstream,
             Some(Portal::Held(_) | Portal::Ran(_)) if failed => return self.refuse_failed(io),
@@ -239,6 +239,11 @@ impl Session {
         false
     }
 
+    /// Whether what is sent now is heard in a block that has failed.
+    pub(super) fn in_failed_block(&self) -> bool {
+        self.transaction.status() == b'E' && self.pending.nothing_owed() && !self.portals_over()
+    }
+
     /// Whether something has run in the open segment behind which portals may be gone.
     pub(super) fn portals_over(&self) -> bool {
         self.pending.unfinished().is_some_and(|segment| {
@@ -308,7 +313,7 @@ impl Session {
             }
             Some(Portal::Control { .. } | Portal::Ran(_)) => message::NO_DATA.to_vec(),
             Some(Portal::Closed) => return self.leave(name, io),
-            Some(Portal::Held(_)) if self.transaction.status() == b'E' && !self.portals_over() => {
+            Some(Portal::Held(_)) if self.in_failed_block() => {
                 return self.refuse_failed(io);
             }
             Some(Portal::Held(held)) => match self.description(held) {
@@ -374,7 +379,7 @@ impl Session {
                     .insert(name.into(), Some(named.text));
             }
             // PostgreSQL knows the words for a portal that has run (55000); this one's text does nothing.
-            Some(Portal::Ran(_)) => self.run_aside(b"SET LOCAL larder.ran = ''", io),
+            Some(Portal::Ran(_)) => self.run_aside(b"SET LOCAL larder.ran = ''", b"", io),
             Some(Portal::Closed) => {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);

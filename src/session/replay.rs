@@ -67,7 +67,10 @@ impl Session {
             self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
-        self.statements.portals.insert(portal.into(), text);
+        // Where the statement is missing no portal is made, and the one before stays.
+        if text.is_some() || !self.lacks_statement(statement) {
+            self.statements.portals.insert(portal.into(), text);
+        }
         self.pending.open(io.now);
         self.owe(if checked {
             Owed::Simple
@@ -151,7 +154,7 @@ impl Session {
     /// What must be upstream before a text runs there.
     pub(super) fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
         // A failed block would refuse what goes in front of the text, and the text would be unheard.
-        let failed = self.transaction.status() == b'E' && self.pending.nothing_owed();
+        let failed = self.in_failed_block();
         for statement in &text.analysis.statements {
             match statement {
                 Statement::Prepare(name) | Statement::Execute(name) if !failed => {
@@ -175,7 +178,8 @@ impl Session {
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
                 Statement::SetTransaction(_) if self.transaction.hit && !failed => {
                     self.transaction.hit = false;
-                    self.run_aside(b"SELECT 1 WHERE false", io);
+                    // The unnamed portal may be the one that is about to run.
+                    self.run_aside(b"SELECT 1 WHERE false", ASIDE, io);
                 }
                 _ => {}
             }

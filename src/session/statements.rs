@@ -57,7 +57,7 @@ impl Portal {
     pub fn is_bound(&self) -> bool {
         matches!(
             self,
-            Portal::Held(_) | Portal::Control { .. } | Portal::Ran(_)
+            Portal::Held(_) | Portal::Control { .. } | Portal::Ran(_) | Portal::Last(_)
         )
     }
 }
@@ -319,9 +319,21 @@ impl Statements {
             }
         }
         self.unnamed_left = false;
+        self.end_known();
+        left
+    }
+
+    /// What the upstream's portals run is forgotten: they are gone.
+    pub fn end_known(&mut self) {
         self.portals.clear();
         self.bound_fill = None;
-        left
+    }
+
+    /// Which of them the last Binds have replaced is not known.
+    pub fn doubt_known(&mut self) {
+        for text in self.portals.values_mut() {
+            *text = None;
+        }
     }
 
     /// DEALLOCATE: of one name, or of all but the unnamed one.

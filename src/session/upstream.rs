@@ -79,6 +79,10 @@ impl Session {
                 return len;
             }
             Some(Item::Owed {
+                owed: Owed::Refused,
+                ..
+            }) => {}
+            Some(Item::Owed {
                 owed: Owed::Execute { fill } | Owed::Query { fill },
                 ..
             }) => {
@@ -166,6 +170,7 @@ impl Session {
             return false;
         };
         let execute = matches!(owed, Owed::Execute { .. });
+        let refused = matches!(owed, Owed::Refused);
         let (last, filled) = match (owed, tag) {
             (Owed::Statement(..), b'1' | b'3')
             | (Owed::Simple, b'2' | b'3')
@@ -182,12 +187,16 @@ impl Session {
             }
             (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
             (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
+            (Owed::Refused, b'C' | b's' | b'I') => (true, false),
             (Owed::Query { fill }, b'T' | b'C') => (false, *fill),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G' | b'H' | b'W' | b'd' | b'c')
             | (Owed::Query { .. }, b'I')
             | (Owed::Function, b'V') => (false, false),
             _ => return false,
         };
+        if refused || (tag == b'C' && self.front_is_refused()) {
+            self.unforeseen();
+        }
         if let Some(segment) = self.pending.front() {
             if filled {
                 Session::fill(segment, tag, raw);
@@ -200,8 +209,10 @@ impl Session {
             // Reads may follow it in the same segment.
             if tag == b'C' && body.starts_with(b"ROLLBACK") {
                 segment.tag = Tag::Rollback;
-            } else if tag == b'C' && segment.tag == Tag::Other && counts_zero(body) {
+            } else if tag == b'C' && segment.tag != Tag::Rollback && counts_zero(body) {
                 segment.tag = Tag::Zero;
+            } else if tag == b'C' && !segment.tag.is_done() {
+                segment.tag = Tag::Other;
             }
             // The tag of a portal that goes on counts the rows of its last Execute only.
             segment.marks.counted &= tag != b's';
@@ -230,6 +241,12 @@ impl Session {
             _ => {}
         }
         true
+    }
+
+    fn front_is_refused(&mut self) -> bool {
+        self.pending
+            .front()
+            .is_some_and(|segment| segment.tag == Tag::Refused)
     }
 
     fn fill(segment: &mut super::pending::Segment, tag: u8, raw: &[u8]) {
