@@ -280,6 +280,9 @@ impl Session {
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
+        if text.names && self.pending.in_doubt() {
+            return 0;
+        }
         if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
             self.statements.query(false);
             self.pending.local = false;
@@ -295,7 +298,7 @@ impl Session {
             && !self.pending.local
             && let Some(tag) = self.hold(&text)
         {
-            self.say_held(tag, io);
+            self.say_held(&text, tag, io);
             self.statements.query(false);
             self.answer(Item::Ready, io);
             return raw.len();

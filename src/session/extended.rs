@@ -30,6 +30,9 @@ impl Session {
                     return None;
                 }
                 let text = self.thread.text(parse.text);
+                if text.names && self.pending.in_doubt() {
+                    return Some(0);
+                }
                 let shape = match name {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
@@ -201,6 +204,9 @@ impl Session {
             .named(bind.statement)
             .is_some_and(|named| named.text.is_last);
         if last && bind.portal.is_empty() {
+            if !self.settled(io) {
+                return false;
+            }
             let format = match bind.tail {
                 [.., 0, 1, 0, format] => *format,
                 _ => 0,
@@ -225,8 +231,9 @@ impl Session {
             None if !self.reach(io) => return false,
             None => {}
         }
-        if !bind.portal.is_empty() {
-            // Where it exists PostgreSQL shall say so (42P03): it must know.
+        let found = self.statements.get(bind.statement).is_some() && !self.in_failed_block();
+        if found && !bind.portal.is_empty() {
+            // Where it exists PostgreSQL shall say so (42P03): it must know. It looks for the statement first.
             self.shadow(bind.portal, io);
         }
         self.ensure_upstream(bind.statement, io);
@@ -242,6 +249,8 @@ impl Session {
             && named.types.is_empty()
             && bind.portal.is_empty()
             && self.pending.nothing_awaited()
+            // One that is bound behind a COMMIT must not be taken for one that has ended with it.
+            && !self.portals_over()
             && self.transaction.status() != b'E';
         (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
     }
@@ -312,7 +321,10 @@ impl Session {
             }
             Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
-                self.statements.portals.remove(name);
+                // An error before it would leave it unheard; a name too many does no harm.
+                if self.pending.nothing_owed() {
+                    self.statements.portals.remove(name);
+                }
                 Owed::Simple
             }
         };
@@ -348,6 +360,12 @@ impl Session {
                 self.prepare_upstream(&text, io);
                 self.account(&text, pass, io);
             }
+            None if self.lacks_portal(portal) => {
+                self.account_refused(io);
+                io.upstream.extend_from_slice(raw);
+                self.owe(Owed::Refused);
+                return true;
+            }
             None => self.account_opaque(Why::Portal, io),
         }
         io.upstream.extend_from_slice(raw);
@@ -371,7 +389,7 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
         // What is bound behind a BEGIN lives on in its block.
-        let begins = self.pending.unfinished().is_some_and(|segment| {
+        let begins = self.pending.segments().any(|segment| {
             let mut statements = segment
                 .ran
                 .iter()

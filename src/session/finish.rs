@@ -30,7 +30,9 @@ impl Session {
             _ if !self.transaction.told => self.transaction.status(),
             _ => status,
         };
-        self.pending.fragile &= !segment.marks.held;
+        // Another may begin with what was held, too.
+        let held = self.pending.segments().any(|next| next.marks.held);
+        self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
         for intent in std::mem::take(&mut segment.intents) {
@@ -58,6 +60,10 @@ impl Session {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
+        if segment.marks.kind == Kind::Quiet {
+            // A block may have begun here since.
+            return;
+        }
         self.settle_portals(&segment, before, status);
         self.settle_settings(&segment, before, status);
         self.settle_statements(&mut segment);
@@ -84,12 +90,17 @@ impl Session {
         self.transaction.ready(status);
         if status == b'I' {
             // What was already sent may have bound portals of its own; a name too many does no harm.
-            if self.pending.is_empty() || self.statements.portals.len() > PORTALS {
-                self.statements.portals.clear();
-                self.statements.bound_fill = None;
+            if self.pending.is_empty() {
+                self.statements.end_known();
+            } else if self.statements.portals.len() > PORTALS {
+                self.statements.end_known();
+                self.link.strays = true;
             }
             // Segments already sent may belong to a transaction of their own.
             return;
+        }
+        if segment.marks.failed {
+            self.statements.doubt_known();
         }
         if before == b'I' {
             let modes = modes(&segment.ran);
@@ -123,7 +134,7 @@ impl Session {
             .iter()
             .flat_map(|text| text.analysis.statements.iter());
         let ended =
-            status == b'I' || (before != b'I' && statements.clone().any(bounds_transaction));
+            status == b'I' || (before != b'I' && segment.marks.ends && segment.tag.is_done());
         // How far it came is not known.
         let torn =
             segment.marks.failed && statements.any(|s| matches!(s, Statement::RollbackTo(_)));

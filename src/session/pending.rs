@@ -104,7 +104,7 @@ impl Segment {
             fills: Vec::new(),
             filled: 0,
             kept: 0,
-            tag: Tag::Other,
+            tag: Tag::None,
             outcome: Outcome::Other,
         }
     }
@@ -207,14 +207,23 @@ impl Pending {
         self.queue.is_empty()
     }
 
-    /// How many places the queue has.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     /// The client has run ahead as far as it may.
     pub fn is_full(&self) -> bool {
         self.queue.len() > AHEAD || self.waiting > WAITING
+    }
+
+    /// Whether a simple Query waits, of the client's or of ours.
+    pub fn asks(&self) -> bool {
+        let query = |item: &Item| {
+            matches!(
+                item,
+                Item::Owed {
+                    owed: Owed::Query { .. },
+                    ..
+                } | Item::Last { simple: true, .. }
+            )
+        };
+        self.queue.iter().any(query)
     }
 
     /// Whether answers of ours wait, or such as the client must not see are owed.
@@ -222,7 +231,10 @@ impl Pending {
         let theirs = |item: &Item| {
             matches!(
                 item,
-                Item::Owed { hidden: false, .. } | Item::Made(..) | Item::CopyEnd
+                Item::Owed { hidden: false, .. }
+                    | Item::Made(..)
+                    | Item::Replaced(_)
+                    | Item::CopyEnd
             )
         };
         !self.queue.iter().all(theirs)

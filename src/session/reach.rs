@@ -35,6 +35,8 @@ pub struct Tie {
     pub welcomed: bool,
     /// The backend holds something of this client's that no transaction ends.
     pub pinned: bool,
+    /// Something has run there that may have made statements or portals unseen.
+    pub strays: bool,
     /// What has run there while no catalog said what it does.
     unsure: Vec<Rc<Text>>,
     /// What the backend has said.
@@ -151,6 +153,7 @@ impl Session {
     /// The backend goes back to the others. Gives whether names were prepared in it.
     pub fn unlink(&mut self) -> bool {
         self.link.state = Link::Free;
+        self.link.strays = false;
         self.settings.leave();
         self.statements.unlink()
     }

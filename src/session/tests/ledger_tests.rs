@@ -324,6 +324,9 @@ fn p9_a_commit_behind_execute_is_shut_before_it_leaves() {
 fn a_portal_that_is_not_followed_may_write_anything() {
     let world = World::new();
     let mut client = world.client();
+    client.ask(&query("SELECT on_write()"));
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    world.load();
     let before = world.mark(world.u);
     client.ask(&[execute("p", 0), sync()].concat());
     assert!(world.shut(world.u));
