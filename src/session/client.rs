@@ -50,7 +50,11 @@ impl Session {
             // Whether a name is free is in doubt with what it means.
             let gives = rest[0] == b'P' && rest.get(HEAD).is_some_and(|byte| *byte != 0);
             let names = gives || matches!(rest[0], b'B' | b'D' | b'C');
-            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
+            let portals = matches!(rest[0], b'P' | b'B' | b'D' | b'C' | b'E');
+            if (names && self.pending.in_doubt())
+                || (portals && self.pending.replaces())
+                || self.pending.is_fragile()
+            {
                 break;
             }
             let used = match frame::peek(rest) {

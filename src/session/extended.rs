@@ -263,7 +263,12 @@ impl Session {
         let mut owed = Owed::Describe { fill: false };
         if let Target::Statement(name) = target {
             let settled = self.pending.nothing_awaited();
+            // Behind a segment that may fail PostgreSQL knows best whether there is what it has; what lives here only may
+            // then have to be refused.
+            let doubted = self.pending.has_closed();
             let local: Option<Rc<[u8]>> = match self.statements.named(name) {
+                Some(named) if doubted && named.upstream => None,
+                Some(named) if doubted && !named.text.is_control => return false,
                 Some(named) if named.text.is_last => Some(Session::describe_last(true, 0).into()),
                 // In a failed block, too: it has no row.
                 Some(named) if named.text.is_control && (settled || !named.upstream) => {

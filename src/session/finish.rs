@@ -136,8 +136,9 @@ impl Session {
         let ended =
             status == b'I' || (before != b'I' && segment.marks.ends && segment.tag.is_done());
         // How far it came is not known.
-        let torn =
-            segment.marks.failed && statements.any(|s| matches!(s, Statement::RollbackTo(_)));
+        let torn = segment.marks.failed
+            && segment.tag == Tag::Rollback
+            && statements.any(|s| matches!(s, Statement::RollbackTo(_)));
         if ended || torn {
             self.statements.end_portals();
         }

@@ -179,6 +179,8 @@ pub struct Pending {
     verifying: bool,
     /// The description that comes, of a statement that is looked at.
     pub description: Vec<u8>,
+    /// How many portals that lived here wait for the answer to the Bind in their place.
+    replaced: usize,
     /// Held statements went in front of a Query, which an error of theirs would leave unheard: the client waits.
     pub fragile: bool,
 }
@@ -265,6 +267,11 @@ impl Pending {
         self.risky && self.closed.iter().any(|segment| segment.marks.risky)
     }
 
+    /// Whether such a segment has replaced a portal: what is behind it must wait to know which there is.
+    pub fn replaces(&self) -> bool {
+        self.replaced > 0 && self.has_closed()
+    }
+
     /// A question of Larder's own is not answered yet.
     pub fn asked_itself(&self) -> bool {
         let own = |segment: &Segment| segment.marks.kind == Kind::Own;
@@ -288,7 +295,8 @@ impl Pending {
 
     /// Whether what is sent now could be left unheard.
     pub fn is_fragile(&self) -> bool {
-        self.fragile && matches!(self.queue.front(), Some(Item::Owed { hidden: true, .. }))
+        let hidden = |item: &Item| matches!(item, Item::Owed { hidden: true, .. });
+        self.fragile && self.queue.iter().any(hidden)
     }
 
     /// Whether the open segment begins with statements that were held back.
@@ -388,6 +396,7 @@ impl Pending {
     pub fn push(&mut self, item: Item) {
         self.flushed = false;
         self.verifying |= verifies(&item);
+        self.replaced += usize::from(matches!(item, Item::Replaced(_)));
         self.queue.push_back(item);
     }
 
@@ -411,6 +420,7 @@ impl Pending {
         if let Some(Item::Local(bytes)) = &item {
             self.waiting -= bytes.len();
         }
+        self.replaced -= usize::from(matches!(item, Some(Item::Replaced(_))));
         self.verifying &= !item.as_ref().is_some_and(verifies);
         item
     }
@@ -473,6 +483,7 @@ impl Pending {
         self.waiting = 0;
         self.risky = false;
         self.verifying = false;
+        self.replaced = 0;
     }
 
     /// Everything that is still in flight.
