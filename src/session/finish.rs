@@ -156,7 +156,10 @@ impl Session {
         let sets = statements().any(changes_settings);
         let controls = statements().any(controls_transaction);
         let ended = status == b'I' && before != b'I';
-        let tangled = (count > 1 && controls && (sets || self.settings.journaled()))
+        // A COMMIT that came before the error has kept them, one behind it has not.
+        let perhaps = marks.failed && marks.commits && segment.tag.is_done();
+        let tangled = (perhaps && (sets || self.settings.journaled()))
+            || (count > 1 && controls && (sets || self.settings.journaled()))
             || (marks.failed && sets && count > 1);
         if marks.opaque || tangled {
             self.settings.forget();
