@@ -379,6 +379,13 @@ impl Pools {
         if !self.holds(&lease, &pool) {
             return;
         }
+        // A login that was only to hear the greeting may be one too many.
+        if self
+            .size
+            .is_some_and(|size| pool.open.get() > size + self.limits.reserve)
+        {
+            return;
+        }
         lease.seat.counted = self.metrics.upstream(UpstreamState::Idle);
         let text = match reset {
             Reset::None => return pool.give(stream, lease),

@@ -48,7 +48,7 @@ impl Session {
         }) && !refused;
         self.link.strays |= opaque || executes || text.analysis.statements.iter().any(is_declare);
         let opens = self.visible(&set, text.commits || executes);
-        self.pin(text, opaque, version.is_some());
+        self.pin(text, (dirty, opaque), version.is_some());
         let segment = self.pending.open(io.now);
         if refused {
             segment.tag = Tag::Refused;
