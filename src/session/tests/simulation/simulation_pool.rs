@@ -50,7 +50,7 @@ impl Pool {
         let answer = own_row_of(user, pid, "hex", "read committed");
         let row = messages(&answer).into_iter().find(|(tag, _)| *tag == b'D');
         let fields = row.and_then(|(_, body)| message::data_row(body)).unwrap();
-        let greeting = Greeting::new(statuses, pid, Some(&fields));
+        let greeting = Greeting::new(statuses, pid, Some(&fields), 0);
         self.greetings.insert(b, Arc::new(greeting));
         b
     }
