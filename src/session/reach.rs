@@ -84,6 +84,7 @@ impl Session {
     /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
     pub fn link(&mut self, greeting: &Arc<Greeting>, told: &Greeting, io: &mut Io<'_>) {
         self.link.state = Link::Held;
+        self.statements.meet_backend();
         for (name, value) in &greeting.statuses {
             if !told.statuses.iter().any(|(n, v)| n == name && v == value) {
                 message::put_parameter_status(io.client, name, value);

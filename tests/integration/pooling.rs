@@ -223,6 +223,31 @@ fn transactions_share_a_connection() {
 }
 
 #[test]
+fn an_unnamed_statement_is_not_seen_by_the_next_client() {
+    let pooled = Pooled::new("pooling_unnamed", |setup| {
+        setup
+            .set("POOL__MODE", "transaction")
+            .set("POOL__POOL_SIZE", "1")
+            .set("SERVER__WORKERS", "1")
+    });
+    pooled.larder.wait_hit(&pooled.login(), READ);
+    let (mut first, mut second) = (pooled.client(), pooled.client());
+    let read = "SELECT pg_backend_pid(), $1::text";
+    let pid = first.extended(read, &["secret"]).value().unwrap();
+    assert_eq!(backend(&mut second), pid);
+    first.extended(read, &["secret"]);
+    for batch in [
+        Batch::new().describe_statement("").sync(),
+        Batch::new().bind_text("", &["x"]).execute("", 0).sync(),
+    ] {
+        assert_eq!(second.run(batch).sqlstate().as_deref(), Some("26000"));
+        first.extended(read, &["secret"]);
+    }
+    let again = Batch::new().bind_text("", &["mine"]).execute("", 0).sync();
+    assert!(first.run(again).value().is_some(), "its own is kept");
+}
+
+#[test]
 fn what_a_transaction_pool_cannot_keep_keeps_its_connection() {
     let pooled = Pooled::new("pooling_pinned", |setup| {
         setup
