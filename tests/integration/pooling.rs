@@ -1,5 +1,6 @@
 //! Clients that Larder lets in hold a connection to the database only while they need one, and never somebody else's.
 
+use crate::faults::{Fault, Relay};
 use crate::ground::{SUPERUSER, create_database_on};
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres, Stop};
@@ -387,4 +388,68 @@ fn a_restart_of_the_database_ends_only_who_has_a_connection() {
             .is_ok()
     });
     assert_eq!(idle.ok(READ).value().unwrap(), "item 4");
+}
+
+#[test]
+fn who_lives_by_a_greeting_that_was_replaced_is_asked_for_too() {
+    let pooled = Pooled::new("pooling_replaced", |setup| setup.set("AUTH__RECHECK", "2s"));
+    pooled.larder.wait_hit(&pooled.login(), READ);
+    let mut former = pooled.client();
+    assert_eq!(former.ok(READ).value().unwrap(), "item 4");
+    // Raises the catalog: who comes now is greeted anew.
+    let mut newer = pooled.client();
+    newer.ok("CREATE TABLE another (a int)");
+    let mut newest = pooled.client();
+    pooled.direct().ok("ALTER ROLE app PASSWORD 'another'");
+    for client in [&mut former, &mut newest] {
+        eventually("the session ends", || {
+            client.send(Batch::new().query("SHOW larder.last"));
+            client.frame().tag == b'E' || {
+                client.until_ready();
+                false
+            }
+        });
+        assert!(client.closed());
+    }
+    assert!(
+        newer.ok("SELECT 1").sqlstate().is_none(),
+        "it has a connection"
+    );
+}
+
+#[test]
+fn clients_that_come_at_once_cause_one_login() {
+    let pooled = Pooled::new("pooling_herd", |setup| setup);
+    let relay = Relay::to(pooled.server.port());
+    let url = format!(
+        "postgres://app:secret@127.0.0.1:{}/pooling_herd",
+        relay.port
+    );
+    let larder = Setup::new(&url).set("SERVER__WORKERS", "2").start();
+    let login = larder.login("app", "pooling_herd").password("secret");
+    larder.wait_hit(&login, READ);
+    for fault in [
+        Fault::Delay(Duration::from_millis(30)),
+        Fault::AcceptAndClose,
+    ] {
+        let refused = fault == Fault::AcceptAndClose;
+        relay.set(fault);
+        let before = relay.accepted();
+        let login = login
+            .clone()
+            .parameter("application_name", if refused { "r" } else { "a" });
+        let threads: Vec<_> = (0..40)
+            .map(|_| {
+                let login = login.clone();
+                std::thread::spawn(move || login.try_connect().err())
+            })
+            .collect();
+        for thread in threads {
+            let error = thread.join().unwrap();
+            assert_eq!(error.is_some(), refused, "{error:?}");
+            assert!(error.is_none_or(|told| told.sqlstate().unwrap() == "08001"));
+        }
+        let logins = relay.accepted() - before;
+        assert!(logins < 12, "{logins} logins");
+    }
 }

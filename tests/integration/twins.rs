@@ -379,7 +379,7 @@ impl Author {
                     "SELEC 1",
                     "SELECT * FROM nowhere",
                     "INSERT INTO t0 VALUES ('x')",
-                    "SELECT 1/(id-1) FROM t0",
+                    "SELECT 1/(id-1) FROM t0 ORDER BY id",
                     "",
                     ";",
                     "-- nothing",
@@ -760,7 +760,7 @@ struct Twins {
     through: Login,
     past: [Login; 2],
     /// Scripts may change tables. In a transaction pool a statement is prepared again by each backend, so that there is
-    /// none which would say that its result has changed.
+    /// none which would say that its result has changed; and in a block that has failed one cannot be prepared again.
     alters: bool,
 }
 
@@ -798,9 +798,10 @@ impl Twins {
     fn differs(&self, script: &Script) -> Option<String> {
         let expected = play(script, &self.direct, &self.past[0], false);
         let got = play(script, &self.through, &self.past[1], true);
+        let unprepared = |text: &str| !self.alters && text.contains("C25P02");
         for (n, (expected, got)) in expected.0.iter().zip(&got.0).enumerate() {
             if let Some(text) = difference(expected, got) {
-                return Some(format!("client {n}: {text}"));
+                return (!unprepared(&text)).then(|| format!("client {n}: {text}"));
             }
         }
         difference(&expected.1, &got.1).map(|text| format!("the tables: {text}"))
