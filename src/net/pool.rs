@@ -379,7 +379,9 @@ impl Pools {
         let Some(pool) = lease.seat.pool.upgrade() else {
             return;
         };
-        if !self.holds(&lease, &pool) {
+        // A login for a greeting asks for no room; what it has opened above the limit is not kept.
+        let over = self.size.is_some_and(|size| pool.open.get() > size);
+        if !self.holds(&lease, &pool) || (over && pool.waiting.borrow().is_empty()) {
             return;
         }
         lease.seat.counted = self.metrics.upstream(UpstreamState::Idle);

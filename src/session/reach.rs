@@ -138,7 +138,7 @@ impl Session {
         let path = self.settings.path();
         let opaque = |text: Rc<Text>| {
             let effects = text.effects(Some(&catalog), context, &path);
-            effects.iter().any(|effect| effect.opaque)
+            effects.iter().any(|effect| effect.opaque || effect.leaves)
         };
         self.link.pinned = std::mem::take(&mut self.link.unsure)
             .into_iter()

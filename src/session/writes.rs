@@ -26,7 +26,7 @@ impl Session {
             fill,
         } = pass;
         let mut set = WriteSet::default();
-        let (mut dirty, mut opaque) = (false, false);
+        let (mut dirty, mut opaque, mut leaves) = (false, false, false);
         for effect in effects.iter() {
             set.add(&WriteSet::new(
                 effect.writes.clone(),
@@ -35,6 +35,7 @@ impl Session {
             ));
             dirty |= effect.dirty;
             opaque |= effect.opaque;
+            leaves |= effect.leaves;
         }
         let read = matches!(text.single(), Some(Statement::Query(_)))
             && !(dirty || opaque)
@@ -44,7 +45,7 @@ impl Session {
             matches!(statement, Statement::Execute(name) if self.statements.may_end(name.as_bytes()))
         });
         let opens = self.visible(&set, text.commits || executes);
-        self.pin(text, opaque, version.is_some());
+        self.pin(text, opaque || leaves, version.is_some());
         let segment = self.pending.open(io.now);
         segment.marks.impure |= !read;
         segment.marks.dirty |= dirty;

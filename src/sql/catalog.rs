@@ -66,6 +66,8 @@ pub struct FunctionClass {
     pub opaque: bool,
     /// May hold locks or have other effects that make a transaction no longer clean.
     pub dirty: bool,
+    /// Leaves something in its backend beyond its transaction: a lock, the seed of `random()`.
+    pub leaves: bool,
 }
 
 /// How a statement writes.
@@ -213,6 +215,7 @@ impl FunctionClass {
         writes: false,
         opaque: false,
         dirty: false,
+        leaves: false,
     };
 
     /// Reads something that is not in the key, but does nothing.
@@ -222,6 +225,7 @@ impl FunctionClass {
             writes: false,
             opaque: false,
             dirty: false,
+            leaves: false,
         }
     }
 
@@ -232,6 +236,7 @@ impl FunctionClass {
             writes: true,
             opaque: true,
             dirty: true,
+            leaves: true,
         }
     }
 
@@ -243,6 +248,7 @@ impl FunctionClass {
             writes: self.writes || other.writes,
             opaque: self.opaque || other.opaque,
             dirty: self.dirty || other.dirty,
+            leaves: self.leaves || other.leaves,
         }
     }
 }
