@@ -225,22 +225,25 @@ impl Pools {
     /// The pool of these parameters, from now on logging in with these credentials.
     pub fn pool(&self, parameters: &Parameters, credentials: &Arc<Credentials>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        let pool = pools.entry(parameters.clone()).or_insert_with(|| {
-            Rc::new(Pool {
-                parameters: parameters.clone(),
-                database: self
-                    .shared
-                    .ledger
-                    .database(database_of(|name| get(parameters, name))),
-                credentials: RefCell::new(credentials.clone()),
-                idle: RefCell::default(),
-                open: Cell::new(0),
-                waiting: RefCell::default(),
-                used: Cell::new(Instant::now()),
-            })
-        });
+        let pool = pools
+            .entry(parameters.clone())
+            .or_insert_with(|| self.apart(parameters, credentials));
         *pool.credentials.borrow_mut() = credentials.clone();
         pool.clone()
+    }
+
+    /// A pool that no client shares: for a login with credentials that may be out of date.
+    pub fn apart(&self, parameters: &Parameters, credentials: &Arc<Credentials>) -> Rc<Pool> {
+        let database = database_of(|name| get(parameters, name));
+        Rc::new(Pool {
+            parameters: parameters.clone(),
+            database: self.shared.ledger.database(database),
+            credentials: RefCell::new(credentials.clone()),
+            idle: RefCell::default(),
+            open: Cell::new(0),
+            waiting: RefCell::default(),
+            used: Cell::new(Instant::now()),
+        })
     }
 
     /// A connection for a client that was told `told` at `since`: an idle one, a new one, or one that becomes free.
@@ -376,7 +379,9 @@ impl Pools {
         let Some(pool) = lease.seat.pool.upgrade() else {
             return;
         };
-        if !self.holds(&lease, &pool) {
+        // A login for a greeting asks for no room; what it has opened above the limit is not kept.
+        let over = self.size.is_some_and(|size| pool.open.get() > size);
+        if !self.holds(&lease, &pool) || (over && pool.waiting.borrow().is_empty()) {
             return;
         }
         // A login that was only to hear the greeting may be one too many.
@@ -448,7 +453,8 @@ impl Pools {
 }
 
 fn get<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
-    let found = parameters.iter().find(|(known, _)| **known == *name);
+    // As PostgreSQL: of two the last.
+    let found = parameters.iter().rfind(|(known, _)| **known == *name);
     found.map(|(_, value)| &**value)
 }
 

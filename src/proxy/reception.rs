@@ -5,7 +5,10 @@
 //!   changed), the server's configuration is reloaded, another server is in use, the credentials change, or
 //!   `auth.recheck` has passed.
 //! * While clients live by it, the upstream is asked again every `auth.recheck`, by a login with the same credentials. One
-//!   that is refused ends those who have no upstream connection: nobody else would.
+//!   that is refused ends those who have no upstream connection: nobody else would. What a newer greeting has replaced
+//!   is asked for as long as somebody lives by it, and with the credentials of then.
+//! * Clients that come at the same time with the same parameters cause one login, not one each: after a restart a
+//!   thousand of them would fill the server's `max_connections`.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +24,7 @@ use super::cancel::{Cancels, Registered};
 use super::far::Home;
 use crate::cache::version::Database;
 use crate::net::login::Credentials;
-use crate::net::pool::{Parameters, Pools, Refusal, Reset};
+use crate::net::pool::{Parameters, Pool, Pools, Refusal, Reset};
 use crate::net::users::Users;
 use crate::net::{Place, Stream, Target};
 use crate::session::Greeting;
@@ -44,11 +47,19 @@ pub struct Reception {
     pub users: Arc<Users>,
     /// Whose cancel requests go where.
     pub cancels: Arc<Cancels>,
-    entries: Mutex<HashMap<Parameters, Arc<Entry>>>,
+    entries: Mutex<Entries>,
+    gates: Mutex<HashMap<Parameters, Arc<Gate>>>,
     recheck: Duration,
     clients: Arc<AtomicUsize>,
     max_clients: usize,
 }
+
+/// By parameters; the newest last, those before have clients that live by them.
+type Entries = HashMap<Parameters, Vec<Arc<Entry>>>;
+
+/// Where clients wait while one of them logs in for all: when the last login ended that has failed for none of theirs to
+/// mend, and what there is to say.
+type Gate = tokio::sync::Mutex<Option<(Instant, Vec<u8>)>>;
 
 /// What clients of one user, database and set of parameters are told.
 #[derive(Debug)]
@@ -74,6 +85,10 @@ impl Entry {
         self.revoked.load(Ordering::Relaxed)
     }
 
+    fn is_lived_by(&self) -> bool {
+        self.clients.load(Ordering::Relaxed) > 0
+    }
+
     fn verified(&self) -> Instant {
         *self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,6 +110,7 @@ impl Reception {
             users,
             cancels: Arc::default(),
             entries: Mutex::default(),
+            gates: Mutex::default(),
             recheck,
             clients: Arc::default(),
             max_clients,
@@ -108,8 +124,17 @@ impl Reception {
         (self.max_clients == 0 || before < self.max_clients).then_some(admitted)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Parameters, Arc<Entry>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where one waits for a login with these parameters.
+    fn gate(&self, parameters: &Parameters) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if gates.len() >= SPARE {
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        }
+        gates.entry(parameters.clone()).or_default().clone()
     }
 
     fn current(
@@ -119,7 +144,7 @@ impl Reception {
         database: &Database,
         target: &Target,
     ) -> Option<Arc<Entry>> {
-        let entry = self.lock().get(parameters).cloned()?;
+        let entry = self.lock().get(parameters)?.last()?.clone();
         let holds = !entry.is_revoked()
             && entry.word == database.catalog_word()
             && entry.greeting.is_current(database)
@@ -132,9 +157,30 @@ impl Reception {
     fn keep(&self, parameters: &Parameters, entry: Arc<Entry>) {
         let mut entries = self.lock();
         if entries.len() >= SPARE {
-            entries.retain(|_, entry| entry.clients.load(Ordering::Relaxed) > 0);
+            entries.retain(|_, entries| entries.iter().any(|entry| entry.is_lived_by()));
         }
-        entries.insert(parameters.clone(), entry);
+        let entries = entries.entry(parameters.clone()).or_default();
+        // One that a client has been given, but does not live by yet, is held by that client.
+        entries.retain(|entry| Arc::strong_count(entry) > 1);
+        entries.push(entry);
+    }
+
+    /// What is to be asked for: newest first, so that one answer does for all of the same credentials.
+    fn known(&self) -> Vec<(Parameters, Arc<Entry>)> {
+        let mut entries = self.lock();
+        entries.retain(|_, entries| {
+            let last = entries.len() - 1;
+            let mut place = 0;
+            entries.retain(|entry| {
+                let newest = place == last && entry.verified().elapsed() < self.recheck;
+                place += 1;
+                newest || Arc::strong_count(entry) > 1
+            });
+            !entries.is_empty()
+        });
+        let all = entries.iter();
+        all.flat_map(|(p, entries)| entries.iter().rev().map(|e| (p.clone(), e.clone())))
+            .collect()
     }
 
     /// Asks the upstream again for whom clients live by, until the thread ends.
@@ -143,22 +189,18 @@ impl Reception {
             tokio::time::sleep(LOOK.min(self.recheck / 4)).await;
             let Some(pools) = pools.upgrade() else { return };
             let due = self.recheck - self.recheck / 4;
-            let all: Vec<_> = {
-                let mut entries = self.lock();
-                entries.retain(|_, entry| {
-                    entry.clients.load(Ordering::Relaxed) > 0
-                        || entry.verified().elapsed() < self.recheck
-                });
-                let entries = entries.iter();
-                entries.map(|(p, e)| (p.clone(), e.clone())).collect()
-            };
-            for (parameters, entry) in all {
-                let asked = entry.clients.load(Ordering::Relaxed) > 0
+            let all = self.known();
+            for (parameters, entry) in &all {
+                let asked = entry.is_lived_by()
                     && !entry.is_revoked()
                     && entry.verified().elapsed() >= due
                     && !entry.asking.swap(true, Ordering::AcqRel);
                 if asked {
-                    ask_again(&pools, &parameters, &entry).await;
+                    let same = |(p, e): &&(Parameters, Arc<Entry>)| {
+                        p == parameters && *e.credentials == *entry.credentials
+                    };
+                    let same = all.iter().filter(same).map(|(_, entry)| &**entry);
+                    ask_again(&pools, parameters, &entry.credentials, same).await;
                     entry.asking.store(false, Ordering::Release);
                 }
             }
@@ -166,19 +208,25 @@ impl Reception {
     }
 }
 
-async fn ask_again(pools: &Rc<Pools>, parameters: &Parameters, entry: &Entry) {
+/// Asks whether credentials still log in, for those who live by entries of them.
+async fn ask_again<'a>(
+    pools: &Rc<Pools>,
+    parameters: &Parameters,
+    credentials: &Arc<Credentials>,
+    entries: impl Iterator<Item = &'a Entry>,
+) {
     let began = Instant::now();
-    let pool = pools.pool(parameters, &entry.credentials);
+    let pool = pools.apart(parameters, credentials);
     match pools.open(&pool).await {
-        Ok(_) => {
+        Ok(_) => entries.for_each(|entry| {
             *entry
                 .verified
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = began;
-        }
+        }),
         Err(Refusal::Upstream(error)) if is_final(&error) => {
             tracing::warn!("a user who was let in may not log in upstream any more");
-            entry.revoked.store(true, Ordering::Relaxed);
+            entries.for_each(|entry| entry.revoked.store(true, Ordering::Relaxed));
         }
         // Whether it would is not known: the upstream is away, or full.
         Err(error) => tracing::debug!(?error, "a user could not be checked again"),
@@ -246,38 +294,35 @@ pub async fn let_in(
     let database = crate::session::database_name(startup);
     let database = door.thread.ledger.database(database);
     let (reception, target) = (&door.reception, &door.pools.target);
-    let entry = match reception.current(&parameters, credentials, &database, target) {
+    let find = || reception.current(&parameters, credentials, &database, target);
+    let entry = match find() {
         Some(entry) => entry,
         None => {
-            // What happens after this is of a later word.
-            let word = database.catalog_word();
-            let since = Instant::now();
-            match door.pools.open(&pool).await {
-                Ok((stream, lease)) => {
-                    let entry = Arc::new(Entry {
-                        greeting: lease.greeting.clone(),
-                        since,
-                        word,
-                        place: lease.place.clone(),
-                        credentials: credentials.clone(),
-                        verified: Mutex::new(since),
-                        asking: AtomicBool::new(false),
-                        revoked: AtomicBool::new(false),
-                        clients: AtomicUsize::new(0),
-                    });
-                    door.reception.keep(&parameters, entry.clone());
-                    door.pools.release(stream, lease, Reset::None);
-                    entry
-                }
-                Err(refusal) => {
-                    if matches!(&refusal, Refusal::Upstream(error) if is_final(error)) {
-                        let user = startup.get("user").unwrap_or_default();
-                        door.reception.users.failed(user);
+            let came = Instant::now();
+            let gate = reception.gate(&parameters);
+            // A login that hangs holds nobody else up for ever.
+            let patience = door.pools.upstream.connect_timeout;
+            let mut failed = tokio::time::timeout(patience, gate.lock()).await.ok();
+            let told = failed.as_ref().and_then(|failed| failed.as_ref());
+            let told = told.filter(|(ended, _)| *ended >= came);
+            match (find(), told) {
+                (Some(entry), _) => entry,
+                (None, Some((_, words))) => return refuse(client, &words.clone()).await,
+                (None, None) => match greet(&parameters, &pool, credentials, &database, door).await
+                {
+                    Ok(entry) => entry,
+                    Err(refusal) => {
+                        let words = words(&refusal);
+                        if matches!(&refusal, Refusal::Upstream(error) if is_final(error)) {
+                            let user = startup.get("user").unwrap_or_default();
+                            reception.users.failed(user);
+                        } else if let Some(failed) = &mut failed {
+                            **failed = Some((Instant::now(), words.clone()));
+                        }
+                        drop(failed);
+                        return refuse(client, &words).await;
                     }
-                    let _ = client.write_all(&words(&refusal)).await;
-                    let _ = client.shutdown().await;
-                    return None;
-                }
+                },
             }
         }
     };
@@ -290,6 +335,40 @@ pub async fn let_in(
         guest: Guest::new(entry),
         key,
     })
+}
+
+/// Logs in for a greeting, and keeps it.
+async fn greet(
+    parameters: &Parameters,
+    pool: &Rc<Pool>,
+    credentials: &Arc<Credentials>,
+    database: &Database,
+    door: &Door,
+) -> Result<Arc<Entry>, Refusal> {
+    // What happens after this is of a later word.
+    let word = database.catalog_word();
+    let since = Instant::now();
+    let (stream, lease) = door.pools.open(pool).await?;
+    let entry = Arc::new(Entry {
+        greeting: lease.greeting.clone(),
+        since,
+        word,
+        place: lease.place.clone(),
+        credentials: credentials.clone(),
+        verified: Mutex::new(since),
+        asking: AtomicBool::new(false),
+        revoked: AtomicBool::new(false),
+        clients: AtomicUsize::new(0),
+    });
+    door.reception.keep(parameters, entry.clone());
+    door.pools.release(stream, lease, Reset::None);
+    Ok(entry)
+}
+
+async fn refuse(client: &mut Stream, words: &[u8]) -> Option<Home> {
+    let _ = client.write_all(words).await;
+    let _ = client.shutdown().await;
+    None
 }
 
 async fn welcome(client: &mut Stream, greeting: &Greeting, key: &Registered) -> io::Result<()> {

@@ -272,6 +272,12 @@ impl Pending {
         self.replaced > 0 && self.has_closed()
     }
 
+    /// Whether what is closed and not answered may leave a transaction that has failed.
+    pub fn may_abort(&self, in_transaction: bool) -> bool {
+        let closed = &mut self.closed.iter();
+        closed.any(|segment| in_transaction || segment.marks.impure)
+    }
+
     /// A question of Larder's own is not answered yet.
     pub fn asked_itself(&self) -> bool {
         let own = |segment: &Segment| segment.marks.kind == Kind::Own;

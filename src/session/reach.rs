@@ -86,6 +86,7 @@ impl Session {
     /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
     pub fn link(&mut self, greeting: &Arc<Greeting>, told: &Greeting, io: &mut Io<'_>) {
         self.link.state = Link::Held;
+        self.statements.meet_backend();
         for (name, value) in &greeting.statuses {
             if !told.statuses.iter().any(|(n, v)| n == name && v == value) {
                 message::put_parameter_status(io.client, name, value);
@@ -139,7 +140,7 @@ impl Session {
         let path = self.settings.path();
         let opaque = |text: Rc<Text>| {
             let effects = text.effects(Some(&catalog), context, &path);
-            effects.iter().any(|effect| effect.opaque)
+            effects.iter().any(|effect| effect.opaque || effect.leaves)
         };
         self.link.pinned = std::mem::take(&mut self.link.unsure)
             .into_iter()
@@ -183,10 +184,10 @@ impl Session {
     }
 
     /// Notes what a text leaves behind in the backend that ends with no transaction; `judged`: against a catalog.
-    pub(super) fn pin(&mut self, text: &Rc<Text>, (dirty, opaque): (bool, bool), judged: bool) {
+    pub(super) fn pin(&mut self, text: &Rc<Text>, opaque: bool, judged: bool) {
         let tie = &mut self.link;
         let mut statements = text.analysis.statements.iter();
-        let leaves = statements.any(|statement| leaves_something(statement, dirty && judged));
+        let leaves = statements.any(leaves_something);
         if leaves || (opaque && (judged || tie.unsure.len() >= UNSURE)) {
             tie.pinned = true;
         } else if opaque && !tie.unsure.iter().any(|before| Rc::ptr_eq(before, text)) {
@@ -195,45 +196,9 @@ impl Session {
     }
 }
 
-/// Functions of PostgreSQL's own that leave something in their backend.
-const LEAVING: [&str; 5] = [
-    "pg_advisory_lock",
-    "pg_advisory_lock_shared",
-    "pg_try_advisory_lock",
-    "pg_try_advisory_lock_shared",
-    "setseed",
-];
-
-/// Those that have an effect, but not beyond their transaction, or not in their backend.
-const PASSING: [&str; 13] = [
-    "nextval",
-    "setval",
-    "pg_advisory_unlock",
-    "pg_advisory_unlock_all",
-    "pg_advisory_unlock_shared",
-    "pg_advisory_xact_lock",
-    "pg_advisory_xact_lock_shared",
-    "pg_try_advisory_xact_lock",
-    "pg_try_advisory_xact_lock_shared",
-    "pg_notify",
-    "pg_cancel_backend",
-    "pg_terminate_backend",
-    "pg_export_snapshot",
-];
-
-/// Whether a statement may leave something in its backend beyond its transaction. `dirty`: it has an effect, as is known
-/// from the catalog.
-fn leaves_something(statement: &Statement, dirty: bool) -> bool {
+/// Whether a statement may leave something in its backend beyond its transaction.
+fn leaves_something(statement: &Statement) -> bool {
     match statement {
-        Statement::Query(query) => {
-            let calls = |names: &[&str]| {
-                let mut called = query.functions.iter();
-                called.any(|(name, _)| names.contains(&&*name.name))
-            };
-            // An effect that nothing in the text explains is that of a view.
-            let explained = !query.targets.is_empty() || query.locks || calls(&PASSING);
-            calls(&LEAVING) || (dirty && !explained)
-        }
         Statement::Set(settings) => settings
             .iter()
             .any(|setting| !setting.local && setting.value.is_some()),

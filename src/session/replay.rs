@@ -97,7 +97,8 @@ impl Session {
             return;
         }
         let named = named.clone();
-        if self.transaction.status() == b'E' {
+        let status = self.transaction.status();
+        if status == b'E' || self.pending.may_abort(status == b'T') {
             // PostgreSQL will refuse it there.
             self.pending.open(io.now);
         }

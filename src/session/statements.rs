@@ -309,6 +309,11 @@ impl Statements {
         }
     }
 
+    /// A backend that others have had may still have an unnamed statement of theirs.
+    pub fn meet_backend(&mut self) {
+        self.unnamed_left = true;
+    }
+
     /// The backend that had them is another's now. Gives whether it has named ones.
     pub fn unlink(&mut self) -> bool {
         let upstream = |known: &Known| !matches!(known, Known::Named(named) if !named.upstream);

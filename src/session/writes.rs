@@ -27,7 +27,7 @@ impl Session {
             fill,
         } = pass;
         let mut set = WriteSet::default();
-        let (mut dirty, mut opaque) = (false, false);
+        let (mut dirty, mut opaque, mut leaves) = (false, false, false);
         let refused = self.is_refused(text);
         let effects = if refused { Rc::from([]) } else { effects };
         for effect in effects.iter() {
@@ -38,6 +38,7 @@ impl Session {
             ));
             dirty |= effect.dirty;
             opaque |= effect.opaque;
+            leaves |= effect.leaves;
         }
         let read = matches!(text.single(), Some(Statement::Query(_)))
             && !(dirty || opaque)
@@ -48,7 +49,7 @@ impl Session {
         }) && !refused;
         self.link.strays |= opaque || executes || text.analysis.statements.iter().any(is_declare);
         let opens = self.visible(&set, text.commits || executes);
-        self.pin(text, (dirty, opaque), version.is_some());
+        self.pin(text, opaque || leaves, version.is_some());
         let segment = self.pending.open(io.now);
         if refused {
             segment.tag = Tag::Refused;

@@ -71,6 +71,8 @@ pub struct FunctionClass {
     pub opaque: bool,
     /// May hold locks or have other effects that make a transaction no longer clean.
     pub dirty: bool,
+    /// Leaves something in its backend beyond its transaction: a lock, the seed of `random()`.
+    pub leaves: bool,
 }
 
 /// How a statement writes.
@@ -228,6 +230,7 @@ impl FunctionClass {
         writes: false,
         opaque: false,
         dirty: false,
+        leaves: false,
     };
 
     /// Reads something that is not in the key, but does nothing.
@@ -237,6 +240,7 @@ impl FunctionClass {
             writes: false,
             opaque: false,
             dirty: false,
+            leaves: false,
         }
     }
 
@@ -247,6 +251,7 @@ impl FunctionClass {
             writes: true,
             opaque: true,
             dirty: true,
+            leaves: true,
         }
     }
 
@@ -263,6 +268,7 @@ impl FunctionClass {
             writes: self.writes || other.writes,
             opaque: self.opaque || other.opaque,
             dirty: self.dirty || other.dirty,
+            leaves: self.leaves || other.leaves,
         }
     }
 }

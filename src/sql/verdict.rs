@@ -53,6 +53,8 @@ pub struct Effect {
     pub dirty: bool,
     /// May have changed settings, role or temporary objects unseen: the session must be re-read.
     pub opaque: bool,
+    /// Leaves something in its backend beyond its transaction.
+    pub leaves: bool,
     /// The command tag counts all that it changes: with a count of zero nothing is touched. One plain table without
     /// triggers and rules, no other write in WITH, only functions that could be in a cacheable statement.
     pub counted: bool,
@@ -170,6 +172,7 @@ impl Effect {
         catalog: false,
         dirty: false,
         opaque: false,
+        leaves: false,
         counted: false,
     };
     const EVERYTHING: Effect = Effect {
@@ -178,6 +181,7 @@ impl Effect {
         catalog: true,
         dirty: true,
         opaque: true,
+        leaves: true,
         counted: false,
     };
     /// Code that nothing is known of, in a statement that is not DDL itself.
@@ -231,6 +235,7 @@ impl Resolver<'_> {
         let mut effect = self.targets(query.targets.iter().map(|(name, kind)| (name, *kind)));
         effect.dirty = effect.dirty || query.locks || run.dirty;
         effect.opaque |= run.opaque;
+        effect.leaves |= run.leaves;
         if run.writes || query.unknown {
             effect.writes = Touched::Everything;
         }
@@ -278,6 +283,7 @@ impl Resolver<'_> {
             catalog: query.unknown,
             dirty: opaque || run.dirty || query.locks || !query.targets.is_empty(),
             opaque,
+            leaves: run.leaves,
             ..Effect::NOTHING
         }
     }

@@ -34,5 +34,6 @@ mod show;
 mod startup;
 mod tls;
 mod transactions;
+mod twins;
 mod upstream;
 mod writes;

@@ -1,5 +1,6 @@
 //! Clients that Larder lets in hold a connection to the database only while they need one, and never somebody else's.
 
+use crate::faults::{Fault, Relay};
 use crate::ground::{SUPERUSER, create_database_on};
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres, Stop};
@@ -224,12 +225,40 @@ fn transactions_share_a_connection() {
 }
 
 #[test]
+fn an_unnamed_statement_is_not_seen_by_the_next_client() {
+    let pooled = Pooled::new("pooling_unnamed", |setup| {
+        setup
+            .set("POOL__MODE", "transaction")
+            .set("POOL__POOL_SIZE", "1")
+            .set("SERVER__WORKERS", "1")
+    });
+    pooled.larder.wait_hit(&pooled.login(), READ);
+    let (mut first, mut second) = (pooled.client(), pooled.client());
+    let read = "SELECT pg_backend_pid(), $1::text";
+    let pid = first.extended(read, &["secret"]).value().unwrap();
+    assert_eq!(backend(&mut second), pid);
+    first.extended(read, &["secret"]);
+    for batch in [
+        Batch::new().describe_statement("").sync(),
+        Batch::new().bind_text("", &["x"]).execute("", 0).sync(),
+    ] {
+        assert_eq!(second.run(batch).sqlstate().as_deref(), Some("26000"));
+        first.extended(read, &["secret"]);
+    }
+    let again = Batch::new().bind_text("", &["mine"]).execute("", 0).sync();
+    assert!(first.run(again).value().is_some(), "its own is kept");
+}
+
+#[test]
 fn what_a_transaction_pool_cannot_keep_keeps_its_connection() {
     let pooled = Pooled::new("pooling_pinned", |setup| {
         setup
             .set("POOL__MODE", "transaction")
             .set("SERVER__WORKERS", "1")
     });
+    pooled
+        .direct()
+        .ok("CREATE VIEW locking AS SELECT pg_advisory_lock(5)");
     let mut other = pooled.client();
     for sql in [
         "SET work_mem = '5MB'",
@@ -238,9 +267,14 @@ fn what_a_transaction_pool_cannot_keep_keeps_its_connection() {
         "LISTEN x",
         "PREPARE p AS SELECT 1",
         "SELECT pg_advisory_lock(3)",
+        "SELECT count(*) FROM items WHERE pg_try_advisory_lock_shared(4)",
+        "SELECT * FROM locking",
+        "SELECT setseed(0.5)",
         "SELECT set_config('my.setting', 'x', false)",
         "DO $$ BEGIN PERFORM set_config('my.setting', 'y', false); END $$",
     ] {
+        // Without a catalog every client keeps its connection until there is one.
+        pooled.larder.wait_hit(&pooled.login(), READ);
         let mut client = pooled.client();
         client.ok(sql);
         let pid = backend(&mut client);
@@ -363,4 +397,68 @@ fn a_restart_of_the_database_ends_only_who_has_a_connection() {
             .is_ok()
     });
     assert_eq!(idle.ok(READ).value().unwrap(), "item 4");
+}
+
+#[test]
+fn who_lives_by_a_greeting_that_was_replaced_is_asked_for_too() {
+    let pooled = Pooled::new("pooling_replaced", |setup| setup.set("AUTH__RECHECK", "2s"));
+    pooled.larder.wait_hit(&pooled.login(), READ);
+    let mut former = pooled.client();
+    assert_eq!(former.ok(READ).value().unwrap(), "item 4");
+    // Raises the catalog: who comes now is greeted anew.
+    let mut newer = pooled.client();
+    newer.ok("CREATE TABLE another (a int)");
+    let mut newest = pooled.client();
+    pooled.direct().ok("ALTER ROLE app PASSWORD 'another'");
+    for client in [&mut former, &mut newest] {
+        eventually("the session ends", || {
+            client.send(Batch::new().query("SHOW larder.last"));
+            client.frame().tag == b'E' || {
+                client.until_ready();
+                false
+            }
+        });
+        assert!(client.closed());
+    }
+    assert!(
+        newer.ok("SELECT 1").sqlstate().is_none(),
+        "it has a connection"
+    );
+}
+
+#[test]
+fn clients_that_come_at_once_cause_one_login() {
+    let pooled = Pooled::new("pooling_herd", |setup| setup);
+    let relay = Relay::to(pooled.server.port());
+    let url = format!(
+        "postgres://app:secret@127.0.0.1:{}/pooling_herd",
+        relay.port
+    );
+    let larder = Setup::new(&url).set("SERVER__WORKERS", "2").start();
+    let login = larder.login("app", "pooling_herd").password("secret");
+    larder.wait_hit(&login, READ);
+    for fault in [
+        Fault::Delay(Duration::from_millis(30)),
+        Fault::AcceptAndClose,
+    ] {
+        let refused = fault == Fault::AcceptAndClose;
+        relay.set(fault);
+        let before = relay.accepted();
+        let login = login
+            .clone()
+            .parameter("application_name", if refused { "r" } else { "a" });
+        let threads: Vec<_> = (0..40)
+            .map(|_| {
+                let login = login.clone();
+                std::thread::spawn(move || login.try_connect().err())
+            })
+            .collect();
+        for thread in threads {
+            let error = thread.join().unwrap();
+            assert_eq!(error.is_some(), refused, "{error:?}");
+            assert!(error.is_none_or(|told| told.sqlstate().unwrap() == "08001"));
+        }
+        let logins = relay.accepted() - before;
+        assert!(logins < 12, "{logins} logins");
+    }
 }

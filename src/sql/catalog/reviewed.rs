@@ -247,6 +247,15 @@ const VOLATILE_WITH_EFFECT: &[&str] = &[
     "unique_key_recheck",
 ];
 
+/// Of all these, those that leave something in their backend beyond the transaction, other than `currval`.
+const KEPT_BY_SESSION: &[&str] = &[
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "setseed",
+];
+
 /// Extensions whose IMMUTABLE and STABLE functions, operators and types are as good as PostgreSQL's own, and whose
 /// VOLATILE functions write no relation. The settings that they read are in the key like any other.
 const EXTENSIONS: &[&str] = &[
@@ -283,8 +292,10 @@ const EXTENSION_THAT_SET: &[&str] = &["set_limit"];
 /// The class of a function that PostgreSQL brings with it.
 pub(super) fn built_in(name: &str, volatility: u8) -> FunctionClass {
     let on = |list: &[&str]| list.binary_search(&name).is_ok();
+    let leaves = on(KEPT_BY_SESSION);
     let effect = FunctionClass {
         dirty: true,
+        leaves,
         ..FunctionClass::reads(Why::VolatileFunction)
     };
     match volatility {
@@ -296,7 +307,10 @@ pub(super) fn built_in(name: &str, volatility: u8) -> FunctionClass {
         b's' => FunctionClass::reads(Why::StableFunction),
         // Up to PostgreSQL 14 that of a timetz is VOLATILE; no timetz gets this far.
         _ if name == "timezone" => FunctionClass::PURE,
-        _ if on(VOLATILE_THAT_READ) => FunctionClass::reads(Why::VolatileFunction),
+        _ if on(VOLATILE_THAT_READ) => FunctionClass {
+            leaves,
+            ..FunctionClass::reads(Why::VolatileFunction)
+        },
         _ if on(VOLATILE_WITH_EFFECT) => effect,
         _ if name == "set_config" => FunctionClass {
             opaque: true,
@@ -345,6 +359,7 @@ mod tests {
             IMMUTABLE_THAT_READ,
             VOLATILE_THAT_READ,
             VOLATILE_WITH_EFFECT,
+            KEPT_BY_SESSION,
             EXTENSIONS,
             READING_EXTENSIONS,
             TRIGGER_EXTENSIONS,
