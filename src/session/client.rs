@@ -7,6 +7,7 @@ use super::statements::Known;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};
 use crate::cache::reply::Reply;
+use crate::cache::version::Fresh;
 use crate::metrics::Outcome;
 use crate::why::Why;
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
@@ -282,6 +283,14 @@ impl Session {
         io.upstream.extend_from_slice(raw);
     }
 
+    fn query_hit(&mut self, entry: &Fresh, io: &mut Io<'_>) {
+        self.hit(entry.header().made, entry.header().cost, io);
+        self.statements.query(false);
+        self.pending.local = false;
+        self.emit(entry.body(), io);
+        self.answer(Item::Ready, io);
+    }
+
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
         if text.names && self.pending.in_doubt() {
@@ -325,11 +334,7 @@ impl Session {
                 io.now,
             ) {
                 Ok(entry) if !self.pending.forwarded() => {
-                    self.hit(entry.header().made, entry.header().cost, io);
-                    self.statements.query(false);
-                    self.pending.local = false;
-                    self.emit(entry.body(), io);
-                    self.answer(Item::Ready, io);
+                    self.query_hit(&entry, io);
                     return raw.len();
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),

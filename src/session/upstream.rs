@@ -213,18 +213,8 @@ impl Session {
             if filled {
                 Session::fill(segment, tag, raw);
             }
-            // No transaction gives the names back.
-            let frees = |word: &&[u8]| body.starts_with(word);
-            if tag == b'C' && [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
-                segment.dropped.pop_front();
-            }
-            // Reads may follow it in the same segment.
-            if tag == b'C' && body.starts_with(b"ROLLBACK") {
-                segment.tag = Tag::Rollback;
-            } else if tag == b'C' && segment.tag != Tag::Rollback && counts_zero(body) {
-                segment.tag = Tag::Zero;
-            } else if tag == b'C' && !segment.tag.is_done() {
-                segment.tag = Tag::Other;
+            if tag == b'C' {
+                Session::completed(segment, body);
             }
             // The tag of a portal that goes on counts the rows of its last Execute only.
             segment.marks.counted &= tag != b's';
@@ -259,6 +249,23 @@ impl Session {
         self.pending
             .front()
             .is_some_and(|segment| segment.tag == Tag::Refused)
+    }
+
+    /// A statement of that command tag was completed.
+    fn completed(segment: &mut super::pending::Segment, body: &[u8]) {
+        // No transaction gives the names back.
+        let frees = |word: &&[u8]| body.starts_with(word);
+        if [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
+            segment.dropped.pop_front();
+        }
+        // Reads may follow it in the same segment.
+        if body.starts_with(b"ROLLBACK") {
+            segment.tag = Tag::Rollback;
+        } else if segment.tag != Tag::Rollback && counts_zero(body) {
+            segment.tag = Tag::Zero;
+        } else if !segment.tag.is_done() {
+            segment.tag = Tag::Other;
+        }
     }
 
     fn fill(segment: &mut super::pending::Segment, tag: u8, raw: &[u8]) {

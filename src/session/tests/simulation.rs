@@ -22,7 +22,6 @@ use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Th
 use crate::sql::catalog::Rows;
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
-use crate::wire::startup::Startup;
 
 mod simulation_pool;
 mod simulation_run;
@@ -150,42 +149,6 @@ impl Simulation {
             simulation.lines.push(line);
         }
         simulation
-    }
-
-    fn connect(&mut self, user: &'static str, place: usize, guest: bool) -> Line {
-        let parameters = vec![("user", user), ("database", "shop")];
-        let startup = Startup {
-            packet: b"",
-            major: 3,
-            minor: 0,
-            parameters,
-        };
-        let mut client = Client::new(place);
-        let guest = guest.then(|| self.pool.greet(user, &mut self.server));
-        let (session, backend) = match &guest {
-            Some(greeting) => {
-                client.welcome();
-                let session = Session::welcomed(self.thread.clone(), &startup, greeting);
-                (session, usize::MAX)
-            }
-            None => {
-                let session = Session::new(self.thread.clone(), &startup);
-                (session, self.server.start(user))
-            }
-        };
-        Line {
-            user,
-            client,
-            session: Some(session),
-            backend,
-            guest,
-            nowhere: Vec::new(),
-            unread: Vec::new(),
-            unheard: Vec::new(),
-            to_client: Vec::new(),
-            leaving: false,
-            stalled: 0,
-        }
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {

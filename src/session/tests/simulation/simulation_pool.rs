@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Line, Simulation};
+use crate::session::tests::simulation_client::Client;
 use crate::session::tests::simulation_server::Server;
 use crate::session::tests::world::{messages, own_row_of};
-use crate::session::{Greeting, Io};
+use crate::session::{Greeting, Io, Session};
 use crate::wire::message;
+use crate::wire::startup::Startup;
 
 /// So many backends serve the clients of one user, as a rule.
 const ENOUGH: usize = 2;
@@ -73,6 +75,43 @@ impl Pool {
 }
 
 impl Simulation {
+    /// A client comes; `guest`: Larder itself lets it in.
+    pub(super) fn connect(&mut self, user: &'static str, place: usize, guest: bool) -> Line {
+        let parameters = vec![("user", user), ("database", "shop")];
+        let startup = Startup {
+            packet: b"",
+            major: 3,
+            minor: 0,
+            parameters,
+        };
+        let mut client = Client::new(place);
+        let guest = guest.then(|| self.pool.greet(user, &mut self.server));
+        let (session, backend) = match &guest {
+            Some(greeting) => {
+                client.welcome();
+                let session = Session::welcomed(self.thread.clone(), &startup, greeting);
+                (session, usize::MAX)
+            }
+            None => {
+                let session = Session::new(self.thread.clone(), &startup);
+                (session, self.server.start(user))
+            }
+        };
+        Line {
+            user,
+            client,
+            session: Some(session),
+            backend,
+            guest,
+            nowhere: Vec::new(),
+            unread: Vec::new(),
+            unheard: Vec::new(),
+            to_client: Vec::new(),
+            leaving: false,
+            stalled: 0,
+        }
+    }
+
     /// A client that waits for a backend gets one; `more`: one that is started for it.
     pub(super) fn link(&mut self, n: usize, more: bool) -> Result<(), String> {
         let line = &mut self.lines[n];

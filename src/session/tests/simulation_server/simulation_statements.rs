@@ -294,28 +294,7 @@ impl Server {
                 backend.portals.insert(name, portal);
                 backend.out.extend(wire::BIND_COMPLETE);
             }
-            b'D' => {
-                let backend = &self.backends[b];
-                let (sql, mut told) = match wire::target(body).ok_or("08P01")? {
-                    wire::Target::Portal(name) => {
-                        let portal = backend.portals.get(&text(name)).ok_or("34000")?;
-                        (&portal.sql, Vec::new())
-                    }
-                    wire::Target::Statement(name) => {
-                        let sql = backend.statements.get(&text(name)).ok_or("26000")?;
-                        (sql, message(b't', &[b"\0\0"]))
-                    }
-                };
-                let selects = columns(sql).is_some();
-                if selects && backend.state.failed {
-                    return Err("25P02");
-                }
-                told.extend(match selects {
-                    true => description(false),
-                    false => message(b'n', &[]),
-                });
-                self.backends[b].out.extend(told);
-            }
+            b'D' => self.describe(b, body)?,
             b'C' => {
                 let backend = &mut self.backends[b];
                 match wire::target(body).ok_or("08P01")? {
@@ -330,6 +309,31 @@ impl Server {
             }
             _ => return Err("08P01"),
         }
+        Ok(())
+    }
+
+    fn describe(&mut self, b: usize, body: &[u8]) -> Result<(), &'static str> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let backend = &mut self.backends[b];
+        let (sql, mut told) = match wire::target(body).ok_or("08P01")? {
+            wire::Target::Portal(name) => {
+                let portal = backend.portals.get(&text(name)).ok_or("34000")?;
+                (&portal.sql, Vec::new())
+            }
+            wire::Target::Statement(name) => {
+                let sql = backend.statements.get(&text(name)).ok_or("26000")?;
+                (sql, message(b't', &[b"\0\0"]))
+            }
+        };
+        let selects = columns(sql).is_some();
+        if selects && backend.state.failed {
+            return Err("25P02");
+        }
+        told.extend(match selects {
+            true => description(false),
+            false => message(b'n', &[]),
+        });
+        backend.out.extend(told);
         Ok(())
     }
 
