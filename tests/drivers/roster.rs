@@ -144,6 +144,10 @@ pub const KEEPS: &[(&[&str], &str)] = &[
         &["libpq", "psycopg", "psycopg-pipeline", "php-pdo", "dbd-pg"],
         "prepares by a Parse without Describe, which only the database can answer",
     ),
+    (
+        &["postgres.js"],
+        "describes its SAVEPOINT, which only the database can answer",
+    ),
     (&["psql-execute"], "SQL's PREPARE"),
 ];
 
