@@ -33,6 +33,8 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// `cache.ttl = "auto"` while nothing watches writes made past Larder.
 const UNWATCHED: Duration = Duration::from_secs(10);
+/// … and where something does: the digest of the catalogs, every `catalog.refresh`.
+const WATCHED: Duration = Duration::from_secs(3600);
 /// How often what went from the store is told to the metrics.
 const TELL: Duration = Duration::from_secs(1);
 /// How many of those pass between two sweeps of the store.
@@ -184,9 +186,9 @@ fn watchers(
 
 /// What all threads share.
 fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
-    let ttl = match config.cache.ttl {
-        Ttl::Auto => UNWATCHED,
-        Ttl::Fixed(ttl) => ttl,
+    let (ttl, catalogs) = match config.cache.ttl {
+        Ttl::Auto => (UNWATCHED, WATCHED),
+        Ttl::Fixed(ttl) => (ttl, ttl),
     };
     let tables = config.rules.iter().filter_map(|rule| {
         let (schema, table) = rule.table.split_once('.')?;
@@ -208,7 +210,7 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         store: Store::new(config.cache.memory, max_answer, threads),
         contexts: Default::default(),
         pooler: config.upstream.pooler,
-        rules: Rules::new(ttl, tables),
+        rules: Rules::new(ttl, tables).catalogs(catalogs),
         metrics,
     }
 }

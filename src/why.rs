@@ -71,7 +71,8 @@ why! {
     SystemColumn = "system_column", "ctid, xmax, cmin or cmax: they change without a write";
     Construct = "construct", "syntax that Larder's analysis does not judge (XMLTABLE, JSON_TABLE and such)";
     UnknownRelation = "unknown_relation", "a relation that the catalog does not have";
-    SystemCatalog = "system_catalog", "a system catalog or information_schema";
+    SystemCatalog = "system_catalog", "a system catalog, or what of one changes without DDL (statistics)";
+    CatalogMoment = "catalog_moment", "a read of system catalogs that is not alone in its transaction, or was parsed before: it may be of an earlier moment";
     TemporaryTable = "temporary_table", "a temporary table";
     ForeignTable = "foreign_table", "a foreign table";
     Sequence = "sequence", "a sequence read as a table";

@@ -121,6 +121,7 @@ async fn reads_writes_and_names_of_a_house() {
     functions(&house);
     types_and_operators(&house);
     columns(&house);
+    introspection(&house);
     results(&house, &server).await;
     names(&house);
     every_builtin(&house, &server).await;
@@ -397,7 +398,7 @@ fn functions(house: &Loaded) {
         ("now", 0, Why::StableFunction),
         ("age", 1, Why::StableFunction),
         ("current_setting", 1, Why::StableFunction),
-        ("to_regclass", 1, Why::StableFunction),
+        ("to_regclass", 1, Why::CatalogMoment),
         ("pg_walfile_name", 1, Why::StableFunction),
         ("random", 0, Why::VolatileFunction),
         ("pg_sleep", 1, Why::VolatileFunction),
@@ -507,7 +508,7 @@ fn types_and_operators(house: &Loaded) {
         assert_eq!(house.type_named(name), None, "{name}");
     }
     for (name, why) in [
-        ("regclass", Why::ClockColumn),
+        ("regclass", Why::CatalogMoment),
         ("timetz", Why::ClockColumn),
         ("aclitem", Why::ClockColumn),
         ("no_such_type", Why::UserType),
@@ -595,6 +596,47 @@ fn columns(house: &Loaded) {
         reads("SELECT (moment).age FROM plain_table").err(),
         Some(Why::StableFunction)
     );
+}
+
+/// What looks into system catalogs has their word in its stamp; what somebody else's object may look into has not.
+fn introspection(house: &Loaded) {
+    let reads = |text: &str| {
+        let analysis = analyse(text);
+        resolve(&analysis.statements[0], Some(&house.catalog), &house.path).reads
+    };
+    for text in [
+        "SELECT format_type(23, NULL) FROM plain_table",
+        "SELECT typname FROM pg_catalog.pg_type",
+        "SELECT 'plain_table'::regclass FROM plain_table",
+        "SELECT table_name FROM information_schema.tables",
+    ] {
+        assert!(reads(text).is_ok_and(|reads| reads.of_catalogs()), "{text}");
+    }
+    assert!(reads("SELECT name FROM plain_table").is_ok_and(|reads| !reads.of_catalogs()));
+    for (text, why) in [
+        // The house has a relation of its own by that name: either may be meant.
+        ("SELECT reltuples FROM pg_class", Why::SystemCatalog),
+        ("SELECT * FROM pg_catalog.pg_class", Why::SystemCatalog),
+        (
+            "SELECT rolname FROM pg_catalog.pg_authid",
+            Why::SystemCatalog,
+        ),
+        (
+            "SELECT format_type(23, NULL), now() FROM plain_table",
+            Why::StableFunction,
+        ),
+        ("SELECT format_type(23, NULL)", Why::NoRelation),
+        (
+            "SELECT format_type(23, NULL) FROM pg_type FOR SHARE",
+            Why::Locking,
+        ),
+        (
+            "SELECT '1'::polygon, 't'::regclass FROM pg_type",
+            Why::UserType,
+        ),
+    ] {
+        assert_eq!(reads(text).err(), Some(why), "{text}");
+    }
 }
 
 /// Every function that a cacheable statement may call gives values that can be kept.
@@ -707,7 +749,9 @@ async fn the_digest_changes_with_the_catalog_and_not_with_the_data() {
     let server = Postgres::start();
     server.sql("postgres", HOUSE).await;
     let client = server.connect("plain", "postgres").await;
-    let mut last = schema::digest(&client).await.expect("digest");
+    let first = schema::digest(&client).await.expect("digest");
+    let mut last = first.catalog.clone();
+    let mut shown = first.shown;
     let other = server.connect("postgres", "postgres").await;
     for quiet in [
         "INSERT INTO plain_table (name) SELECT g::text FROM generate_series(1, 1000) g",
@@ -728,11 +772,16 @@ async fn the_digest_changes_with_the_catalog_and_not_with_the_data() {
         "ROLLBACK",
     ] {
         other.batch_execute(quiet).await.expect(quiet);
-        assert_eq!(
-            schema::digest(&client).await.expect("digest"),
-            last,
-            "{quiet}"
-        );
+        let now = schema::digest(&client).await.expect("digest");
+        assert_eq!(now.catalog, last, "{quiet}");
+        // A read of system catalogs shows temporary tables, and whether a view is populated.
+        let shows = ["TEMP", "DROP VIEW", "REFRESH"]
+            .iter()
+            .any(|word| quiet.contains(word));
+        if !shows {
+            assert_eq!(now.shown, shown, "{quiet}");
+        }
+        shown = now.shown;
     }
     for loud in [
         "CREATE TABLE new_one (a int)",
@@ -780,8 +829,25 @@ async fn the_digest_changes_with_the_catalog_and_not_with_the_data() {
     ] {
         other.batch_execute(loud).await.expect(loud);
         let now = schema::digest(&client).await.expect("digest");
-        assert_ne!(now, last, "{loud}");
-        last = now;
+        assert_ne!(now.catalog, last, "{loud}");
+        (last, shown) = (now.catalog, now.shown);
+    }
+    for shows in [
+        "COMMENT ON TABLE plain_table IS 'x'",
+        "COMMENT ON ROLE plain IS 'x'",
+        "CREATE TEMP TABLE tt2 (a int)",
+        "ALTER TABLE tt2 ADD b int",
+        "DROP TABLE tt2",
+        "CREATE SEQUENCE shown_sequence",
+        "ALTER INDEX plain_table_pkey RENAME TO plain_table_key",
+        "CREATE PUBLICATION shown_publication",
+        "CREATE STATISTICS shown_statistics ON id, name FROM plain_table",
+        "CLUSTER plain_table USING plain_table_key",
+    ] {
+        other.batch_execute(shows).await.expect(shows);
+        let now = schema::digest(&client).await.expect("digest");
+        assert_ne!(now.shown, shown, "{shows}");
+        shown = now.shown;
     }
 }
 

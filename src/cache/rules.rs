@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Micros;
+use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog};
 
 /// Times to live.
 #[derive(Debug, Default)]
 pub struct Rules {
     default: Micros,
+    /// Of reads of system catalogs alone: they are watched, whoever writes.
+    catalogs: Micros,
     tables: HashMap<(Box<str>, Box<str>), Micros>,
 }
 
@@ -21,14 +24,28 @@ impl Rules {
     ) -> Rules {
         Rules {
             default: micros(default),
+            catalogs: micros(default),
             tables: tables.into_iter().map(|(k, v)| (k, micros(v))).collect(),
+        }
+    }
+
+    /// With another time to live for what reads nothing but system catalogs.
+    #[must_use]
+    pub fn catalogs(self, ttl: Duration) -> Rules {
+        Rules {
+            catalogs: micros(ttl),
+            ..self
         }
     }
 
     /// The time to live of an answer: the shortest of what it reads. A table without a rule has the default.
     pub fn ttl(&self, reads: &Cacheable, catalog: &Catalog) -> Micros {
+        let default = match reads.relations() {
+            [SYSTEM_CATALOGS] => self.catalogs,
+            _ => self.default,
+        };
         if self.tables.is_empty() {
-            return self.default;
+            return default;
         }
         let of = |relation: &u32| {
             let (schema, name) = catalog.relation_name(*relation)?;
@@ -42,7 +59,7 @@ impl Rules {
             .iter()
             .filter_map(of)
             .min()
-            .unwrap_or(self.default)
+            .unwrap_or(default)
     }
 }
 

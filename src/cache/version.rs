@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use super::Micros;
 use super::reply::{Entry, Reply};
+use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
 
 mod ledger;
@@ -184,6 +185,11 @@ impl Database {
     pub fn raise_catalog(&self) {
         self.catalog.raise();
         self.wanted.notify_one();
+    }
+
+    /// A change of one relation made past Larder was found.
+    pub fn raise(&self, relation: Oid) {
+        self.slot(relation).raise();
     }
 
     /// The catalog can no longer be watched: nothing is analysed, served or filled until the next load.
@@ -404,6 +410,10 @@ impl Intent {
             .unwrap_or_else(PoisonError::into_inner);
         match (&writes.touched, writes.version) {
             (Touched::Nothing, _) => {}
+            // It is the same in every catalog: a VACUUM of hours does not shut a database for being sent in a bad moment.
+            (Touched::Relations(relations), _) if **relations == [SYSTEM_CATALOGS] => {
+                intent.slots = [database.slot(SYSTEM_CATALOGS)].into();
+            }
             (Touched::Relations(relations), Some(version))
                 if database.catalog.settled() == Some(version) =>
             {

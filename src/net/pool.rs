@@ -384,6 +384,13 @@ impl Pools {
         if !self.holds(&lease, &pool) || (over && pool.waiting.borrow().is_empty()) {
             return;
         }
+        // A login that was only to hear the greeting may be one too many.
+        if self
+            .size
+            .is_some_and(|size| pool.open.get() > size + self.limits.reserve)
+        {
+            return;
+        }
         lease.seat.counted = self.metrics.upstream(UpstreamState::Idle);
         let text = match reset {
             Reset::None => return pool.give(stream, lease),

@@ -7,6 +7,7 @@ use super::statements::Known;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};
 use crate::cache::reply::Reply;
+use crate::cache::version::Fresh;
 use crate::metrics::Outcome;
 use crate::why::Why;
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
@@ -50,7 +51,11 @@ impl Session {
             // Whether a name is free is in doubt with what it means.
             let gives = rest[0] == b'P' && rest.get(HEAD).is_some_and(|byte| *byte != 0);
             let names = gives || matches!(rest[0], b'B' | b'D' | b'C');
-            if (names && self.pending.in_doubt()) || self.pending.is_fragile() {
+            let portals = matches!(rest[0], b'P' | b'B' | b'D' | b'C' | b'E');
+            if (names && self.pending.in_doubt())
+                || (portals && self.pending.replaces())
+                || self.pending.is_fragile()
+            {
                 break;
             }
             let used = match frame::peek(rest) {
@@ -278,8 +283,19 @@ impl Session {
         io.upstream.extend_from_slice(raw);
     }
 
+    fn query_hit(&mut self, entry: &Fresh, io: &mut Io<'_>) {
+        self.hit(entry.header().made, entry.header().cost, io);
+        self.statements.query(false);
+        self.pending.local = false;
+        self.emit(entry.body(), io);
+        self.answer(Item::Ready, io);
+    }
+
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
         let text = self.thread.text(sql);
+        if text.names && self.pending.in_doubt() {
+            return 0;
+        }
         if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
             self.statements.query(false);
             self.pending.local = false;
@@ -295,7 +311,7 @@ impl Session {
             && !self.pending.local
             && let Some(tag) = self.hold(&text)
         {
-            self.say_held(tag, io);
+            self.say_held(&text, tag, io);
             self.statements.query(false);
             self.answer(Item::Ready, io);
             return raw.len();
@@ -313,15 +329,12 @@ impl Session {
                     limit: 0,
                     serve: !self.pending.forwarded(),
                     last: true,
+                    parsed: true,
                 },
                 io.now,
             ) {
                 Ok(entry) if !self.pending.forwarded() => {
-                    self.hit(entry.header().made, entry.header().cost, io);
-                    self.statements.query(false);
-                    self.pending.local = false;
-                    self.emit(entry.body(), io);
-                    self.answer(Item::Ready, io);
+                    self.query_hit(&entry, io);
                     return raw.len();
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),

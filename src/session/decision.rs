@@ -15,8 +15,8 @@ use crate::cache::fill::Fill;
 use crate::cache::key::Asked;
 use crate::cache::version::Fresh;
 use crate::metrics::Outcome;
-use crate::sql::statement::{Isolation, Statement};
-use crate::sql::{Catalog, Effect, reads_the_clock};
+use crate::sql::statement::{Discard, Isolation, Statement};
+use crate::sql::{Catalog, Effect, reads_the_clock, resolve};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -35,6 +35,8 @@ pub struct How<'a> {
     pub serve: bool,
     /// Nothing else will belong to its segment after it.
     pub last: bool,
+    /// Its text comes with it: constants are looked up now, not when it was prepared.
+    pub parsed: bool,
 }
 
 /// A statement that goes upstream.
@@ -118,6 +120,15 @@ impl Session {
         }
     }
 
+    /// Whether a read of system catalogs is of one moment. What looks names up there sees changes only from the start of
+    /// its transaction on, and what was looked up when it was parsed is kept by its plan.
+    fn own_moment(&self, how: &How<'_>) -> bool {
+        how.last
+            && self.transaction.status() == b'I'
+            && !self.pending.forwarded()
+            && !self.pending.local
+    }
+
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
         (self.settings.unknown() || self.is_rebased())
@@ -152,10 +163,15 @@ impl Session {
             tail: how.tail,
             limit: 0,
         };
+        let looked_up = matches!(
+            text.single(),
+            Some(Statement::Query(query)) if query.catalogs.looks_up && !how.parsed
+        );
         let mut limited = false;
         // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
             && how.serve
+            && !looked_up
             && self.pending.nothing_awaited()
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
         {
@@ -175,6 +191,12 @@ impl Session {
         }
         let mut pass = self.pass(text, context);
         let gate = if limited { Err(Why::RowLimit) } else { gate };
+        let of_catalogs =
+            |effect: &Effect| matches!(&effect.reads, Ok(reads) if reads.of_catalogs());
+        let gate = match pass.effects.iter().any(of_catalogs) {
+            true if looked_up || !self.own_moment(&how) => gate.and(Err(Why::CatalogMoment)),
+            _ => gate,
+        };
         self.judge(text, &asked, gate, &mut pass, now);
         if pass.why == Some(Why::Settings) {
             self.settings.miss();
@@ -243,8 +265,16 @@ impl Session {
     /// What a text does, for its way upstream.
     fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
         let catalog = self.database.catalog();
+        let discards = matches!(
+            text.single(),
+            Some(Statement::Discard(Discard::All | Discard::Temp))
+        );
         let effects = match self.thread.mode {
             Mode::Off => Rc::from([]),
+            // Pools send it whenever a connection comes back: mostly it has nothing to discard.
+            _ if discards && !self.pending.impure() && self.settings.nothing_temporary() => {
+                Rc::from([resolve(&Statement::Discard(Discard::Plans), None, &[])])
+            }
             _ => text.effects(catalog.as_ref(), context, &self.settings.path()),
         };
         let version = catalog.map(|catalog| catalog.version);

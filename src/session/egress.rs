@@ -40,7 +40,7 @@ impl Session {
                 io.client.extend_from_slice(&ready);
             }
             Item::Last { simple, word } => self.put_last(io, simple, &word),
-            Item::CopyEnd | Item::Made(..) | Item::Owed { .. } => {}
+            Item::CopyEnd | Item::Made(..) | Item::Replaced(_) | Item::Owed { .. } => {}
         }
     }
 

@@ -30,6 +30,9 @@ impl Session {
                     return None;
                 }
                 let text = self.thread.text(parse.text);
+                if text.names && self.pending.in_doubt() {
+                    return Some(0);
+                }
                 let shape = match name {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
@@ -75,6 +78,7 @@ impl Session {
             serve: named.checked == self.database.catalog_word()
                 && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
+            parsed: unit.parse.is_some(),
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
@@ -200,6 +204,9 @@ impl Session {
             .named(bind.statement)
             .is_some_and(|named| named.text.is_last);
         if last && bind.portal.is_empty() {
+            if !self.settled(io) {
+                return false;
+            }
             let format = match bind.tail {
                 [.., 0, 1, 0, format] => *format,
                 _ => 0,
@@ -224,8 +231,9 @@ impl Session {
             None if !self.reach(io) => return false,
             None => {}
         }
-        if !bind.portal.is_empty() {
-            // Where it exists PostgreSQL shall say so (42P03): it must know.
+        let found = self.statements.get(bind.statement).is_some() && !self.in_failed_block();
+        if found && !bind.portal.is_empty() {
+            // Where it exists PostgreSQL shall say so (42P03): it must know. It looks for the statement first.
             self.shadow(bind.portal, io);
         }
         self.ensure_upstream(bind.statement, io);
@@ -241,6 +249,8 @@ impl Session {
             && named.types.is_empty()
             && bind.portal.is_empty()
             && self.pending.nothing_awaited()
+            // One that is bound behind a COMMIT must not be taken for one that has ended with it.
+            && !self.portals_over()
             && self.transaction.status() != b'E';
         (plain && message::parameters(bind.tail)?.is_empty()).then(|| named.clone())
     }
@@ -253,7 +263,12 @@ impl Session {
         let mut owed = Owed::Describe { fill: false };
         if let Target::Statement(name) = target {
             let settled = self.pending.nothing_awaited();
+            // Behind a segment that may fail PostgreSQL knows best whether there is what it has; what lives here only may
+            // then have to be refused.
+            let doubted = self.pending.has_closed();
             let local: Option<Rc<[u8]>> = match self.statements.named(name) {
+                Some(named) if doubted && named.upstream => None,
+                Some(named) if doubted && !named.text.is_control => return false,
                 Some(named) if named.text.is_last => Some(Session::describe_last(true, 0).into()),
                 // In a failed block, too: it has no row.
                 Some(named) if named.text.is_control && (settled || !named.upstream) => {
@@ -311,7 +326,10 @@ impl Session {
             }
             Target::Portal(_) if !self.reach(io) => return false,
             Target::Portal(name) => {
-                self.statements.portals.remove(name);
+                // An error before it would leave it unheard; a name too many does no harm.
+                if self.pending.nothing_owed() {
+                    self.statements.portals.remove(name);
+                }
                 Owed::Simple
             }
         };
@@ -347,6 +365,12 @@ impl Session {
                 self.prepare_upstream(&text, io);
                 self.account(&text, pass, io);
             }
+            None if self.lacks_portal(portal) => {
+                self.account_refused(io);
+                io.upstream.extend_from_slice(raw);
+                self.owe(Owed::Refused);
+                return true;
+            }
             None => self.account_opaque(Why::Portal, io),
         }
         io.upstream.extend_from_slice(raw);
@@ -370,7 +394,7 @@ impl Session {
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);
         // What is bound behind a BEGIN lives on in its block.
-        let begins = self.pending.unfinished().is_some_and(|segment| {
+        let begins = self.pending.segments().any(|segment| {
             let mut statements = segment
                 .ran
                 .iter()

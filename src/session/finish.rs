@@ -30,7 +30,9 @@ impl Session {
             _ if !self.transaction.told => self.transaction.status(),
             _ => status,
         };
-        self.pending.fragile &= !segment.marks.held;
+        // Another may begin with what was held, too.
+        let held = self.pending.segments().any(|next| next.marks.held);
+        self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
         for intent in std::mem::take(&mut segment.intents) {
@@ -58,6 +60,10 @@ impl Session {
             self.thread
                 .took(segment.outcome, now.saturating_sub(segment.started));
         }
+        if segment.marks.kind == Kind::Quiet {
+            // A block may have begun here since.
+            return;
+        }
         self.settle_portals(&segment, before, status);
         self.settle_settings(&segment, before, status);
         self.settle_statements(&mut segment);
@@ -84,12 +90,17 @@ impl Session {
         self.transaction.ready(status);
         if status == b'I' {
             // What was already sent may have bound portals of its own; a name too many does no harm.
-            if self.pending.is_empty() || self.statements.portals.len() > PORTALS {
-                self.statements.portals.clear();
-                self.statements.bound_fill = None;
+            if self.pending.is_empty() {
+                self.statements.end_known();
+            } else if self.statements.portals.len() > PORTALS {
+                self.statements.end_known();
+                self.link.strays = true;
             }
             // Segments already sent may belong to a transaction of their own.
             return;
+        }
+        if segment.marks.failed {
+            self.statements.doubt_known();
         }
         if before == b'I' {
             let modes = modes(&segment.ran);
@@ -123,10 +134,11 @@ impl Session {
             .iter()
             .flat_map(|text| text.analysis.statements.iter());
         let ended =
-            status == b'I' || (before != b'I' && statements.clone().any(bounds_transaction));
+            status == b'I' || (before != b'I' && segment.marks.ends && segment.tag.is_done());
         // How far it came is not known.
-        let torn =
-            segment.marks.failed && statements.any(|s| matches!(s, Statement::RollbackTo(_)));
+        let torn = segment.marks.failed
+            && segment.tag == Tag::Rollback
+            && statements.any(|s| matches!(s, Statement::RollbackTo(_)));
         if ended || torn {
             self.statements.end_portals();
         }
@@ -144,7 +156,10 @@ impl Session {
         let sets = statements().any(changes_settings);
         let controls = statements().any(controls_transaction);
         let ended = status == b'I' && before != b'I';
-        let tangled = (count > 1 && controls && (sets || self.settings.journaled()))
+        // A COMMIT that came before the error has kept them, one behind it has not.
+        let perhaps = marks.failed && marks.commits && segment.tag.is_done();
+        let tangled = (perhaps && (sets || self.settings.journaled()))
+            || (count > 1 && controls && (sets || self.settings.journaled()))
             || (marks.failed && sets && count > 1);
         if marks.opaque || tangled {
             self.settings.forget();

@@ -147,13 +147,13 @@ impl Session {
         if unit.describe {
             self.emit(message::NO_DATA, io);
         }
-        self.say_held(tag, io);
+        self.say_held(&named.text, tag, io);
         self.pending.local = true;
         true
     }
 
     /// CommandComplete of a statement that was held.
-    pub(super) fn say_held(&mut self, tag: &str, io: &mut Io<'_>) {
+    pub(super) fn say_held(&mut self, text: &Rc<Text>, tag: &str, io: &mut Io<'_>) {
         self.count(crate::metrics::Outcome::Other, None);
         let mut out = Vec::new();
         message::put_complete(&mut out, tag);
@@ -161,7 +161,7 @@ impl Session {
         // The end of a block ends its portals.
         let portal = match self.transaction.status() {
             // ROLLBACK TO ends the portal that it runs in, too.
-            b'T' if tag != "ROLLBACK" => Portal::Ran,
+            b'T' if tag != "ROLLBACK" => Portal::Ran(text.clone()),
             _ => Portal::Closed,
         };
         self.statements.place(b"", Some(portal));
@@ -170,7 +170,7 @@ impl Session {
     /// Tells the upstream what was held, in front of what is about to be sent.
     pub(super) fn tell(&mut self, io: &mut Io<'_>) {
         let held = std::mem::take(&mut self.transaction.held);
-        let any = !held.is_empty();
+        let last = held.last().cloned();
         for text in held {
             let begins = matches!(text.single(), Some(Statement::Begin(_)));
             // Not where others will have the backend.
@@ -187,33 +187,42 @@ impl Session {
                     self.statements.put(&name, Some(Known::Named(named)));
                 }
                 self.ensure_upstream(&name, io);
-                self.run_hidden(&name, io);
+                self.run_hidden(&name, b"", io);
             } else {
-                self.run_aside(&text.sql, io);
+                self.run_aside(&text.sql, b"", io);
             }
             self.pending.open(io.now).marks.held = true;
         }
-        if any && !matches!(self.statements.local(b""), Some(Portal::Ran)) {
-            // The portal that they ran in is none of the client's.
-            frame::put(io.upstream, b'C', b"P\0");
-            self.hidden(Owed::Simple, io);
+        match (last, self.statements.local(b"")) {
+            // The portal that has run there is the client's: PostgreSQL knows how long it lives.
+            (Some(last), Some(Portal::Ran(text))) if Rc::ptr_eq(&last, text) => {
+                self.statements.place(b"", None);
+                self.statements.portals.insert(Box::default(), Some(last));
+            }
+            (Some(_), _) => {
+                frame::put(io.upstream, b'C', b"P\0");
+                self.hidden(Owed::Simple, io);
+            }
+            (None, _) => {}
         }
         self.transaction.told = true;
     }
 
     /// Runs a text without parameters and rows upstream, unseen by the client.
-    pub(super) fn run_aside(&mut self, sql: &[u8], io: &mut Io<'_>) {
+    pub(super) fn run_aside(&mut self, sql: &[u8], portal: &[u8], io: &mut Io<'_>) {
         self.parse_aside(sql, &[], io);
-        self.run_hidden(ASIDE, io);
+        if !portal.is_empty() {
+            // The one before is still there.
+            frame::put(io.upstream, b'C', &[b"P", portal, b"\0"].concat());
+            self.hidden(Owed::Simple, io);
+        }
+        self.run_hidden(ASIDE, portal, io);
     }
 
-    fn run_hidden(&mut self, name: &[u8], io: &mut Io<'_>) {
-        frame::put(
-            io.upstream,
-            b'B',
-            &[b"\0", name, b"\0\0\0\0\0\0\0"].concat(),
-        );
-        frame::put(io.upstream, b'E', b"\0\0\0\0\0");
+    fn run_hidden(&mut self, name: &[u8], portal: &[u8], io: &mut Io<'_>) {
+        let names = [portal, b"\0", name].concat();
+        frame::put(io.upstream, b'B', &[&names[..], b"\0\0\0\0\0\0\0"].concat());
+        frame::put(io.upstream, b'E', &[portal, b"\0\0\0\0\0"].concat());
         self.hidden(Owed::Simple, io);
         self.hidden(Owed::Execute { fill: false }, io);
     }

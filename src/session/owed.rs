@@ -1,7 +1,7 @@
 //! Places in the order of answers: what the upstream owes, and what waits behind it.
 
 use super::describe::Learn;
-use super::statements::Known;
+use super::statements::{Known, Portal};
 
 /// An answer the upstream owes.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub enum Owed {
     Execute {
         fill: bool,
     },
+    /// An error: what was to run does not exist.
+    Refused,
     /// ReadyForQuery.
     Sync,
     /// Everything up to ReadyForQuery.
@@ -53,6 +55,8 @@ pub enum Item {
     },
     /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
     Made(Box<[u8]>, Option<Known>),
+    /// The unnamed portal that lived here gave way to a Bind: should that fail, it is still there.
+    Replaced(Box<Portal>),
     /// CopyDone or CopyFail was sent here, before the upstream had asked for data.
     CopyEnd,
 }
@@ -60,11 +64,22 @@ pub enum Item {
 /// What is known of the answers so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tag {
+    /// Nothing was completed.
     #[default]
+    None,
+    /// Nothing can be: it is one statement that names something which does not exist.
+    Refused,
     Other,
     Rollback,
     /// No row was changed.
     Zero,
+}
+
+impl Tag {
+    /// Whether a statement was completed.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Tag::None | Tag::Refused)
+    }
 }
 
 /// Whose a segment is.

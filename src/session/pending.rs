@@ -104,7 +104,7 @@ impl Segment {
             fills: Vec::new(),
             filled: 0,
             kept: 0,
-            tag: Tag::Other,
+            tag: Tag::None,
             outcome: Outcome::Other,
         }
     }
@@ -179,6 +179,8 @@ pub struct Pending {
     verifying: bool,
     /// The description that comes, of a statement that is looked at.
     pub description: Vec<u8>,
+    /// How many portals that lived here wait for the answer to the Bind in their place.
+    replaced: usize,
     /// Held statements went in front of a Query, which an error of theirs would leave unheard: the client waits.
     pub fragile: bool,
 }
@@ -207,14 +209,23 @@ impl Pending {
         self.queue.is_empty()
     }
 
-    /// How many places the queue has.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     /// The client has run ahead as far as it may.
     pub fn is_full(&self) -> bool {
         self.queue.len() > AHEAD || self.waiting > WAITING
+    }
+
+    /// Whether a simple Query waits, of the client's or of ours.
+    pub fn asks(&self) -> bool {
+        let query = |item: &Item| {
+            matches!(
+                item,
+                Item::Owed {
+                    owed: Owed::Query { .. },
+                    ..
+                } | Item::Last { simple: true, .. }
+            )
+        };
+        self.queue.iter().any(query)
     }
 
     /// Whether answers of ours wait, or such as the client must not see are owed.
@@ -222,7 +233,10 @@ impl Pending {
         let theirs = |item: &Item| {
             matches!(
                 item,
-                Item::Owed { hidden: false, .. } | Item::Made(..) | Item::CopyEnd
+                Item::Owed { hidden: false, .. }
+                    | Item::Made(..)
+                    | Item::Replaced(_)
+                    | Item::CopyEnd
             )
         };
         !self.queue.iter().all(theirs)
@@ -251,6 +265,11 @@ impl Pending {
     /// Whether such a segment is closed and not answered: what is behind it must wait to know what its names mean.
     pub fn in_doubt(&self) -> bool {
         self.risky && self.closed.iter().any(|segment| segment.marks.risky)
+    }
+
+    /// Whether such a segment has replaced a portal: what is behind it must wait to know which there is.
+    pub fn replaces(&self) -> bool {
+        self.replaced > 0 && self.has_closed()
     }
 
     /// Whether what is closed and not answered may leave a transaction that has failed.
@@ -282,7 +301,8 @@ impl Pending {
 
     /// Whether what is sent now could be left unheard.
     pub fn is_fragile(&self) -> bool {
-        self.fragile && matches!(self.queue.front(), Some(Item::Owed { hidden: true, .. }))
+        let hidden = |item: &Item| matches!(item, Item::Owed { hidden: true, .. });
+        self.fragile && self.queue.iter().any(hidden)
     }
 
     /// Whether the open segment begins with statements that were held back.
@@ -382,6 +402,7 @@ impl Pending {
     pub fn push(&mut self, item: Item) {
         self.flushed = false;
         self.verifying |= verifies(&item);
+        self.replaced += usize::from(matches!(item, Item::Replaced(_)));
         self.queue.push_back(item);
     }
 
@@ -405,6 +426,7 @@ impl Pending {
         if let Some(Item::Local(bytes)) = &item {
             self.waiting -= bytes.len();
         }
+        self.replaced -= usize::from(matches!(item, Some(Item::Replaced(_))));
         self.verifying &= !item.as_ref().is_some_and(verifies);
         item
     }
@@ -467,6 +489,7 @@ impl Pending {
         self.waiting = 0;
         self.risky = false;
         self.verifying = false;
+        self.replaced = 0;
     }
 
     /// Everything that is still in flight.

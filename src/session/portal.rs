@@ -131,8 +131,16 @@ impl Session {
 
     /// Executes a portal here if it lives here; else makes sure that the upstream has it.
     pub(super) fn execute_local(&mut self, name: &[u8], limit: i32, io: &mut Io<'_>) -> Local {
+        if self.portal_unsure(name, io) {
+            return Local::Wait;
+        }
+        let failed = self.in_failed_block();
         match self.statements.local(name) {
             None => return Local::Upstream,
+            Some(Portal::Held(_) | Portal::Ran(_)) if failed => return self.refuse_failed(io),
+            Some(Portal::Control { named, .. }) if failed && !named.text.leaves_failure() => {
+                return self.refuse_failed(io);
+            }
             Some(Portal::Last(_)) => {
                 let word = self.last_word();
                 self.answer(
@@ -148,9 +156,9 @@ impl Session {
                 let Some(tag) = self.hold(&text) else {
                     return self.leave(name, io);
                 };
-                self.say_held(tag, io);
+                self.say_held(&text, tag, io);
             }
-            Some(Portal::Closed | Portal::Ran) => return self.leave(name, io),
+            Some(Portal::Closed | Portal::Ran(_)) => return self.leave(name, io),
             Some(Portal::Held(Held { at: None, .. })) => return self.run_bound(name, limit, io),
             Some(Portal::Held(_)) => return self.go_on(name, limit, io),
         }
@@ -174,6 +182,7 @@ impl Session {
             limit,
             serve: true,
             last: false,
+            parsed: false,
         };
         let runs = held.context == now
             && self.pending.nothing_owed()
@@ -198,9 +207,6 @@ impl Session {
         if !self.settled(io) {
             return Local::Wait;
         }
-        if self.transaction.status() == b'E' {
-            return self.refuse_failed(io);
-        }
         let Some(Portal::Held(mut held)) = self.statements.take_local(name) else {
             return Local::Upstream;
         };
@@ -216,6 +222,13 @@ impl Session {
         Local::Done
     }
 
+    /// Whether a portal lives here of which only an answer under way says whether it still does, and in what state the
+    /// block is.
+    fn portal_unsure(&mut self, name: &[u8], io: &mut Io<'_>) -> bool {
+        let transient = self.statements.local(name).is_some_and(Portal::is_bound);
+        transient && self.pending.has_closed() && !self.settled(io)
+    }
+
     /// Whether nothing is awaited; else the upstream is asked to say what it has to say.
     pub(super) fn settled(&mut self, io: &mut Io<'_>) -> bool {
         if self.pending.nothing_awaited() {
@@ -225,6 +238,11 @@ impl Session {
             io.upstream.extend_from_slice(message::FLUSH);
         }
         false
+    }
+
+    /// Whether what is sent now is heard in a block that has failed.
+    pub(super) fn in_failed_block(&self) -> bool {
+        self.transaction.status() == b'E' && self.pending.nothing_owed() && !self.portals_over()
     }
 
     /// Whether something has run in the open segment behind which portals may be gone.
@@ -260,7 +278,7 @@ impl Session {
         if !self.reach(io) {
             return Local::Wait;
         }
-        let control = |portal: &Portal| matches!(portal, Portal::Ran | Portal::Control { .. });
+        let control = |portal: &Portal| matches!(portal, Portal::Ran(_) | Portal::Control { .. });
         if self.portals_over() && self.statements.local(name).is_some_and(control) {
             self.statements.place(name, Some(Portal::Closed));
         }
@@ -285,15 +303,18 @@ impl Session {
 
     /// Describe of a portal that lives here.
     pub(super) fn describe_portal(&mut self, name: &[u8], io: &mut Io<'_>) -> Local {
+        if self.portal_unsure(name, io) {
+            return Local::Wait;
+        }
         let bytes = match self.statements.local(name) {
             None => return Local::Upstream,
             Some(Portal::Last(format)) => Session::describe_last(false, *format),
-            Some(Portal::Control { .. } | Portal::Ran) if self.portals_over() => {
+            Some(Portal::Control { .. } | Portal::Ran(_)) if self.portals_over() => {
                 return self.leave(name, io);
             }
-            Some(Portal::Control { .. } | Portal::Ran) => message::NO_DATA.to_vec(),
+            Some(Portal::Control { .. } | Portal::Ran(_)) => message::NO_DATA.to_vec(),
             Some(Portal::Closed) => return self.leave(name, io),
-            Some(Portal::Held(_)) if self.transaction.status() == b'E' => {
+            Some(Portal::Held(_)) if self.in_failed_block() => {
                 return self.refuse_failed(io);
             }
             Some(Portal::Held(held)) => match self.description(held) {
@@ -318,22 +339,22 @@ impl Session {
 
     /// Close of a portal that lives here.
     pub(super) fn close_portal(&mut self, name: &[u8], io: &mut Io<'_>) -> Local {
-        let shadow = match self.statements.local(name) {
+        let (bound, shadow) = match self.statements.local(name) {
             None => return Local::Upstream,
-            Some(Portal::Held(held)) => held.shadow,
-            Some(_) => false,
+            Some(Portal::Closed) => (false, false),
+            Some(Portal::Held(held)) => (true, held.shadow && !name.is_empty()),
+            Some(_) => (true, false),
         };
-        if !name.is_empty() {
-            if !self.settled(io) {
+        // What an error leaves unheard must not close it.
+        if bound && !self.settled(io) {
+            return Local::Wait;
+        }
+        if shadow {
+            if !self.reach(io) {
                 return Local::Wait;
             }
-            if shadow && !self.reach(io) {
-                return Local::Wait;
-            }
-            if shadow {
-                self.statements.place(name, None);
-                return Local::Upstream;
-            }
+            self.statements.place(name, None);
+            return Local::Upstream;
         }
         // The upstream may still have an older unnamed one.
         let left = name.is_empty().then_some(Portal::Closed);
@@ -359,7 +380,7 @@ impl Session {
                     .insert(name.into(), Some(named.text));
             }
             // PostgreSQL knows the words for a portal that has run (55000); this one's text does nothing.
-            Some(Portal::Ran) => self.run_aside(b"SET LOCAL larder.ran = ''", io),
+            Some(Portal::Ran(_)) => self.run_aside(b"SET LOCAL larder.ran = ''", b"", io),
             Some(Portal::Closed) => {
                 frame::put(io.upstream, b'C', b"P\0");
                 self.hidden(Owed::Simple, io);

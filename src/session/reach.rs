@@ -35,6 +35,8 @@ pub struct Tie {
     pub welcomed: bool,
     /// The backend holds something of this client's that no transaction ends.
     pub pinned: bool,
+    /// Something has run there that may have made statements or portals unseen.
+    pub strays: bool,
     /// What has run there while no catalog said what it does.
     unsure: Vec<Rc<Text>>,
     /// What the backend has said.
@@ -152,6 +154,7 @@ impl Session {
     /// The backend goes back to the others. Gives whether names were prepared in it.
     pub fn unlink(&mut self) -> bool {
         self.link.state = Link::Free;
+        self.link.strays = false;
         self.settings.leave();
         self.statements.unlink()
     }
@@ -183,7 +186,8 @@ impl Session {
     /// Notes what a text leaves behind in the backend that ends with no transaction; `judged`: against a catalog.
     pub(super) fn pin(&mut self, text: &Rc<Text>, opaque: bool, judged: bool) {
         let tie = &mut self.link;
-        let leaves = text.analysis.statements.iter().any(leaves_something);
+        let mut statements = text.analysis.statements.iter();
+        let leaves = statements.any(leaves_something);
         if leaves || (opaque && (judged || tie.unsure.len() >= UNSURE)) {
             tie.pinned = true;
         } else if opaque && !tie.unsure.iter().any(|before| Rc::ptr_eq(before, text)) {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::pending::{Kind, Owed};
+use super::pending::{Item, Kind, Owed};
 use super::portal::ASIDE;
 use super::reach::Link;
 use super::statements::{Known, Named, Portal};
@@ -55,22 +55,31 @@ impl Session {
         let named = self.statements.named(statement);
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
+        let mut before = None;
         if portal.is_empty() {
             let closed = matches!(self.statements.local(b""), Some(Portal::Closed));
             if closed && self.transaction.status() != b'I' {
                 // Should the Bind fail, the one before must not be there.
                 self.portal_upstream(b"", io);
             }
+            let bound = self.statements.local(b"").is_some_and(Portal::is_bound);
+            before = bound.then(|| self.statements.take_local(b"")).flatten();
             self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }
-        self.statements.portals.insert(portal.into(), text);
+        // Where the statement is missing no portal is made, and the one before stays.
+        if text.is_some() || !self.lacks_statement(statement) {
+            self.statements.portals.insert(portal.into(), text);
+        }
         self.pending.open(io.now);
         self.owe(if checked {
             Owed::Simple
         } else {
             Owed::Bound(statement.into(), version)
         });
+        if let Some(before) = before {
+            self.pending.push(Item::Replaced(before.into()));
+        }
     }
 
     /// Makes sure that the upstream has a statement that so far was only needed here, and has none that is gone here.
@@ -145,32 +154,44 @@ impl Session {
 
     /// What must be upstream before a text runs there.
     pub(super) fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
+        // A failed block would refuse what goes in front of the text, and the text would be unheard.
+        let failed = self.in_failed_block();
         for statement in &text.analysis.statements {
             match statement {
-                Statement::Prepare(name) | Statement::Execute(name) => {
+                Statement::Prepare(name) | Statement::Execute(name) if !failed => {
                     self.ensure_upstream(name.as_bytes(), io);
                 }
                 // Now, not when it is answered: what is sent behind it may use the names anew.
                 Statement::Deallocate(Some(name)) => {
-                    self.ensure_upstream(name.as_bytes(), io);
+                    if !failed {
+                        self.ensure_upstream(name.as_bytes(), io);
+                    }
                     let dropped = self.statements.drop_named(Some(name));
-                    self.pending.risks(!dropped.is_empty());
-                    self.pending.open(io.now).dropped.push_back(dropped);
+                    self.drops(dropped, io);
                 }
                 Statement::Deallocate(None) | Statement::Discard(Discard::All) => {
                     let dropped = self.statements.drop_named(None);
-                    self.pending.risks(!dropped.is_empty());
-                    self.pending.open(io.now).dropped.push_back(dropped);
+                    self.drops(dropped, io);
                 }
-                Statement::Cursor | Statement::Declare(_) => self.portals_meet(statement, io),
+                Statement::Cursor | Statement::Declare(_) if !failed => {
+                    self.portals_meet(statement, io);
+                }
                 // PostgreSQL refuses these after a query (25001): it must have seen one.
-                Statement::SetTransaction(_) if self.transaction.hit => {
+                Statement::SetTransaction(_) if self.transaction.hit && !failed => {
                     self.transaction.hit = false;
-                    self.run_aside(b"SELECT 1 WHERE false", io);
+                    // The unnamed portal may be the one that is about to run.
+                    self.run_aside(b"SELECT 1 WHERE false", ASIDE, io);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Names are taken away by a statement that is about to be sent, which may itself fail.
+    fn drops(&mut self, dropped: Vec<(Box<[u8]>, Known)>, io: &Io<'_>) {
+        let risky = !dropped.is_empty();
+        self.pending.open(io.now).dropped.push_back(dropped);
+        self.pending.risks(risky);
     }
 
     /// Asks the backend about the session, or gets one, which says the same unasked; the client waits meanwhile.

@@ -256,6 +256,11 @@ impl Settings {
         gate
     }
 
+    /// Whether the session is known to have nothing in a temporary schema.
+    pub fn nothing_temporary(&self) -> bool {
+        !self.unknown() && self.probed.as_ref().is_some_and(|probed| !probed.temporary)
+    }
+
     fn judge(&self, pooler: Pooler) -> Result<(), Why> {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);

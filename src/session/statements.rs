@@ -46,10 +46,20 @@ pub enum Portal {
     Held(Held),
     /// Bound to a statement of transaction control; `bind` is the message, should the upstream need it.
     Control { named: Named, bind: Box<[u8]> },
-    /// Has run a statement of a block that goes on: it cannot be run again.
-    Ran,
+    /// Has run this statement of a block that goes on: it cannot be run again.
+    Ran(Rc<Text>),
     /// Closed here; the upstream may still have an older one.
     Closed,
+}
+
+impl Portal {
+    /// Whether it ends with its transaction.
+    pub fn is_bound(&self) -> bool {
+        matches!(
+            self,
+            Portal::Held(_) | Portal::Control { .. } | Portal::Ran(_) | Portal::Last(_)
+        )
+    }
 }
 
 /// A portal that is bound to an answer.
@@ -270,10 +280,7 @@ impl Statements {
     /// The transaction has ended, and with it what was bound to an answer.
     pub fn end_portals(&mut self) {
         self.held.clear();
-        if matches!(
-            self.portal,
-            Some(Portal::Held(_) | Portal::Control { .. } | Portal::Ran)
-        ) {
+        if self.portal.as_ref().is_some_and(Portal::is_bound) {
             self.place(b"", None);
         }
     }
@@ -317,9 +324,21 @@ impl Statements {
             }
         }
         self.unnamed_left = false;
+        self.end_known();
+        left
+    }
+
+    /// What the upstream's portals run is forgotten: they are gone.
+    pub fn end_known(&mut self) {
         self.portals.clear();
         self.bound_fill = None;
-        left
+    }
+
+    /// Which of them the last Binds have replaced is not known.
+    pub fn doubt_known(&mut self) {
+        for text in self.portals.values_mut() {
+            *text = None;
+        }
     }
 
     /// DEALLOCATE: of one name, or of all but the unnamed one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::describe::Described;
 use crate::sql::catalog::SearchPath;
-use crate::sql::statement::{Analysis, Statement};
+use crate::sql::statement::{Analysis, Discard, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
 
 /// One message's text.
@@ -25,6 +25,8 @@ pub struct Text {
     pub commits: bool,
     /// May end a transaction block, ROLLBACK included: what is sent behind it may run outside of one.
     pub ends: bool,
+    /// Names prepared statements by SQL, or may.
+    pub names: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
     /// What it takes and returns, as far as the upstream was asked.
@@ -67,6 +69,7 @@ impl Text {
         });
         // What was not looked into may hold a COMMIT; what follows a ROLLBACK in its message runs outside the block.
         let commits = commits || analysis.refused.is_some() || (rolls_back && several);
+        let names = analysis.statements.iter().any(names_statements);
         let is_control = matches!(
             &*analysis.statements,
             [Statement::Begin(_)
@@ -83,6 +86,7 @@ impl Text {
             is_last,
             is_control,
             commits,
+            names,
             ends: commits || rolls_back,
             verdict: RefCell::default(),
             described: RefCell::default(),
@@ -95,6 +99,15 @@ impl Text {
             [one] => Some(one),
             _ => None,
         }
+    }
+
+    /// Whether a failed block takes it (PostgreSQL's IsTransactionExitStmt).
+    pub fn leaves_failure(&self) -> bool {
+        use Statement::{Commit, PrepareTransaction, Rollback, RollbackTo};
+        matches!(
+            self.single(),
+            Some(Commit { .. } | PrepareTransaction | Rollback { .. } | RollbackTo(_))
+        )
     }
 
     /// The command tag of a BEGIN.
@@ -136,6 +149,16 @@ impl Text {
         });
         effects
     }
+}
+
+fn names_statements(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Prepare(_)
+            | Statement::Execute(_)
+            | Statement::Deallocate(_)
+            | Statement::Discard(Discard::All)
+    )
 }
 
 fn begins(text: &str, word: &str) -> bool {

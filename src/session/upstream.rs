@@ -4,6 +4,7 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Kind, Owed, Tag};
+use super::statements::Portal;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::config::Pooler;
 use crate::wire::frame::{self, Frame, HEAD, LONGEST_SEEN};
@@ -78,6 +79,10 @@ impl Session {
                 }
                 return len;
             }
+            Some(Item::Owed {
+                owed: Owed::Refused,
+                ..
+            }) => {}
             Some(Item::Owed {
                 owed: Owed::Execute { fill } | Owed::Query { fill },
                 ..
@@ -177,6 +182,7 @@ impl Session {
             return false;
         };
         let execute = matches!(owed, Owed::Execute { .. });
+        let refused = matches!(owed, Owed::Refused);
         let (last, filled) = match (owed, tag) {
             (Owed::Statement(..), b'1' | b'3')
             | (Owed::Simple, b'2' | b'3')
@@ -193,26 +199,22 @@ impl Session {
             }
             (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
             (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
+            (Owed::Refused, b'C' | b's' | b'I') => (true, false),
             (Owed::Query { fill }, b'T' | b'C') => (false, *fill),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G' | b'H' | b'W' | b'd' | b'c')
             | (Owed::Query { .. }, b'I')
             | (Owed::Function, b'V') => (false, false),
             _ => return false,
         };
+        if refused || (tag == b'C' && self.front_is_refused()) {
+            self.unforeseen();
+        }
         if let Some(segment) = self.pending.front() {
             if filled {
                 Session::fill(segment, tag, raw);
             }
-            // No transaction gives the names back.
-            let frees = |word: &&[u8]| body.starts_with(word);
-            if tag == b'C' && [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
-                segment.dropped.pop_front();
-            }
-            // Reads may follow it in the same segment.
-            if tag == b'C' && body.starts_with(b"ROLLBACK") {
-                segment.tag = Tag::Rollback;
-            } else if tag == b'C' && segment.tag == Tag::Other && counts_zero(body) {
-                segment.tag = Tag::Zero;
+            if tag == b'C' {
+                Session::completed(segment, body);
             }
             // The tag of a portal that goes on counts the rows of its last Execute only.
             segment.marks.counted &= tag != b's';
@@ -241,6 +243,29 @@ impl Session {
             _ => {}
         }
         true
+    }
+
+    fn front_is_refused(&mut self) -> bool {
+        self.pending
+            .front()
+            .is_some_and(|segment| segment.tag == Tag::Refused)
+    }
+
+    /// A statement of that command tag was completed.
+    fn completed(segment: &mut super::pending::Segment, body: &[u8]) {
+        // No transaction gives the names back.
+        let frees = |word: &&[u8]| body.starts_with(word);
+        if [&b"DEALLOCATE"[..], b"DISCARD ALL"].iter().any(frees) {
+            segment.dropped.pop_front();
+        }
+        // Reads may follow it in the same segment.
+        if body.starts_with(b"ROLLBACK") {
+            segment.tag = Tag::Rollback;
+        } else if segment.tag != Tag::Rollback && counts_zero(body) {
+            segment.tag = Tag::Zero;
+        } else if !segment.tag.is_done() {
+            segment.tag = Tag::Other;
+        }
     }
 
     fn fill(segment: &mut super::pending::Segment, tag: u8, raw: &[u8]) {
@@ -314,6 +339,7 @@ impl Session {
     /// Takes off what the upstream will not answer, and takes back what was assumed of it.
     fn skip_to_sync(&mut self, io: &mut Io<'_>) {
         let mut undo = Vec::new();
+        let mut portal = None;
         let mut first = true;
         loop {
             match self.pending.first() {
@@ -330,6 +356,8 @@ impl Session {
                     ..
                 }) if self.pending.fragile => {
                     self.pending.pop();
+                    // It has not ended the unnamed portal.
+                    self.statements.place(b"", Some(Portal::Closed));
                     io.upstream.extend_from_slice(message::SYNC);
                     self.pending.push(Item::Owed {
                         owed: Owed::Sync,
@@ -357,6 +385,7 @@ impl Session {
                         ..
                     },
                 ) => undo.push((name, before)),
+                Some(Item::Replaced(before)) => portal = portal.or(Some(before)),
                 _ => {}
             }
             first = false;
@@ -369,9 +398,10 @@ impl Session {
         }
         // What was to be closed there may be left, and no portal is but in a block that has failed.
         self.statements.unnamed_left |= self.statements.get(b"").is_none();
-        let kind = self.pending.front().map(|segment| segment.marks.kind);
-        if kind != Some(Kind::Quiet) && (self.pending.skipping || self.pending.len() <= 1) {
-            self.statements.place(b"", None);
+        if let Some(portal) = portal
+            && !self.pending.asks()
+        {
+            self.statements.place(b"", Some(*portal));
         }
     }
 

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::decision::Pass;
+use super::pending::Tag;
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::version::{Intent, WriteSet};
@@ -27,6 +28,8 @@ impl Session {
         } = pass;
         let mut set = WriteSet::default();
         let (mut dirty, mut opaque, mut leaves) = (false, false, false);
+        let refused = self.is_refused(text);
+        let effects = if refused { Rc::from([]) } else { effects };
         for effect in effects.iter() {
             set.add(&WriteSet::new(
                 effect.writes.clone(),
@@ -43,10 +46,14 @@ impl Session {
         // Which statement an EXECUTE runs is known here only.
         let executes = text.analysis.statements.iter().any(|statement| {
             matches!(statement, Statement::Execute(name) if self.statements.may_end(name.as_bytes()))
-        });
+        }) && !refused;
+        self.link.strays |= opaque || executes || text.analysis.statements.iter().any(is_declare);
         let opens = self.visible(&set, text.commits || executes);
         self.pin(text, opaque || leaves, version.is_some());
         let segment = self.pending.open(io.now);
+        if refused {
+            segment.tag = Tag::Refused;
+        }
         segment.marks.impure |= !read;
         segment.marks.dirty |= dirty;
         segment.marks.opaque |= opaque;
@@ -76,6 +83,7 @@ impl Session {
     /// Accounts for something that is not looked into: it may write everything.
     pub(super) fn account_opaque(&mut self, why: Why, io: &mut Io<'_>) {
         self.link.pinned = true;
+        self.link.strays = true;
         let segment = self.pending.open(io.now);
         self.statements.bound_fill = None;
         segment.outcome = Outcome::Bypass;
@@ -91,6 +99,57 @@ impl Session {
         }
         self.count(Outcome::Bypass, Some(why));
         self.thread.upstream_query();
+    }
+
+    /// Accounts for what cannot run: what it names does not exist.
+    pub(super) fn account_refused(&mut self, io: &mut Io<'_>) {
+        self.pending.open(io.now).outcome = Outcome::Bypass;
+        self.count(Outcome::Bypass, Some(Why::Portal));
+        self.thread.upstream_query();
+    }
+
+    /// Whether every name that the upstream has is known here at this moment.
+    fn knows_names(&self) -> bool {
+        let open = self.pending.unfinished();
+        !self.link.strays
+            && !self.statements.spilled
+            && self.database.is_direct()
+            && !self.pending.has_closed()
+            && open.is_none_or(|segment| segment.ran.iter().all(|text| !text.names))
+    }
+
+    /// Whether there is no such statement.
+    pub(super) fn lacks_statement(&self, name: &[u8]) -> bool {
+        self.statements.get(name).is_none() && self.knows_names()
+    }
+
+    /// Whether there is no such portal.
+    pub(super) fn lacks_portal(&self, name: &[u8]) -> bool {
+        !self.statements.portals.contains_key(name) && self.knows_names()
+    }
+
+    /// Whether a simple Query is the EXECUTE of a statement that does not exist.
+    fn is_refused(&self, text: &Text) -> bool {
+        matches!(text.single(), Some(Statement::Execute(name)) if self.lacks_statement(name.as_bytes()))
+            && !self.pending.forwarded()
+    }
+
+    /// What was not to run has run: everything is raised before the client is told.
+    pub(super) fn unforeseen(&mut self) {
+        let all = WriteSet::new(Touched::Everything, true, None);
+        self.link.strays = true;
+        self.link.pinned = true;
+        if let Some(segment) = self.pending.front() {
+            segment.marks.dirty = true;
+            segment.marks.opaque = true;
+            segment.marks.commits = true;
+            segment.marks.ends = true;
+            segment.writes.add(&all);
+        }
+        if self.thread.mode != Mode::Off {
+            let intent = Intent::open(&self.thread.ledger, &self.database, &all);
+            self.close_intent(intent, crate::cache::version::Outcome::Visible);
+        }
     }
 
     /// What becomes visible if a message with that write set runs now.
@@ -146,4 +205,9 @@ impl Session {
     pub(super) fn close_intent(&self, intent: Intent, outcome: crate::cache::version::Outcome) {
         self.thread.raised(intent.close(outcome));
     }
+}
+
+/// Whether a statement makes a portal that is not followed.
+fn is_declare(statement: &Statement) -> bool {
+    matches!(statement, Statement::Declare(_))
 }

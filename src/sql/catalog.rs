@@ -10,6 +10,7 @@
 mod columns;
 mod datatypes;
 mod functions;
+mod introspection;
 mod nodetree;
 mod relations;
 mod reviewed;
@@ -30,6 +31,10 @@ use std::collections::HashMap;
 
 /// An object's identifier (PostgreSQL manual, 8.19).
 pub type Oid = u32;
+
+/// Stands for the rows of all system catalogs: what reads any of them has its word in the stamp, what changes some
+/// without raising the catalog (temporary tables, comments) touches it. (It is the number of `pg_class`.)
+pub const SYSTEM_CATALOGS: Oid = 1259;
 
 /// The schemas in which unqualified names are looked up, in order, `$user` resolved, without the implicit
 /// `pg_catalog` and `pg_temp` (manual, 5.10.3).
@@ -123,6 +128,16 @@ impl Catalog {
     /// below it, for a materialised view only itself. Or why it may not be cached.
     pub fn reads_of(&self, relation: Oid) -> Result<&[Oid], Why> {
         self.parts.relations.reads(relation)
+    }
+
+    /// Whether this is a system catalog, or a view of PostgreSQL's own over such, each change of which is noticed.
+    pub fn introspected(&self, relation: Oid) -> bool {
+        self.parts.relations.introspected(relation)
+    }
+
+    /// Whether `t.f` may be a call, with the whole row `t`.
+    pub fn takes_row(&self, name: &str) -> bool {
+        self.parts.functions.has_attribute(name)
     }
 
     /// What runs when this relation is read (functions of views, row security policies): even where `reads_of`
@@ -243,8 +258,13 @@ impl FunctionClass {
     /// Both run: the first reason, all effects.
     #[must_use]
     pub fn and(self, other: FunctionClass) -> FunctionClass {
+        // What only reads the catalogs may yet be kept: any other reason is the stronger.
+        let why = match (self.why, other.why) {
+            (Some(Why::CatalogMoment), Some(stronger)) => Some(stronger),
+            (mine, others) => mine.or(others),
+        };
         FunctionClass {
-            why: self.why.or(other.why),
+            why,
             writes: self.writes || other.writes,
             opaque: self.opaque || other.opaque,
             dirty: self.dirty || other.dirty,

@@ -13,6 +13,7 @@ mod expressions;
 mod json;
 mod variables;
 mod walk;
+mod wholerows;
 
 use super::canonical::canonical;
 use super::statement::{Analysis, Statement};

@@ -34,6 +34,19 @@ pub struct Query {
     /// Columns cast to a type that reads the clock in text, by names that nothing inside the query gives: wrong for a
     /// column of text with 'today' in it.
     pub cast_columns: Vec<Box<str>>,
+    /// What matters where a system catalog is read.
+    pub catalogs: OfCatalogs,
+}
+
+/// What a query's text says that decides about a read of system catalogs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OfCatalogs {
+    /// Shows columns of a relation without naming each: stars, whole rows, NATURAL, columns that are renamed by place.
+    pub whole_rows: bool,
+    /// Names a column that changes without DDL (`reltuples`, `xmin` and their kin).
+    pub statistics: bool,
+    /// Casts to a type whose input looks a name up (`'t'::regclass`): a constant is looked up when it is parsed.
+    pub looks_up: bool,
 }
 
 impl Query {

@@ -78,8 +78,10 @@ pub enum Statement {
     /// EXPLAIN without ANALYZE of a query: it is planned and does not run, but planning calls functions whose
     /// arguments are known.
     Explain(Query),
-    /// EXPLAIN of other statements, CHECKPOINT, SET CONSTRAINTS, VACUUM, ANALYZE, and such: writes no row, changes no setting.
+    /// EXPLAIN of other statements, CHECKPOINT, SET CONSTRAINTS: writes no row, changes no setting.
     Utility,
+    /// COMMENT, REINDEX, VACUUM, ANALYZE: as `Utility`, but it shows in the system catalogs.
+    Maintenance,
     /// `LOCK TABLE`.
     Lock,
     /// `COPY relation FROM`: `Copy::From`; `COPY … TO`: reads, never cached; `COPY (query) TO`: `Query` not cacheable.

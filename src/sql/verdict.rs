@@ -8,9 +8,9 @@
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
-use super::catalog::{Catalog, FunctionClass, Oid, SearchPath, WriteKind};
+use super::catalog::{Catalog, FunctionClass, Oid, SYSTEM_CATALOGS, SearchPath, WriteKind};
 use super::query::Query;
-use super::statement::{Name, Statement};
+use super::statement::{Discard, Name, Statement};
 use crate::why::Why;
 
 /// Proof that a statement's answer depends on nothing but these relations, its key and the catalog.
@@ -23,6 +23,11 @@ impl Cacheable {
     /// Sorted, distinct, never empty: base tables, materialised views, partitions, and the views between.
     pub fn relations(&self) -> &[Oid] {
         &self.relations
+    }
+
+    /// Whether it reads system catalogs: then it is of one moment only if it is alone in its transaction.
+    pub fn of_catalogs(&self) -> bool {
+        self.relations.binary_search(&SYSTEM_CATALOGS).is_ok()
     }
 }
 
@@ -73,7 +78,8 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
         }
         // The session has temporary objects now.
         Statement::TemporaryTableAs(query) => {
-            let effect = Resolver { catalog, path }.query(query);
+            let mut effect = Resolver { catalog, path }.query(query);
+            effect.touch(Touched::Relations([SYSTEM_CATALOGS].into()));
             Effect {
                 dirty: true,
                 opaque: true,
@@ -87,9 +93,20 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             let kind = WriteKind::Truncate { cascade: *cascade };
             Resolver { catalog, path }.targets(relations.iter().map(|relation| (relation, kind)))
         }
+        // Whether it is populated stands in pg_class.
         Statement::RefreshMaterializedView(relation) => {
-            Resolver { catalog, path }.targets([(relation, WriteKind::Truncate { cascade: false })])
+            let kind = WriteKind::Truncate { cascade: false };
+            let mut effect = Resolver { catalog, path }.targets([(relation, kind)]);
+            effect.touch(Touched::Relations([SYSTEM_CATALOGS].into()));
+            effect
         }
+        _ => without_names(statement),
+    }
+}
+
+/// What does the same whatever the catalog is like.
+fn without_names(statement: &Statement) -> Effect {
+    match statement {
         Statement::Begin(_)
         | Statement::Commit { .. }
         | Statement::Rollback { .. }
@@ -104,6 +121,12 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
         | Statement::Show(_)
         | Statement::Prepare(_)
         | Statement::Deallocate(_) => Effect::NOTHING,
+        // Temporary tables go; where there are none, the session knows.
+        Statement::Discard(Discard::All | Discard::Temp) | Statement::Maintenance => Effect {
+            dirty: true,
+            writes: Touched::Relations([SYSTEM_CATALOGS].into()),
+            ..Effect::NOTHING
+        },
         Statement::Discard(_)
         | Statement::Cursor
         | Statement::Listen
@@ -115,18 +138,23 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             dirty: true,
             ..Effect::NOTHING
         },
-        Statement::Unfollowed | Statement::Ddl { temporary: true } => Effect {
+        Statement::Unfollowed => Effect {
             dirty: true,
             opaque: true,
+            ..Effect::NOTHING
+        },
+        Statement::Ddl { temporary: true } => Effect {
+            dirty: true,
+            opaque: true,
+            writes: Touched::Relations([SYSTEM_CATALOGS].into()),
             ..Effect::NOTHING
         },
         Statement::CommitPrepared => Effect {
             opaque: false,
             ..Effect::EVERYTHING
         },
-        Statement::Execute(_) | Statement::Ddl { temporary: false } | Statement::Opaque => {
-            Effect::EVERYTHING
-        }
+        // EXECUTE and DDL; what names relations is resolved above.
+        _ => Effect::EVERYTHING,
     }
 }
 
@@ -170,6 +198,10 @@ struct Found {
     named: Vec<Oid>,
     /// All that a read of those depends on.
     below: Vec<Oid>,
+    /// System catalogs that may be read from memory are among them.
+    catalogs: bool,
+    /// `pg_class` is.
+    statistics: bool,
 }
 
 struct Resolver<'a> {
@@ -188,6 +220,13 @@ impl Resolver<'_> {
         let mut columns = query.cast_columns.iter();
         if !columns.all(|column| catalog.never_text(&found.named, column)) {
             run = run.and(FunctionClass::reads(Why::ClockText));
+        }
+        if run.why == Some(Why::CatalogMoment) {
+            (run.why, found.catalogs) = (None, true);
+        }
+        if found.catalogs {
+            run = run.and(introspection(catalog, query, &found));
+            found.below.push(SYSTEM_CATALOGS);
         }
         let why = query
             .why
@@ -290,12 +329,17 @@ impl Resolver<'_> {
                 run = run.and(FunctionClass::anything(Why::UnknownRelation));
             }
             for relation in found {
+                all.named.push(relation);
+                if catalog.introspected(relation) {
+                    all.catalogs = true;
+                    all.statistics |= relation == SYSTEM_CATALOGS;
+                    continue;
+                }
                 match catalog.reads_of(relation) {
                     Ok(below) => all.below.extend_from_slice(below),
                     Err(why) => run = run.and(FunctionClass::reads(why)),
                 }
                 run = run.and(catalog.runs_on_read(relation));
-                all.named.push(relation);
             }
         }
         run
@@ -346,6 +390,19 @@ impl Resolver<'_> {
             }
         }
         effect
+    }
+}
+
+/// What a read of system catalogs must not show: what changes there without anybody being told.
+fn introspection(catalog: &Catalog, query: &Query, found: &Found) -> FunctionClass {
+    let rows = || {
+        let mut attributes = query.attributes.iter();
+        query.catalogs.whole_rows || attributes.any(|name| catalog.takes_row(name))
+    };
+    if query.catalogs.statistics || (found.statistics && rows()) {
+        FunctionClass::reads(Why::SystemCatalog)
+    } else {
+        FunctionClass::PURE
     }
 }
 

@@ -21,6 +21,7 @@ use crate::cache::servers::Server;
 use crate::cache::version::{Database, Intent, Outcome, Raised};
 use crate::metrics::{Scope, Source};
 use crate::session::{Doubt, Shared};
+use crate::sql::catalog::SYSTEM_CATALOGS;
 
 /// How long a catalog may take to load; nothing is served meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,7 +117,9 @@ impl Control {
                     }
                     Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
                         Ok(()) => Ok(Ok(())),
-                        Err(_) => timeout(SMALL, self.look(database, &link.client, &known)).await,
+                        Err(_) => {
+                            timeout(SMALL, self.look(database, &link.client, &mut known)).await
+                        }
                     },
                 }
             };
@@ -177,14 +180,14 @@ impl Control {
         &self,
         database: &Database,
         client: &Client,
-        known: &Option<Digest>,
+        known: &mut Option<Digest>,
     ) -> Result<(), Failure> {
         let now = digest(client).await?;
-        if known.as_ref() != Some(&now) {
-            if !known
-                .as_ref()
-                .is_some_and(|known| known.same_baselines(&now))
-            {
+        let of = |same: fn(&Digest, &Digest) -> bool| {
+            known.as_ref().is_some_and(|known| same(known, &now))
+        };
+        if !of(Digest::same_catalog) {
+            if !of(Digest::same_baselines) {
                 database.rebase();
             }
             tracing::info!(
@@ -194,6 +197,12 @@ impl Control {
             let metrics = &self.dialer.metrics;
             metrics.invalidated(Scope::Database, Source::Catalog);
             database.raise_catalog();
+        } else if !of(|known, now| known.shown == now.shown) {
+            self.dialer
+                .metrics
+                .invalidated(Scope::Table, Source::Catalog);
+            database.raise(SYSTEM_CATALOGS);
+            *known = Some(now);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! * Temporary schemas are left out of both, or an application's temporary tables would empty the cache; a temporary
 //!   child of a permanent table is in, for it is read with its parent.
 //! * `pg_class` goes into the digest by the columns that matter: TRUNCATE, REFRESH and index builds rewrite its rows.
-//!   All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
+//!   (But for its statistics in the part that says what a read of it shows.) All else goes in by the transactions that wrote its rows, which VACUUM and ANALYZE leave alone.
 //!
 //! Not here: conclusions (`sql::catalog`), and when to ask.
 
@@ -20,15 +20,22 @@ use crate::sql::catalog::rows::{
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
-/// Equal as long as nothing has changed that the catalog rests on, roles and privileges included, and the server has not
-/// read its configuration again.
+/// What the system catalogs are like, and when the server has read its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    catalog: Box<str>,
+    /// Equal as long as nothing has changed that the catalog rests on, roles and privileges included.
+    pub catalog: Box<str>,
+    /// Equal as long as nothing has changed that a read of system catalogs shows, temporary tables and comments included.
+    pub shown: Box<str>,
     configured: Box<str>,
 }
 
 impl Digest {
+    /// Whether the catalog is the same, and the server has not read its configuration again.
+    pub fn same_catalog(&self, other: &Digest) -> bool {
+        self.catalog == other.catalog && self.same_baselines(other)
+    }
+
     /// Whether no setting can have got another default between the two. (A role's and a database's defaults are those of
     /// sessions to come.)
     pub fn same_baselines(&self, other: &Digest) -> bool {
@@ -79,7 +86,8 @@ async fn read_digest(client: &Client) -> Result<Digest, Error> {
     let row = client.query_one(&queries::digest(), &[]).await?;
     Ok(Digest {
         catalog: text(&row, 0)?,
-        configured: text(&row, 1)?,
+        shown: text(&row, 1)?,
+        configured: text(&row, 2)?,
     })
 }
 

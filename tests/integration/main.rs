@@ -22,6 +22,7 @@ mod configuration;
 mod consistency;
 mod demo;
 mod hits;
+mod introspection;
 mod login;
 mod metrics;
 mod passthrough;

@@ -76,6 +76,7 @@ fn backend(client: &mut Client) -> String {
 fn clients_whose_reads_hit_hold_no_connection() {
     let pooled = Pooled::new("pooling_hits", |setup| setup);
     pooled.larder.wait_hit(&pooled.login(), READ);
+    eventually("it goes back", || pooled.lent() == 0.0);
     let extended = || {
         let bind = Bind {
             statement: "s",
@@ -101,7 +102,7 @@ fn clients_whose_reads_hit_hold_no_connection() {
         assert_eq!(client.larder_last(), "hit");
     }
     assert_eq!(pooled.lent(), 0.0, "nobody has needed one");
-    assert_eq!(pooled.backends(), idle);
+    assert!(pooled.backends() <= idle);
 }
 
 #[test]
@@ -139,7 +140,12 @@ fn a_login_is_told_what_postgresql_tells() {
 
 #[test]
 fn a_session_keeps_its_connection_and_leaves_nothing_in_it() {
-    let pooled = Pooled::new("pooling_session", |setup| setup);
+    let pooled = Pooled::new("pooling_session", |setup| {
+        setup
+            .set("POOL__POOL_SIZE", "1")
+            .set("SERVER__WORKERS", "1")
+    });
+    pooled.larder.wait_hit(&pooled.login(), READ);
     let mut first = pooled.client();
     let pid = backend(&mut first);
     first.ok(
@@ -149,16 +155,8 @@ fn a_session_keeps_its_connection_and_leaves_nothing_in_it() {
     first.run(Batch::new().parse("kept", "SELECT 1", &[]).sync());
     assert_eq!(backend(&mut first), pid);
     drop(first);
-    eventually("it is idle", || {
-        pooled
-            .larder
-            .metric("larder_upstream_connections", &[("state", "idle")])
-            >= 1.0
-    });
-    // There may be younger ones, of logins.
-    let mut others: Vec<_> = (0..10).map(|_| pooled.client()).collect();
-    let again = others.iter_mut().position(|client| backend(client) == pid);
-    let mut second = others.remove(again.expect("the connection is used again"));
+    let mut second = pooled.client();
+    assert_eq!(backend(&mut second), pid, "the connection is used again");
     let left = "SELECT (SELECT count(*) FROM pg_prepared_statements) + (SELECT count(*) FROM pg_cursors) \
                 + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') + (SELECT count(*) FROM pg_listening_channels()), \
                 to_regclass('mine'), current_setting('DateStyle')";
@@ -190,7 +188,7 @@ fn transactions_share_a_connection() {
             .set("POOL__POOL_SIZE", "1")
             .set("SERVER__WORKERS", "1")
     });
-    // From before there is a catalog no connection is given on.
+    // With the first catalog the first connections go.
     pooled.larder.wait_hit(&pooled.login(), READ);
     let mut clients: Vec<_> = (0..3).map(|_| pooled.client()).collect();
     let pids: Vec<_> = clients.iter_mut().map(backend).collect();

@@ -324,6 +324,9 @@ fn p9_a_commit_behind_execute_is_shut_before_it_leaves() {
 fn a_portal_that_is_not_followed_may_write_anything() {
     let world = World::new();
     let mut client = world.client();
+    client.ask(&query("SELECT on_write()"));
+    client.answer(&[one_row("1"), ready(b'I')].concat());
+    world.load();
     let before = world.mark(world.u);
     client.ask(&[execute("p", 0), sync()].concat());
     assert!(world.shut(world.u));
@@ -865,5 +868,72 @@ fn p1_a_portal_is_as_old_as_its_bind() {
         client.ask(&[execute("", 0), sync()].concat());
         client.answer(&[row("1"), complete("SELECT 1"), ready(b'I')].concat());
         assert_eq!(world.thread.store.entries(), usize::from(!overlapped));
+    }
+}
+
+/// What PostgreSQL answers with 34000 or 26000 has run nothing, and shuts nothing.
+#[test]
+fn what_names_nothing_touches_nothing() {
+    let strays = [
+        ("34000", [execute("p", 0), sync()].concat()),
+        (
+            "26000",
+            [bind("", "gone", false), execute("", 0), sync()].concat(),
+        ),
+        ("26000", query("EXECUTE gone")),
+    ];
+    for (code, stray) in &strays {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.u);
+        client.ask(stray);
+        assert!(!world.shut(world.u), "{code}");
+        client.answer(&[error(code), ready(b'I')].concat());
+        assert!(!before.dead() && world.database.catalog().is_some());
+    }
+    // Should it have run all the same, everything is raised before the client is told.
+    for (_, stray) in [&strays[0], &strays[2]] {
+        let world = World::new();
+        let mut client = world.client();
+        let before = world.mark(world.u);
+        client.ask(stray);
+        client.answer(&complete("UPDATE 1"));
+        assert!(before.dead());
+    }
+}
+
+#[test]
+fn a_name_that_may_be_there_is_not_taken_for_missing() {
+    let update = "UPDATE u SET v = 5";
+    let cases: [Vec<Vec<u8>>; 4] = [
+        // SQL's PREPARE is under way.
+        vec![
+            query(&format!("PREPARE gone AS {update}")),
+            query("EXECUTE gone"),
+        ],
+        // So is the message that may give it.
+        vec![
+            [parse("gone", update), sync()].concat(),
+            query("EXECUTE gone"),
+        ],
+        // A cursor is a portal.
+        vec![
+            query("BEGIN; DECLARE p CURSOR FOR SELECT v FROM u"),
+            [execute("p", 0), sync()].concat(),
+        ],
+        // Its Close may be ignored behind an error.
+        vec![
+            [parse("", update), bind("p", "", false), sync()].concat(),
+            [query("SELECT 1/0"), close(b'P', "p"), sync()].concat(),
+            [execute("p", 0), sync()].concat(),
+        ],
+    ];
+    for case in cases {
+        let world = World::new();
+        let mut client = world.client();
+        for said in case {
+            client.ask(&said);
+        }
+        assert!(world.shut(world.u));
     }
 }

@@ -223,6 +223,192 @@ proptest! {
     }
 }
 
+/// What random conversations have found, each in its shortest form.
+#[test]
+fn p7_conversations_that_were_once_told_wrong() {
+    let run = |sql: &str, portal: &str| {
+        let bound = bind(portal, "", false);
+        [parse("", sql), bound, execute(portal, 0)].concat()
+    };
+    let again = || bind("", "", false);
+    let (on, off) = (u32::MAX, 0);
+    let found: Vec<(&str, Vec<Vec<u8>>, usize, u32)> = vec![
+        (
+            "a portal bound behind a COMMIT",
+            vec![[run("COMMIT", ""), again(), describe(b'P', ""), sync()].concat()],
+            1,
+            on,
+        ),
+        (
+            "DEALLOCATE while its name is in doubt",
+            vec![
+                [parse("a", "BEGIN"), sync()].concat(),
+                [
+                    again(),
+                    parse("a", "SELECT v FROM t"),
+                    bind("", "a", false),
+                    execute("", 0),
+                    sync(),
+                    query("DEALLOCATE a"),
+                ]
+                .concat(),
+            ],
+            1,
+            off,
+        ),
+        (
+            "a DEALLOCATE that fails",
+            vec![
+                [
+                    parse("a", "BEGIN"),
+                    bind("", "a", false),
+                    execute("", 0),
+                    sync(),
+                ]
+                .concat(),
+                query("SELECT 1/0"),
+                [query("DEALLOCATE ALL"), parse("a", "COMMIT"), sync()].concat(),
+            ],
+            1,
+            off,
+        ),
+        (
+            "the portal of a SAVEPOINT behind the ROLLBACK TO it",
+            vec![
+                query("BEGIN"),
+                [
+                    run("SAVEPOINT s", ""),
+                    run("ROLLBACK TO s", "x"),
+                    describe(b'P', ""),
+                    sync(),
+                ]
+                .concat(),
+            ],
+            1,
+            off,
+        ),
+        (
+            "a portal in a block that has failed",
+            vec![
+                [run("BEGIN", ""), again(), execute("x", 0), sync()].concat(),
+                [describe(b'P', ""), sync()].concat(),
+            ],
+            1,
+            on,
+        ),
+        (
+            "a Bind that fails leaves the portal",
+            vec![
+                [query("BEGIN"), run("SAVEPOINT s", ""), sync()].concat(),
+                [
+                    parse("", "SAVEPOINT s"),
+                    again(),
+                    bind("", "b", false),
+                    sync(),
+                    describe(b'P', ""),
+                    sync(),
+                ]
+                .concat(),
+            ],
+            1,
+            off,
+        ),
+        (
+            "what was held fails in front of a Query, behind another segment with such",
+            vec![
+                [
+                    [parse("a", "BEGIN"), bind("", "a", false), execute("", 0)].concat(),
+                    [execute("", 0), sync(), query("DEALLOCATE a")].concat(),
+                ]
+                .concat(),
+            ],
+            50,
+            off,
+        ),
+        (
+            "a BEGIN in a block ends no portal",
+            vec![
+                query("BEGIN; SET default_transaction_isolation = 'repeatable read'"),
+                [
+                    run("SAVEPOINT s", ""),
+                    again(),
+                    run("BEGIN", "x"),
+                    sync(),
+                    describe(b'P', ""),
+                    sync(),
+                ]
+                .concat(),
+            ],
+            1,
+            off,
+        ),
+        (
+            "a Sync behind another that begins a block",
+            vec![
+                [run("BEGIN", "x"), again(), sync(), sync()].concat(),
+                [describe(b'P', ""), sync()].concat(),
+            ],
+            2,
+            252641520,
+        ),
+        (
+            "BEGIN while names are taught",
+            vec![
+                [unit("SELECT v FROM t"), sync()].concat(),
+                [
+                    parse("a", "SELECT v FROM t"),
+                    bind("", "a", false),
+                    describe(b'P', ""),
+                    execute("", 0),
+                    sync(),
+                    query("BEGIN"),
+                ]
+                .concat(),
+                query("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            ],
+            1 << 20,
+            off,
+        ),
+        (
+            "a Bind of what is missing in a block that fails",
+            vec![
+                [
+                    run("BEGIN", "x"),
+                    again(),
+                    bind("", "a", false),
+                    sync(),
+                    describe(b'P', ""),
+                    sync(),
+                ]
+                .concat(),
+            ],
+            1 << 20,
+            off,
+        ),
+        (
+            "an Execute in a failed block of what ends it",
+            vec![
+                [query("BEGIN"), query("SELECT 1/0"), run("COMMIT", "")].concat(),
+                [run("BEGIN", ""), sync()].concat(),
+                [again(), execute("x", 0), sync(), execute("", 0), sync()].concat(),
+            ],
+            1,
+            off,
+        ),
+    ];
+    for (what, turns, piece, mask) in found {
+        let data = || Rc::new(RefCell::new(Data::from([("t".into(), 1), ("u".into(), 1)])));
+        let world = World::new();
+        let mut through = Through::new(&world, &data(), 7);
+        let mut alone = Backend::new(data(), 7);
+        for said in turns {
+            let expected = alone.hear(&said);
+            let told = through.say(&said, piece, mask, &world);
+            assert_eq!(same(&shown(&told)), same(&shown(&expected)), "{what}");
+        }
+    }
+}
+
 fn shown(bytes: &[u8]) -> String {
     messages(bytes)
         .iter()

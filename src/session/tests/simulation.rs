@@ -18,12 +18,12 @@ use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::{Database, Ledger, Outcome};
 use crate::metrics::Metrics;
-use crate::session::{Doubt, Io, Mode, Next, Phase, Session, Shared, Thread};
+use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Thread};
 use crate::sql::catalog::Rows;
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
-use crate::wire::startup::Startup;
 
+mod simulation_pool;
 mod simulation_run;
 
 pub use simulation_run::Rng;
@@ -34,9 +34,15 @@ pub const TTL: Micros = 60_000_000;
 
 /// A client's connection, its session and its backend, with the bytes on the way.
 struct Line {
+    user: &'static str,
     client: Client,
     session: Option<Session>,
+    /// Its backend, or the one it had before.
     backend: usize,
+    /// Larder itself has let the client in, who was told this; its backends are of the pool.
+    guest: Option<Arc<Greeting>>,
+    /// What is sent where there is no backend.
+    nowhere: Vec<u8>,
     unread: Vec<u8>,
     unheard: Vec<u8>,
     to_client: Vec<u8>,
@@ -61,6 +67,8 @@ struct Tally {
     loads: usize,
     states: usize,
     evicted: u64,
+    /// Backends that went to another client.
+    shared: usize,
 }
 
 struct Simulation {
@@ -72,6 +80,7 @@ struct Simulation {
     tables: Vec<Oid>,
     lines: Vec<Line>,
     ghosts: Vec<usize>,
+    pool: simulation_pool::Pool,
     doubts: Vec<(Doubt, usize)>,
     load: Option<Load>,
     habits: Habits,
@@ -93,6 +102,12 @@ fn rows() -> ([Rows; 2], Vec<Oid>) {
     let mut with = rows.clone();
     with.triggers.push(trigger(tables[0]));
     ([rows, with], tables)
+}
+
+impl Line {
+    fn is_linked(&self) -> bool {
+        self.session.as_ref().is_none_or(Session::is_linked)
+    }
 }
 
 impl Simulation {
@@ -119,6 +134,7 @@ impl Simulation {
             tables,
             lines: Vec::new(),
             ghosts: Vec::new(),
+            pool: simulation_pool::Pool::default(),
             doubts: Vec::new(),
             load: None,
             habits,
@@ -127,30 +143,12 @@ impl Simulation {
         };
         simulation.server.now = 1;
         for n in 0..2 + rng.below(3) {
-            let line = simulation.connect(if n == 2 { "bob" } else { "ann" });
+            let user = if n == 2 { "bob" } else { "ann" };
+            let guest = simulation.habits.guests > rng.below(4);
+            let line = simulation.connect(user, n, guest);
             simulation.lines.push(line);
         }
         simulation
-    }
-
-    fn connect(&mut self, user: &'static str) -> Line {
-        let parameters = vec![("user", user), ("database", "shop")];
-        let startup = Startup {
-            packet: b"",
-            major: 3,
-            minor: 0,
-            parameters,
-        };
-        Line {
-            client: Client::new(),
-            session: Some(Session::new(self.thread.clone(), &startup)),
-            backend: self.server.start(user),
-            unread: Vec::new(),
-            unheard: Vec::new(),
-            to_client: Vec::new(),
-            leaving: false,
-            stalled: 0,
-        }
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
@@ -165,6 +163,11 @@ impl Simulation {
         let n = rng.below(self.lines.len());
         self.tally.steps += 1;
         match rng.below(100) {
+            0..=2 => {
+                let more = rng.one_in(4);
+                self.link(n, more)?;
+            }
+            3..=5 => self.part(n),
             first @ 0..=84 => {
                 // What is not possible leaves its turn to the next: bytes move on.
                 for kind in (0..5).map(|kind| (first + kind) % 5) {
@@ -182,7 +185,7 @@ impl Simulation {
             93 if rng.one_in(8) => self.thread.store.sweep(self.server.now),
             94..=96 => self.ghosts(&mut rng),
             97 => self.settle(&mut rng)?,
-            98 if rng.one_in(16) => {
+            98 if rng.one_in(16) && self.lines[n].is_linked() => {
                 let b = self.lines[n].backend;
                 self.note(|| format!("backend {b} is cancelled"));
                 self.server.backends[b].cancelled = true;
@@ -200,6 +203,9 @@ impl Simulation {
     fn moves(&mut self, n: usize, kind: usize, rng: &mut Rng) -> Result<bool, String> {
         let line = &self.lines[n];
         let b = line.backend;
+        if matches!(kind, 2 | 3) && !line.is_linked() {
+            return Ok(false);
+        }
         let len = match kind {
             0 => return Ok(self.act(n, rng)),
             1 => line.client.said.len(),
@@ -258,6 +264,9 @@ impl Simulation {
 
     fn hear_upstream(&mut self, n: usize, count: usize) -> Result<(), String> {
         let line = &mut self.lines[n];
+        if !line.is_linked() {
+            return Ok(());
+        }
         line.unheard
             .extend(self.server.backends[line.backend].out.drain(..count));
         if count > 0 {
@@ -272,7 +281,11 @@ impl Simulation {
         let Some(session) = &mut line.session else {
             return Ok(());
         };
-        let upstream = &mut self.server.backends[line.backend].inbox;
+        let linked = session.is_linked();
+        let upstream = match linked {
+            true => &mut self.server.backends[line.backend].inbox,
+            false => &mut line.nowhere,
+        };
         let before = (line.to_client.len(), upstream.len());
         let mut io = Io {
             client: &mut line.to_client,
@@ -288,17 +301,20 @@ impl Simulation {
             false => session.upstream(buffer, &mut io),
         };
         buffer.drain(..used);
+        if !line.nowhere.is_empty() {
+            return Err(format!("session {n} sends where nobody is"));
+        }
         let followed = session.flow.phase != Phase::Lost && next == Next::Continue;
         if self.thread.has_hits() {
             self.tally.hits += 1;
             self.thread.end_turn(Duration::ZERO);
         }
         if self.trace.is_some() && used > 0 {
-            let inbox = &self.server.backends[line.backend].inbox;
-            let (told, sent) = (
-                shown(&line.to_client[before.0..]),
-                shown(&inbox[before.1..]),
-            );
+            let sent = match linked {
+                true => shown(&self.server.backends[line.backend].inbox[before.1..]),
+                false => String::new(),
+            };
+            let told = shown(&line.to_client[before.0..]);
             let side = if client { "client" } else { "upstream" };
             self.note(|| {
                 format!(
@@ -317,7 +333,7 @@ impl Simulation {
         if count == 0 || line.leaving {
             return Ok(());
         }
-        let heard = line.client.hear(&bytes, line.backend, &self.server);
+        let heard = line.client.hear(&bytes, line.user, &self.server);
         self.note(|| format!("client {n} hears {}", shown(&bytes)));
         heard.map_err(|error| format!("client {n}: {error}"))
     }
@@ -408,6 +424,9 @@ impl Simulation {
             self.note(|| format!("client {n} is gone"));
             return Ok(());
         }
+        if !line.is_linked() {
+            return Ok(());
+        }
         let inbox = &mut self.server.backends[line.backend].inbox;
         let kept = if rng.one_in(2) {
             inbox.len()
@@ -425,11 +444,18 @@ impl Simulation {
 
     /// A session ends, and its client comes back with a new one.
     fn leaves(&mut self, n: usize) {
-        let user = self.server.backends[self.lines[n].backend].user;
-        let next = self.connect(user);
+        let line = &self.lines[n];
+        let next = self.connect(line.user, n, line.guest.is_some());
         let line = std::mem::replace(&mut self.lines[n], next);
         let b = line.backend;
-        self.ghosts.push(b);
+        let linked = line.is_linked();
+        let rests = linked && line.guest.is_some() && self.is_at_rest(&line);
+        if rests && line.session.as_ref().is_some_and(Session::may_recycle) {
+            self.server.reset(b, true);
+            self.pool.give(line.user, b);
+        } else if linked {
+            self.ghosts.push(b);
+        }
         if let Some(doubt) = line.session.and_then(|mut session| session.end()) {
             self.tally.in_doubt += 1;
             self.note(|| format!("a write of backend {b} is in doubt"));
@@ -447,6 +473,11 @@ impl Simulation {
                 }
                 self.lines[n].client.come_to_rest(&self.server);
                 self.hear_client(n, self.lines[n].client.said.len())?;
+                self.link(n, true)?;
+                if !self.lines[n].is_linked() {
+                    self.tell_client(n, self.lines[n].to_client.len())?;
+                    continue;
+                }
                 let b = self.lines[n].backend;
                 self.server.backends[b].cancelled = false;
                 self.server.step(b, &mut rng);
@@ -457,7 +488,8 @@ impl Simulation {
             self.settle(&mut rng)?;
             self.load();
             let quiet = self.lines.iter().all(|line| {
-                line.client.is_quiet() && line.session.as_ref().is_some_and(Session::is_idle)
+                let idle = line.session.as_ref().is_some_and(Session::is_idle);
+                line.client.is_quiet() && line.to_client.is_empty() && idle
             });
             let loaded = self.database.catalog().is_some();
             if quiet && loaded && self.ghosts.is_empty() && self.doubts.is_empty() {
@@ -491,6 +523,7 @@ impl Simulation {
             }
         }
         self.tally.states = self.server.state;
+        self.tally.shared = self.pool.shared;
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())
     }

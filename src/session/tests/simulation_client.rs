@@ -1,11 +1,11 @@
 //! A client of the simulation: it says something at random, and follows what it is told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::simulation::Rng;
 use super::simulation_oracle::{Since, Transaction, check};
-use super::simulation_server::{Server, Settled};
-use super::world::{bind, describe, execute, flush, message, parse, query, sync};
+use super::simulation_server::{Server, Settled, columns};
+use super::world::{bind, close, describe, execute, flush, message, parse, query, sync};
 use crate::cache::Micros;
 use crate::wire::frame::{self, Frame};
 
@@ -63,6 +63,8 @@ pub struct Habits {
     ahead: usize,
     /// So rarely something breaks.
     pub peace: usize,
+    /// How many of four clients Larder lets in itself.
+    pub guests: usize,
     /// There is little memory.
     pub small: bool,
 }
@@ -76,6 +78,7 @@ impl Habits {
             batches: [1, 2, 5][rng.below(3)],
             ahead: [1, 1, 2, 4][rng.below(4)],
             peace: [20, 100, 1000][rng.below(3)],
+            guests: [0, 2, 4][rng.below(3)],
             small: rng.one_in(4),
         }
     }
@@ -89,6 +92,12 @@ struct Asked {
     /// Which of them are to be described, and whether the one that is answered now was.
     described: Vec<bool>,
     description: bool,
+    /// The portal of each, and whether it goes on with it.
+    portals: Vec<(String, bool)>,
+    /// The first row of the statement that is answered now.
+    first: Option<String>,
+    /// A statement's description comes: it is none of a portal's.
+    of_statement: bool,
     done: usize,
     failed: bool,
 }
@@ -100,8 +109,15 @@ pub struct Client {
     asked: VecDeque<Asked>,
     /// An extended segment whose Sync is not sent yet.
     open: Option<Asked>,
-    /// A statement is bound in it and not executed: whether it is a SELECT.
-    bound: bool,
+    /// A statement is bound in it, to that portal, and not executed.
+    bound: Option<String>,
+    /// Portals that may have rows left, with what they run.
+    left: Vec<(String, String)>,
+    /// What each has first shown.
+    shown: BTreeMap<String, String>,
+    /// Its place among the clients: the same name stands for something else with each.
+    place: usize,
+    opened: usize,
     /// COPY data is asked for, or will be.
     copies: bool,
     prepared: Vec<usize>,
@@ -116,11 +132,19 @@ pub struct Client {
 
 impl Client {
     /// A client that waits for its login.
-    pub fn new() -> Client {
+    pub fn new(place: usize) -> Client {
         Client {
             status: b'L',
+            place,
             ..Client::default()
         }
+    }
+
+    /// It is logged in.
+    pub fn welcome(&mut self) {
+        self.status = b'I';
+        self.said.extend([parse("c", "COMMIT"), sync()].concat());
+        self.asked.push_back(Asked::default());
     }
 
     /// Whether everything it has asked for is answered.
@@ -205,9 +229,15 @@ impl Client {
 
     /// Goes on with an extended segment.
     fn go_on(&mut self, server: &Server, habits: &Habits, rng: &mut Rng) {
-        if std::mem::take(&mut self.bound) {
-            self.said
-                .extend(execute("", if rng.one_in(15) { 1 } else { 0 }));
+        if let Some(portal) = self.bound.take() {
+            let limit = if rng.one_in(4) {
+                1 + rng.below(3) as i32
+            } else {
+                0
+            };
+            self.said.extend(execute(&portal, limit));
+        } else if !self.left.is_empty() && rng.one_in(3) {
+            self.more(server, rng);
         } else if rng.one_in(3)
             && self
                 .open
@@ -220,8 +250,8 @@ impl Client {
         }
         match rng.below(4) {
             0 => self.said.extend(flush()),
-            1..=2 if self.bound => self.said.extend(flush()),
-            1 if !self.bound => self.end_segment(),
+            1..=2 if self.bound.is_some() => self.said.extend(flush()),
+            1 if self.bound.is_none() => self.end_segment(),
             _ => {}
         }
     }
@@ -232,32 +262,79 @@ impl Client {
             .iter()
             .position(|read| *read == sql)
             .filter(|_| rng.one_in(2));
-        let name = named.map_or(String::new(), |n| format!("s{n}x{}", self.names));
+        let slot = |n: usize| (n + self.place) % READS.len();
+        let name = named.map_or(String::new(), |n| format!("s{}x{}", slot(n), self.names));
+        let portal = match rng.one_in(4) {
+            true => {
+                self.opened += 1;
+                format!("p{}", self.opened)
+            }
+            false => String::new(),
+        };
+        let of_statement = if rng.one_in(6) { 1 + rng.below(2) } else { 0 };
         match named {
             Some(n) if self.prepared.contains(&n) => {}
             _ => self.said.extend(parse(&name, sql)),
         }
         self.prepared.extend(named);
-        self.said.extend(bind("", &name, false));
+        if of_statement == 1 {
+            self.said.extend(describe(b'S', &name));
+        }
+        self.said.extend(bind(&portal, &name, false));
+        if of_statement == 2 {
+            self.said.extend(describe(b'S', &name));
+        }
         let described = rng.one_in(2);
         if described {
-            self.said.extend(describe(b'P', ""));
+            self.said.extend(describe(b'P', &portal));
         }
-        if let Some(open) = &mut self.open {
-            open.described.push(described);
-            open.statements
-                .push((sql.to_owned(), server.state, server.now));
+        if portal.is_empty() {
+            self.left.retain(|(left, _)| !left.is_empty());
         }
-        self.bound = rng.one_in(5);
-        if !self.bound {
-            self.said
-                .extend(execute("", if rng.one_in(20) { 1 } else { 0 }));
+        if columns(sql).is_some() {
+            self.left.push((portal.clone(), sql.to_owned()));
+        }
+        self.asks(sql, &portal, false, described, server);
+        if rng.one_in(5) {
+            self.bound = Some(portal);
+        } else {
+            let limit = if rng.one_in(8) {
+                1 + rng.below(3) as i32
+            } else {
+                0
+            };
+            self.said.extend(execute(&portal, limit));
         }
     }
 
+    fn asks(&mut self, sql: &str, portal: &str, again: bool, described: bool, server: &Server) {
+        if let Some(open) = &mut self.open {
+            open.described.push(described);
+            open.portals.push((portal.to_owned(), again));
+            open.statements
+                .push((sql.to_owned(), server.state, server.now));
+        }
+    }
+
+    /// Goes on with a portal, or closes it.
+    fn more(&mut self, server: &Server, rng: &mut Rng) {
+        let at = rng.below(self.left.len());
+        let (portal, sql) = self.left[at].clone();
+        if rng.one_in(6) {
+            self.left.remove(at);
+            return self.said.extend(close(b'P', &portal));
+        }
+        let described = rng.one_in(4);
+        if described {
+            self.said.extend(describe(b'P', &portal));
+        }
+        self.asks(&sql, &portal, true, described, server);
+        self.said.extend(execute(&portal, rng.below(3) as i32));
+    }
+
     fn end_segment(&mut self) {
-        if std::mem::take(&mut self.bound) {
-            self.said.extend(execute("", 0));
+        if let Some(portal) = self.bound.take() {
+            self.said.extend(execute(&portal, 0));
         }
         self.said.extend(sync());
         self.asked.extend(self.open.take());
@@ -274,7 +351,7 @@ impl Client {
     }
 
     /// Reads what it is told, and checks every row.
-    pub fn hear(&mut self, bytes: &[u8], b: usize, server: &Server) -> Result<(), String> {
+    pub fn hear(&mut self, bytes: &[u8], user: &str, server: &Server) -> Result<(), String> {
         self.unread.extend_from_slice(bytes);
         loop {
             let Frame::Whole { tag, body } = frame::peek(&self.unread) else {
@@ -282,16 +359,14 @@ impl Client {
             };
             let body = body.to_vec();
             self.unread.drain(..frame::HEAD + body.len());
-            self.one(tag, &body, b, server)?;
+            self.one(tag, &body, user, server)?;
         }
     }
 
-    fn one(&mut self, tag: u8, body: &[u8], b: usize, server: &Server) -> Result<(), String> {
+    fn one(&mut self, tag: u8, body: &[u8], user: &str, server: &Server) -> Result<(), String> {
         if self.status == b'L' {
             if tag == b'Z' {
-                self.status = b'I';
-                self.said.extend([parse("c", "COMMIT"), sync()].concat());
-                self.asked.push_back(Asked::default());
+                self.welcome();
             }
             return Ok(());
         }
@@ -299,7 +374,7 @@ impl Client {
             return Err(format!("{:?} answers nothing", char::from(tag)));
         };
         match tag {
-            b'D' => return self.row(body, b, server),
+            b'D' => return self.row(body, user, server),
             b'C' | b's' => {
                 let Some((sql, since, _)) = asked.statements.get(asked.done) else {
                     return Err("a CommandComplete too many".into());
@@ -307,10 +382,16 @@ impl Client {
                 let (sql, since) = (sql.clone(), *since);
                 asked.done += 1;
                 asked.description = false;
+                asked.first = None;
                 self.completed(&sql, since, body, server);
             }
+            b't' => asked.of_statement = true,
+            b'T' | b'n' if std::mem::take(&mut asked.of_statement) => {}
             b'T' => asked.description = true,
             b'E' => {
+                if body.windows(7).any(|code| code == b"C42P05\0") {
+                    return Err("somebody else has prepared its name".into());
+                }
                 asked.failed = true;
                 self.names += 1; // which of them are there is not known
                 self.prepared.clear();
@@ -329,6 +410,7 @@ impl Client {
                 self.copies &= !self.asked.is_empty();
                 self.status = body[0];
                 if self.status == b'I' {
+                    self.left.clear();
                     let good = !asked.failed;
                     self.ended(good);
                 }
@@ -339,8 +421,8 @@ impl Client {
     }
 
     /// A row of the first statement that is not done.
-    fn row(&mut self, body: &[u8], b: usize, server: &Server) -> Result<(), String> {
-        let asked = self.asked.front().or(self.open.as_ref());
+    fn row(&mut self, body: &[u8], user: &str, server: &Server) -> Result<(), String> {
+        let asked = self.asked.front_mut().or(self.open.as_mut());
         let asked = asked.ok_or("a row answers nothing")?;
         let (sql, state, time) = asked.statements.get(asked.done).ok_or("a row too many")?;
         if sql == "SELECT on_write()" {
@@ -351,8 +433,23 @@ impl Client {
             return Err("a description too many, or missing".into());
         }
         let row = std::str::from_utf8(&body[6..]).unwrap();
+        let same = |first: &str| match first == row {
+            true => Ok(()),
+            false => Err(format!("{row:?} behind {first:?}")),
+        };
+        if let Some(first) = asked.first.replace(row.to_owned()) {
+            return same(&first);
+        }
+        let portal = asked.portals.get(asked.done);
+        if let Some((portal, true)) = portal
+            && let Some(first) = self.shown.get(portal)
+        {
+            return same(first);
+        }
+        if let Some((portal, _)) = portal {
+            self.shown.insert(portal.clone(), row.to_owned());
+        }
         self.transaction.begin(self.settings.now.repeatable, *state);
-        let user = server.backends[b].user;
         let head = format!("{user} {} ", self.settings.now.escape);
         let numbers = row
             .strip_prefix(&head)

@@ -23,6 +23,14 @@ pub const OUTSIDE: usize = 5;
 pub const CATALOG: usize = 6;
 const ALL: usize = 7;
 
+/// How many rows a SELECT shows, all the same.
+pub fn rows(sql: &str) -> usize {
+    match columns(sql) {
+        Some([3] | [2, 3]) => 3,
+        _ => 1,
+    }
+}
+
 /// The tables a SELECT shows, in order.
 pub fn columns(sql: &str) -> Option<&'static [usize]> {
     Some(match sql {
@@ -109,7 +117,12 @@ struct Transaction {
 #[derive(Clone)]
 struct Portal {
     sql: String,
-    row: Option<String>,
+    /// What its SELECT has seen when it was bound.
+    seen: Option<String>,
+    /// Its row as it was first shown.
+    shown: Option<String>,
+    /// How many rows it has given.
+    given: usize,
 }
 
 enum Task {
@@ -350,11 +363,14 @@ impl Server {
         let ran = match self.allowed(b, &sql) {
             Err(code) => Ran::Failed(code),
             Ok(()) => match self.look(b, &sql) {
-                Some(shown) => {
+                Some(seen) => {
+                    let shown = self.shown(b, &seen);
                     let out = &mut self.backends[b].out;
                     out.extend(description(false));
-                    out.extend(row(&shown));
-                    Ran::Done("SELECT 1".into())
+                    for _ in 0..rows(&sql) {
+                        out.extend(row(&shown));
+                    }
+                    Ran::Done(format!("SELECT {}", rows(&sql)))
                 }
                 None => self.run(b, &sql, true),
             },
@@ -399,6 +415,19 @@ impl Server {
                 backend.out.extend(message(b'G', &[&[0, 0, 0]]));
             }
             (Ran::Waits, _) => unreachable!(),
+        }
+    }
+
+    /// Everything of its client is thrown out of a backend, or only the names that it has prepared.
+    pub fn reset(&mut self, b: usize, all: bool) {
+        let backend = &mut self.backends[b];
+        assert!(
+            backend.transaction.is_none() && !backend.state.block,
+            "it is in a transaction"
+        );
+        backend.statements.clear();
+        if all {
+            backend.settings = Settled::default();
         }
     }
 

@@ -8,6 +8,7 @@
 //! Not here: casts of text that names the clock (`'today'`): that is a matter of the statement.
 
 use super::functions::Functions;
+use super::introspection::LOOKED_UP;
 use super::nodetree::Tree;
 use super::rows::{FIRST_NORMAL, PG_CATALOG, Place, Rows, Type};
 use super::{FunctionClass, Oid, reviewed};
@@ -73,6 +74,8 @@ struct Datatype {
     plain_input: bool,
     /// Its values, or its elements, are text as far as is known: a cast of them reads that text.
     text: bool,
+    /// PostgreSQL's own, and its input and output look names up.
+    looks_up: bool,
 }
 
 struct Builder<'a> {
@@ -203,7 +206,10 @@ impl Datatypes {
         let all = self.by_name.get(name).into_iter().flatten();
         all.filter(|(schema, _)| schemas.contains(schema))
             .filter_map(|(_, oid)| self.by_oid.get(oid))
-            .map(|t| t.kept.and(t.cast))
+            .map(|t| match t.looks_up {
+                true => FunctionClass::reads(Why::CatalogMoment).and(t.cast),
+                false => t.kept.and(t.cast),
+            })
             .reduce(FunctionClass::and)
             .map_or(Some(Why::UserType), |class| class.why)
     }
@@ -276,6 +282,7 @@ impl Builder<'_> {
                     kept,
                     plain_input: !on(INPUT_READS),
                     text: row.string || &*row.name == "char",
+                    looks_up: on(LOOKED_UP),
                     ..Datatype::FINE
                 }
             }
@@ -350,6 +357,7 @@ impl Datatype {
         cast: FunctionClass::PURE,
         plain_input: true,
         text: false,
+        looks_up: false,
     };
 
     fn refused(class: FunctionClass) -> Datatype {
@@ -358,6 +366,7 @@ impl Datatype {
             cast: FunctionClass::PURE,
             plain_input: false,
             text: true,
+            looks_up: false,
         }
     }
 
@@ -365,6 +374,7 @@ impl Datatype {
     fn wrapped(self) -> Datatype {
         Datatype {
             plain_input: false,
+            looks_up: false,
             ..self
         }
     }

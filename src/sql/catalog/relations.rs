@@ -9,8 +9,9 @@
 
 use super::datatypes::Datatypes;
 use super::functions::Functions;
+use super::introspection::{CATALOGS, INFORMATION_SCHEMA, VIEWS};
 use super::nodetree::Tree;
-use super::rows::{self, PG_CATALOG, Place, Rows};
+use super::rows::{self, FIRST_NORMAL, PG_CATALOG, Place, Rows};
 use super::{FunctionClass, Oid};
 use crate::why::Why;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -124,6 +125,19 @@ impl Relations {
             Some(found) => found.reads.as_deref().map_err(|why| *why),
             None => Err(Why::UnknownRelation),
         }
+    }
+
+    pub(super) fn introspected(&self, relation: Oid) -> bool {
+        self.by_oid.get(&relation).is_some_and(|found| {
+            let on = |list: &[&str]| list.binary_search(&&*found.name).is_ok();
+            relation < FIRST_NORMAL
+                && match (&*found.schema, found.kind) {
+                    ("pg_catalog", b'r') => on(CATALOGS),
+                    ("pg_catalog", b'v') => on(VIEWS),
+                    ("information_schema", b'v') => on(INFORMATION_SCHEMA),
+                    _ => false,
+                }
+        })
     }
 
     pub(super) fn query_writes(&self, relation: Oid) -> bool {

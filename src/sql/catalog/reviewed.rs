@@ -11,6 +11,7 @@
 //! Lists are sorted: they are searched by bisection. Not here: how a function gets its class (`functions`).
 
 use super::FunctionClass;
+use super::introspection::FUNCTIONS;
 use crate::why::Why;
 
 /// STABLE functions of pg_catalog whose inputs are all in the key or in the catalog's version.
@@ -301,6 +302,7 @@ pub(super) fn built_in(name: &str, volatility: u8) -> FunctionClass {
         b'i' if on(IMMUTABLE_THAT_READ) => FunctionClass::reads(Why::StableFunction),
         b'i' => FunctionClass::PURE,
         b's' if on(STABLE) => FunctionClass::PURE,
+        b's' if on(FUNCTIONS) => FunctionClass::reads(Why::CatalogMoment),
         b's' if on(STABLE_THAT_RUN) => FunctionClass::anything(Why::StableFunction),
         b's' => FunctionClass::reads(Why::StableFunction),
         // Up to PostgreSQL 14 that of a timetz is VOLATILE; no timetz gets this far.
@@ -373,7 +375,7 @@ mod tests {
         for name in [
             "now",
             "age",
-            "to_regclass",
+            "inet_server_addr",
             "current_setting",
             "pg_typeof",
             "timetz",

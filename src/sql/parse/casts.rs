@@ -99,7 +99,9 @@ const NAMELESS: &[&str] = &[
 impl<'t> Walk<'t> {
     /// A cast of that to this.
     pub(super) fn cast(&mut self, source: Node<'t>, target: Option<&'t nodes::TypeName>) {
-        if self.type_name(target) == TextInput::MayReadClock {
+        let looks_up = target.is_some_and(looks_up);
+        self.query.catalogs.looks_up |= looks_up;
+        if self.type_name(target) == TextInput::MayReadClock && !looks_up {
             self.source(source);
         }
     }
@@ -150,6 +152,10 @@ impl<'t> Walk<'t> {
                     let inner = cast
                         .type_name()
                         .map(|t| last_two(t.names().iter().map(|s| s.sval())).1);
+                    // The text of a regclass is a name that somebody gave: `today`.
+                    if cast.type_name().is_some_and(looks_up) {
+                        self.deny(Why::ClockText);
+                    }
                     if inner.is_none_or(|name| text_input(name) == TextInput::Keeps) {
                         text = true;
                         work.push(cast.arg());
@@ -238,6 +244,23 @@ impl<'t> Walk<'t> {
             self.deny(Why::ClockText);
         }
     }
+}
+
+/// Types whose input looks a name up in the catalogs. It reads no clock.
+const LOOKS_UP: &[&str] = &[
+    "regclass",
+    "regcollation",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+];
+
+fn looks_up(target: &nodes::TypeName) -> bool {
+    LOOKS_UP.contains(&last_two(target.names().iter().map(|s| s.sval())).1)
 }
 
 /// Whether values of that type may be text; those of the types that a name in pg_catalog tells are not.

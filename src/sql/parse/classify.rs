@@ -72,15 +72,13 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
 
 fn utility(node: Node<'_>) -> Statement {
     match node {
-        Node::CheckPointStmt(_)
-        | Node::ConstraintsSetStmt(_)
-        | Node::CommentStmt(_)
-        | Node::ReindexStmt(_) => Statement::Utility,
+        Node::CheckPointStmt(_) | Node::ConstraintsSetStmt(_) => Statement::Utility,
+        Node::CommentStmt(_) | Node::ReindexStmt(_) => Statement::Maintenance,
         // VACUUM FULL moves rows (as CLUSTER does): their ctid changes.
         Node::VacuumStmt(vacuum)
             if !vacuum.options().iter().any(|o| o.defname() == Some("full")) =>
         {
-            Statement::Utility
+            Statement::Maintenance
         }
         Node::RefreshMatViewStmt(refresh) => match refresh.relation() {
             Some(relation) => Statement::RefreshMaterializedView(range_name(relation)),

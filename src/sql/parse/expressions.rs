@@ -134,6 +134,7 @@ impl<'t> Walk<'t> {
     }
 
     fn column(&mut self, fields: &'t NodeList) {
+        self.column_or_row(fields);
         let Some(Node::String(last)) = fields.iter().next_back() else {
             return;
         };

@@ -553,6 +553,61 @@ fn constructs_that_forbid_caching_are_named() {
 }
 
 #[test]
+fn columns_shown_without_their_names_are_seen() {
+    for (text, shown) in [
+        ("SELECT * FROM t", true),
+        ("TABLE t", true),
+        ("SELECT * FROM (SELECT a FROM t) s, t", true),
+        ("SELECT * FROM (SELECT a FROM t) s JOIN f() ON true", false),
+        ("WITH w AS (SELECT a FROM t) SELECT * FROM w", false),
+        ("WITH w AS (SELECT * FROM t) SELECT a FROM w", true),
+        ("WITH t AS (SELECT a FROM t) SELECT * FROM t", false),
+        ("WITH t AS (SELECT a FROM u) SELECT * FROM s.t", true),
+        ("SELECT a FROM u WHERE EXISTS (SELECT * FROM t)", true),
+        ("SELECT x FROM t x", true),
+        ("SELECT t FROM t", true),
+        ("SELECT x.* FROM t x", true),
+        ("SELECT s.t.* FROM s.t", true),
+        ("SELECT (x).a FROM t x", true),
+        ("SELECT count(x) FROM t x", true),
+        ("SELECT row_to_json(x) FROM t x", true),
+        ("SELECT s.* FROM (SELECT a FROM t) s", false),
+        ("SELECT s FROM (SELECT a FROM t) s", false),
+        ("SELECT j FROM (t JOIN u ON true) AS j", true),
+        ("SELECT k FROM t JOIN u USING (a) AS k", true),
+        ("SELECT b FROM t AS x (b)", true),
+        ("SELECT a FROM t NATURAL JOIN u", true),
+        (
+            "SELECT a, x.b, count(*) FROM t x JOIN u USING (a) GROUP BY 1, 2",
+            false,
+        ),
+    ] {
+        assert_eq!(query(text).catalogs.whole_rows, shown, "{text}");
+    }
+    for (text, statistics) in [
+        ("SELECT reltuples FROM t", true),
+        ("SELECT 1 FROM t x WHERE x.relpages > 0", true),
+        ("SELECT a FROM t ORDER BY xmin", true),
+        ("SELECT a FROM t JOIN u USING (relfilenode)", true),
+        ("SELECT relname FROM t", false),
+    ] {
+        assert_eq!(query(text).catalogs.statistics, statistics, "{text}");
+    }
+    for (text, looks_up) in [
+        ("SELECT a FROM t WHERE b = 't'::regclass", true),
+        ("SELECT regtype 'int' FROM t", true),
+        ("SELECT b::pg_catalog.regclass::text FROM t", true),
+        ("SELECT b::text FROM t", false),
+    ] {
+        let query = query(text);
+        assert_eq!(query.catalogs.looks_up, looks_up, "{text}");
+        assert_eq!(query.why, None, "{text}");
+    }
+    let name = query("SELECT b::regclass::text::date FROM t");
+    assert_eq!(name.why, Some(Why::ClockText));
+}
+
+#[test]
 fn text_that_may_be_the_clock_forbids_caching() {
     let clock = Some(Why::ClockText);
     for (text, expected) in [

@@ -156,6 +156,11 @@ fn every_kind_is_told_by_the_tree() {
                 "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
                 "CHECKPOINT",
                 "SET CONSTRAINTS ALL IMMEDIATE",
+            ],
+        ),
+        (
+            "Maintenance",
+            &[
                 "VACUUM",
                 "VACUUM (ANALYZE) t",
                 "ANALYZE t",

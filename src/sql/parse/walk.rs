@@ -8,6 +8,7 @@
 use super::super::catalog::WriteKind;
 use super::super::query::Query;
 use super::super::statement::Name;
+use super::wholerows::WholeRows;
 use crate::why::Why;
 use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
@@ -40,6 +41,7 @@ pub(super) fn walk(root: Node<'_>) -> (Query, SelectInto) {
         into: SelectInto::Nothing,
         derived: Vec::new(),
         open_names: false,
+        whole: WholeRows::default(),
         query: Query::default(),
     };
     walk.work.push((root, 0));
@@ -47,6 +49,7 @@ pub(super) fn walk(root: Node<'_>) -> (Query, SelectInto) {
         walk.visit(node, scope);
     }
     walk.judge_cast_columns();
+    walk.judge_whole_rows();
     walk.query.dedup();
     (walk.query, walk.into)
 }
@@ -62,6 +65,7 @@ pub(super) struct Walk<'t> {
     pub(super) derived: Vec<&'t str>,
     /// Columns have names that neither the text nor a relation tells: a function's, a composite type's.
     pub(super) open_names: bool,
+    pub(super) whole: WholeRows<'t>,
     pub(super) query: Query,
 }
 
@@ -123,6 +127,7 @@ impl<'t> Walk<'t> {
                 SelectInto::Table
             };
         }
+        self.star_of_select(select, scope);
         self.push(select.limit_count(), scope);
         self.push(select.limit_offset(), scope);
         for sort in select.sort_clause() {
@@ -183,7 +188,7 @@ impl<'t> Walk<'t> {
         self.with.len()
     }
 
-    fn is_with_query(&mut self, name: &str, mut scope: Scope) -> bool {
+    pub(super) fn is_with_query(&mut self, name: &str, mut scope: Scope) -> bool {
         while scope > 0 && self.steps < MOST_STEPS {
             self.steps += 1;
             let (known, outer) = self.with[scope - 1];
@@ -293,6 +298,7 @@ impl<'t> Walk<'t> {
                 if join.is_natural || !join.using_clause().is_empty() {
                     self.operator(None, "=");
                 }
+                self.join_of_from(join);
                 self.push(join.quals(), scope);
                 self.push(join.rarg(), scope);
                 self.push(join.larg(), scope);
@@ -327,6 +333,7 @@ impl<'t> Walk<'t> {
         let name = relation.relname().unwrap_or_default();
         self.alias(relation.alias());
         if !(unqualified && self.is_with_query(name, scope)) {
+            self.relation_of_from(relation);
             add(&mut self.query.reads, relation.schemaname(), name);
         }
     }

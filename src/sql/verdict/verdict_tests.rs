@@ -278,9 +278,6 @@ fn what_only_changes_the_session_writes_nothing() {
         ("PREPARE p AS SELECT mine(1)", false, false),
         ("DEALLOCATE ALL", false, false),
         ("SET search_path FROM CURRENT", true, true),
-        ("CREATE TEMP TABLE x (a int)", true, true),
-        ("CREATE TEMP TABLE x AS SELECT * FROM t", true, true),
-        ("DISCARD TEMP", true, false),
         ("FETCH c", true, false),
         ("DECLARE c CURSOR FOR SELECT * FROM t", true, false),
         ("LISTEN a", true, false),
@@ -292,7 +289,6 @@ fn what_only_changes_the_session_writes_nothing() {
         ("EXPLAIN SELECT * FROM t FOR UPDATE", true, false),
         ("EXPLAIN UPDATE t SET a = 1", true, false),
         ("EXPLAIN DECLARE c CURSOR FOR SELECT 1", true, false),
-        ("VACUUM t", true, false),
         ("COPY t TO STDOUT", true, false),
     ] {
         let effect = effect(&world, text);
@@ -303,6 +299,32 @@ fn what_only_changes_the_session_writes_nothing() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn what_shows_in_system_catalogs_alone_touches_them_alone() {
+    let world = world();
+    for (text, opaque) in [
+        ("CREATE TEMP TABLE x (a int)", true),
+        ("CREATE TEMP TABLE x AS SELECT * FROM t", true),
+        ("SELECT * INTO TEMP x FROM t", true),
+        ("DISCARD TEMP", false),
+        ("DISCARD ALL", false),
+        ("VACUUM t", false),
+        ("ANALYZE", false),
+        ("COMMENT ON TABLE t IS 'x'", false),
+        ("REINDEX TABLE t", false),
+    ] {
+        let effect = effect(&world, text);
+        assert_eq!(effect.writes, relations(&[SYSTEM_CATALOGS]), "{text}");
+        assert_eq!(
+            (effect.dirty, effect.opaque, effect.catalog),
+            (true, opaque, false),
+            "{text}"
+        );
+    }
+    let refresh = effect(&world, "REFRESH MATERIALIZED VIEW m").writes;
+    assert!(touches(&refresh, SYSTEM_CATALOGS) && touches(&refresh, world.matview));
 }
 
 #[test]

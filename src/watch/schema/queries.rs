@@ -136,7 +136,8 @@ pub(super) const EXPRESSIONS: &str = "
     FROM pg_policy p, LATERAL (VALUES (p.polqual::text), (p.polwithcheck::text)) e (tree)
     WHERE e.tree IS NOT NULL";
 
-/// The catalogs that count by the transactions that wrote their rows, and which rows.
+/// The catalogs that count by the transactions that wrote their rows, and which rows the catalog rests on. A read of
+/// such a catalog shows all of them.
 const BY_WRITER: &[(&str, &str)] = &[
     ("pg_namespace", "t.oid IN (SELECT oid FROM schemas)"),
     (
@@ -177,17 +178,34 @@ const BY_WRITER: &[(&str, &str)] = &[
     ("pg_database", "t.datname = current_database()"),
     ("pg_db_role_setting", "true"),
     ("pg_auth_members", "true"),
+    ("pg_am", "false"),
+    ("pg_depend", "false"),
+    ("pg_description", "false"),
+    ("pg_foreign_data_wrapper", "false"),
+    ("pg_foreign_server", "false"),
+    ("pg_foreign_table", "false"),
+    ("pg_publication", "false"),
+    ("pg_publication_rel", "false"),
+    ("pg_sequence", "false"),
+    ("pg_shdescription", "false"),
+    ("pg_statistic_ext", "false"),
+    ("pg_tablespace", "false"),
 ];
 
-/// One word per catalog, and when the backend last read the server's configuration. A new version of a row comes from a new transaction, so how many rows each transaction
-/// left tells all; there are far fewer transactions than rows.
+/// Two digests, each with one word per catalog, of what the catalog rests on and of all that a read of system catalogs
+/// shows; and when the backend last read the server's configuration. A new version of a row comes from a new
+/// transaction, so how many rows each transaction left tells all; there are far fewer transactions than rows. (Flags of
+/// `pg_index` are changed in place up to PostgreSQL 13.)
 pub(super) fn digest() -> String {
     let by_writer: String = BY_WRITER
         .iter()
         .map(|(catalog, which)| {
             format!(
-                " UNION ALL SELECT '{catalog}', sum(hashtextextended(concat_ws(':', writer, n), 0)) FROM \
-                 (SELECT t.xmin AS writer, count(*) AS n FROM {catalog} t WHERE {which} GROUP BY t.xmin) g"
+                " UNION ALL SELECT '{catalog}', \
+                 sum(hashtextextended(concat_ws(':', writer, n), 0)) FILTER (WHERE n > 0), \
+                 sum(hashtextextended(concat_ws(':', writer, every), 0)) FROM \
+                 (SELECT t.xmin AS writer, count(*) FILTER (WHERE {which}) AS n, count(*) AS every \
+                 FROM {catalog} t GROUP BY t.xmin) g"
             )
         })
         .collect();
@@ -201,12 +219,22 @@ pub(super) fn digest() -> String {
             FROM pg_class c
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN (SELECT oid FROM schemas)
         )
-        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog), pg_conf_load_time()::text FROM (
-            SELECT 'pg_class', sum(hash) FROM relations
+        SELECT string_agg(catalog || ':' || hash, ' ' ORDER BY catalog), string_agg(catalog || ':' || every, ' ' ORDER BY catalog),
+            pg_conf_load_time()::text
+        FROM (
+            SELECT 'pg_class', (SELECT sum(hash) FROM relations), sum(hashtextextended(concat_ws('/', c.oid, c.relname,
+                c.relnamespace, c.reltype, c.reloftype, c.relowner, c.relam, c.reltablespace, c.reltoastrelid, c.relhasindex,
+                c.relisshared, c.relpersistence, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.relhastriggers,
+                c.relhassubclass, c.relrowsecurity, c.relforcerowsecurity, c.relispopulated, c.relreplident,
+                c.relispartition, '/' || c.relacl::text, '//' || c.reloptions::text, c.relpartbound), 0))
+            FROM pg_class c
             UNION ALL
-            SELECT 'pg_roles', sum(hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper, t.rolinherit,
-                t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0)) FROM pg_roles t
+            SELECT 'flags', NULL, sum(hashtextextended(concat_ws('/', i.indexrelid, i.indisprimary, i.indisclustered,
+                i.indisvalid, i.indcheckxmin, i.indisready, i.indislive, i.indisreplident), 0)) FROM pg_index i
+            UNION ALL
+            SELECT 'pg_roles', sum(hash), sum(hash) FROM (SELECT hashtextextended(concat_ws('/', t.oid, t.rolname, t.rolsuper,
+                t.rolinherit, t.rolcanlogin, t.rolbypassrls, t.rolvaliduntil), 0) AS hash FROM pg_roles t) roles
             {by_writer}
-        ) hashes (catalog, hash)"
+        ) hashes (catalog, hash, every)"
     )
 }

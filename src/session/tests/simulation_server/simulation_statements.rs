@@ -4,7 +4,7 @@ use crate::session::tests::simulation::Rng;
 use crate::session::tests::world::{description, message, row};
 use crate::wire::message as wire;
 
-use super::{CATALOG, Fate, Portal, Ran, Server, Task, Transaction, Write, columns};
+use super::{CATALOG, Fate, Portal, Ran, Server, Task, Transaction, Write, columns, rows};
 
 impl Server {
     pub(super) fn allowed(&mut self, b: usize, sql: &str) -> Result<(), &'static str> {
@@ -41,7 +41,13 @@ impl Server {
         }
     }
 
-    /// The row that a SELECT shows.
+    /// A row, under the settings of this moment.
+    pub(super) fn shown(&self, b: usize, seen: &str) -> String {
+        let backend = &self.backends[b];
+        format!("{} {} {seen}", backend.user, backend.settings.now.escape)
+    }
+
+    /// The numbers that a SELECT shows.
     pub(super) fn look(&mut self, b: usize, sql: &str) -> Option<String> {
         let columns = columns(sql)?;
         let state = self.snapshot(b);
@@ -62,12 +68,7 @@ impl Server {
             .chain(columns.iter().copied())
             .map(|table| seen(table).to_string())
             .collect();
-        Some(format!(
-            "{} {} {}",
-            backend.user,
-            backend.settings.now.escape,
-            numbers.join(" ")
-        ))
+        Some(numbers.join(" "))
     }
 
     /// Takes the locks, waiting for those of others. Who would wait for himself is told so.
@@ -279,25 +280,29 @@ impl Server {
                 let sql = found.ok_or("26000")?;
                 self.allowed(b, &sql)?;
                 self.begin(b);
-                let row = self.look(b, &sql);
+                let name = text(bind.portal);
+                if !name.is_empty() && self.backends[b].portals.contains_key(&name) {
+                    return Err("42P03");
+                }
+                let portal = Portal {
+                    seen: self.look(b, &sql),
+                    sql,
+                    shown: None,
+                    given: 0,
+                };
                 let backend = &mut self.backends[b];
-                backend
-                    .portals
-                    .insert(text(bind.portal), Portal { sql, row });
+                backend.portals.insert(name, portal);
                 backend.out.extend(wire::BIND_COMPLETE);
             }
-            b'D' => {
-                let Some(wire::Target::Portal(name)) = wire::target(body) else {
-                    return Err("08P01");
-                };
-                let portal = self.backends[b].portals.get(&text(name)).ok_or("34000")?;
-                let told = match &portal.row {
-                    Some(_) => description(false),
-                    None => message(b'n', &[]),
-                };
-                self.backends[b].out.extend(told);
+            b'D' => self.describe(b, body)?,
+            b'C' => {
+                let backend = &mut self.backends[b];
+                match wire::target(body).ok_or("08P01")? {
+                    wire::Target::Portal(name) => drop(backend.portals.remove(&text(name))),
+                    wire::Target::Statement(name) => drop(backend.statements.remove(&text(name))),
+                }
+                backend.out.extend(wire::CLOSE_COMPLETE);
             }
-            b'C' => self.backends[b].out.extend(wire::CLOSE_COMPLETE),
             b'E' => {
                 let (name, limit) = wire::execute(body).unwrap();
                 self.execute(b, text(name), limit, rng);
@@ -307,20 +312,58 @@ impl Server {
         Ok(())
     }
 
+    fn describe(&mut self, b: usize, body: &[u8]) -> Result<(), &'static str> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let backend = &mut self.backends[b];
+        let (sql, mut told) = match wire::target(body).ok_or("08P01")? {
+            wire::Target::Portal(name) => {
+                let portal = backend.portals.get(&text(name)).ok_or("34000")?;
+                (&portal.sql, Vec::new())
+            }
+            wire::Target::Statement(name) => {
+                let sql = backend.statements.get(&text(name)).ok_or("26000")?;
+                (sql, message(b't', &[b"\0\0"]))
+            }
+        };
+        let selects = columns(sql).is_some();
+        if selects && backend.state.failed {
+            return Err("25P02");
+        }
+        told.extend(match selects {
+            true => description(false),
+            false => message(b'n', &[]),
+        });
+        backend.out.extend(told);
+        Ok(())
+    }
+
     pub(super) fn execute(&mut self, b: usize, name: String, limit: i32, rng: &mut Rng) {
         let Some(portal) = self.backends[b].portals.get(&name).cloned() else {
             return self.fail(b, "34000", false);
         };
-        let ran = match (self.allowed(b, &portal.sql), portal.row) {
+        let ran = match (self.allowed(b, &portal.sql), &portal.seen) {
             (Err(code), _) => Ran::Failed(code),
-            (Ok(()), Some(shown)) => {
-                let out = &mut self.backends[b].out;
-                out.extend(row(&shown));
-                if limit == 1 {
-                    out.extend(message(b's', &[]));
-                    return;
+            (Ok(()), Some(seen)) => {
+                let shown = portal.shown.unwrap_or_else(|| self.shown(b, seen));
+                let left = rows(&portal.sql).saturating_sub(portal.given);
+                let most = if limit > 0 {
+                    limit as usize
+                } else {
+                    usize::MAX
+                };
+                let count = left.min(most);
+                let backend = &mut self.backends[b];
+                for _ in 0..count {
+                    backend.out.extend(row(&shown));
                 }
-                Ran::Done("SELECT 1".into())
+                if let Some(held) = backend.portals.get_mut(&name) {
+                    held.given += if count < most { left + 1 } else { count };
+                    held.shown = Some(shown);
+                }
+                if count == most {
+                    return backend.out.extend(message(b's', &[]));
+                }
+                Ran::Done(format!("SELECT {count}"))
             }
             (Ok(()), None) => self.run(b, &portal.sql, false),
         };
