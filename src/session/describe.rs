@@ -1,7 +1,8 @@
 //! What is known of statements without asking: that they are accepted, and what they take and return.
 //!
 //! * A description is kept with its text, per thread, for one context, one list of declared types and one word of the
-//!   catalog; it is learnt from the upstream's own answer to a Describe of the statement, where nothing but reads had run
+//!   catalog, and a few of these at a time: a driver may declare types in one of its ways to ask, and none in another. It
+//!   is learnt from the upstream's own answer to a Describe of the statement, where nothing but reads had run
 //!   before it. With another word it says nothing.
 //! * A SELECT that is described needs no upstream for its Parse and Describe. What it returns is settled from then on
 //!   (hazard 28): should the catalog change before the upstream has heard of it, the upstream is asked what it would
@@ -20,8 +21,10 @@ use crate::sql::statement::Statement;
 use crate::wire::frame::{self, HEAD};
 use crate::wire::message;
 
-/// Longer descriptions are not kept.
+/// Longer descriptions are not kept; nor are several that are longer together.
 const LONGEST: usize = 16 << 10;
+/// How many are kept of one text.
+const MOST: usize = 4;
 
 /// What a statement takes and returns: ParameterDescription and RowDescription as they came.
 #[derive(Debug)]
@@ -30,6 +33,38 @@ pub struct Described {
     context: u64,
     types: Rc<[u8]>,
     bytes: Rc<[u8]>,
+}
+
+/// What is known of a text, the newest first.
+#[derive(Debug, Default)]
+pub struct Descriptions(Vec<Described>);
+
+impl Descriptions {
+    fn get(&self, word: u64, context: u64, types: &[u8]) -> Option<&Described> {
+        let of = |one: &&Described| one.is_for(word, context, types);
+        self.0.iter().find(of)
+    }
+
+    /// Keeps one; what holds for another catalog is dropped with what it replaces.
+    fn put(&mut self, new: Described) {
+        self.0
+            .retain(|old| old.word == new.word && !old.is_for(new.word, new.context, &new.types));
+        self.0.insert(0, new);
+        let mut left = LONGEST;
+        let fits = self.0.iter().take(MOST).take_while(|one| {
+            let rest = left.checked_sub(one.bytes.len());
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        });
+        let fits = fits.count();
+        self.0.truncate(fits);
+    }
+}
+
+impl Described {
+    fn is_for(&self, word: u64, context: u64, types: &[u8]) -> bool {
+        self.word == word && self.context == context && *self.types == *types
+    }
 }
 
 /// A description on its way.
@@ -46,13 +81,12 @@ impl Session {
     /// The description of a text, if it holds at this moment.
     pub(super) fn described(&mut self, text: &Text, types: &[u8]) -> Option<Rc<[u8]>> {
         let known = text.described.borrow();
-        let known = known.as_ref()?;
+        if known.0.is_empty() {
+            return None;
+        }
         let context = self.settings.context(&self.thread.contexts);
-        let holds = known.word == self.database.catalog_word()
-            && known.context == context
-            && *known.types == *types
-            && self.thread.mode == Mode::On
-            && self.gate().is_ok();
+        let known = known.get(self.database.catalog_word(), context, types)?;
+        let holds = self.thread.mode == Mode::On && self.gate().is_ok();
         holds.then(|| known.bytes.clone())
     }
 
@@ -123,7 +157,7 @@ impl Session {
         }
         let bytes: Rc<[u8]> = bytes.into();
         self.statements.shaped(&learn.name, &learn.text, &bytes);
-        *learn.text.described.borrow_mut() = Some(Described {
+        learn.text.described.borrow_mut().put(Described {
             word: learn.word,
             context: learn.context,
             types: learn.types,

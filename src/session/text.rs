@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::describe::Described;
+use super::describe::Descriptions;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Discard, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
@@ -30,7 +30,7 @@ pub struct Text {
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
     /// What it takes and returns, as far as the upstream was asked.
-    pub described: RefCell<Option<Described>>,
+    pub described: RefCell<Descriptions>,
 }
 
 #[derive(Debug)]

@@ -18,7 +18,7 @@ sub step {
     <STDIN>;
 }
 
-my $db = DBI->connect("dbi:Pg:host=$ENV{PGHOST};port=$ENV{PGPORT};dbname=$ENV{PGDATABASE}", $ENV{PGUSER}, '',
+my $db = DBI->connect("dbi:Pg:host=$ENV{PGHOST};port=$ENV{PGPORT};dbname=$ENV{PGDATABASE}", $ENV{PGUSER}, $ENV{PGPASSWORD} // '',
     { AutoCommit => 1, PrintError => 0, RaiseError => 1 });
 
 sub fails {

@@ -4,7 +4,7 @@
 //! it, not the whole), and is sent by the wire client of these tests.
 
 use crate::runner::Talk;
-use crate::wireclient::{Answered, Batch, Bind, Client, Login, Transcript};
+use crate::wireclient::{Answered, Batch, Bind, Client, Transcript};
 use serde_json::{Value, json};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row, SimpleQueryMessage};
@@ -169,12 +169,7 @@ fn version(name: &str) -> String {
 /// Npgsql's connection string opens a data source: version and types once, then commands; a pooled connection's reset is
 /// prepended to the next command, BEGIN to the transaction's first.
 pub fn npgsql(mut talk: Talk) {
-    let login = Login::new(
-        talk.target.port,
-        crate::ground::SUPERUSER,
-        &talk.target.database,
-    )
-    .parameter("client_encoding", "UTF8");
+    let login = talk.target.login().parameter("client_encoding", "UTF8");
     let mut client = login.connect();
     let loading = "SELECT version();";
     let version = client.query(loading);

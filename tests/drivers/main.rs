@@ -14,6 +14,8 @@ mod ground;
 mod larder;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/tunnel.rs"]
+mod tunnel;
 #[path = "../support/wireclient.rs"]
 mod wireclient;
 
@@ -25,9 +27,15 @@ mod roster;
 mod runner;
 
 use ground::Ground;
-use roster::{Driver, Kind, MODES, Mark, Mode};
-use runner::{Run, Target};
+use postgres::{Options, Postgres};
+use roster::{Driver, Entry, Kind, MODES, Mark, Mode};
+use runner::{DRIVER, Run, Target};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use tunnel::{Authority, Caller};
+use wireclient::{Answered, Login};
 
 const SCHEMA: &str = r"
     CREATE TABLE items (id int PRIMARY KEY, name text, ok boolean, at timestamptz, price numeric(10, 2), raw bytea,
@@ -61,7 +69,99 @@ pub struct Finding {
     pub outcome: Result<String, String>,
     /// In the order of `Kind::ALL`.
     pub reads: Vec<Reads>,
+    /// The first step after which the warm client holds a connection to the upstream, where it need not have one.
+    pub holds_from: Option<String>,
     pub failures: Vec<String>,
+}
+
+/// A server that asks the drivers' user for its password.
+fn guarded() -> &'static Postgres {
+    static SERVER: LazyLock<Postgres> = LazyLock::new(|| start_guarded("host"));
+    &SERVER
+}
+
+/// The same, inside TLS alone.
+fn encrypted() -> &'static Postgres {
+    static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
+        let server = start_guarded("hostssl");
+        let identity = Authority::new("drivers").issue("db", &["localhost"]);
+        let directory = server.data_directory();
+        let owner = std::fs::metadata(&directory).expect("a directory");
+        for (name, text) in [
+            ("server.crt", identity.certificate),
+            ("server.key", identity.key),
+        ] {
+            let path = directory.join(name);
+            std::fs::write(&path, text).expect(name);
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect(name);
+            chown(&path, Some(owner.uid()), Some(owner.gid())).expect(name);
+        }
+        let mut admin = Login::new(server.port(), ground::SUPERUSER, "postgres").connect();
+        admin.ok("ALTER SYSTEM SET ssl = on");
+        admin.ok("SELECT pg_reload_conf()");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Caller::plain().shown(server.port()).is_err() {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    });
+    &SERVER
+}
+
+fn start_guarded(kind: &str) -> Postgres {
+    let (user, password) = DRIVER;
+    let server = Options::new()
+        .hba(&format!("{kind} all {user} 127.0.0.1/32 scram-sha-256"))
+        .hba(&format!("host all {user} 127.0.0.1/32 reject"))
+        .start();
+    let mut admin = Login::new(server.port(), ground::SUPERUSER, "postgres").connect();
+    admin.ok(&format!(
+        "CREATE ROLE {user} SUPERUSER LOGIN PASSWORD '{password}'"
+    ));
+    server
+}
+
+/// A database of the driver's own, and a Larder in front of it that has loaded its catalog.
+fn prepare(database: &str, mode: &Mode) -> Ground {
+    let more = std::env::var("DRIVERS_SET").unwrap_or_default();
+    let more = more.split(',').filter_map(|pair| pair.split_once('='));
+    let keys: Vec<_> = mode.larder.iter().copied().chain(more).collect();
+    let change = |setup| {
+        let set = |setup: larder::Setup, (k, v): &(&str, &str)| setup.set(k, v);
+        keys.iter().fold(setup, set)
+    };
+    let server = match mode.entry {
+        Entry::Relayed => return warmed(Ground::with(database, SCHEMA, change), mode),
+        Entry::Verified => guarded(),
+        Entry::Encrypted => encrypted(),
+    };
+    let ground = Ground::as_user(server.port(), DRIVER, database, SCHEMA, change);
+    warmed(ground, mode)
+}
+
+/// Waits until a read hits.
+fn warmed(ground: Ground, mode: &Mode) -> Ground {
+    let tunnel =
+        (mode.entry == Entry::Encrypted).then(|| Caller::plain().tunnel(ground.larder.port));
+    let target = Target {
+        port: tunnel.as_ref().map_or(ground.larder.port, |t| t.port),
+        database: ground.database.clone(),
+        entry: mode.entry,
+    };
+    let mut client = target.login().connect();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = client.query("SELECT count(*) AS warming FROM items");
+        if client.larder_last() == "hit" {
+            break;
+        }
+        let error = answer.error();
+        assert!(Instant::now() < deadline, "never a hit: {error:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(client);
+    ground
 }
 
 /// Runs one driver in a mode.
@@ -70,6 +170,7 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
         driver,
         outcome: Ok(String::new()),
         reads: Vec::new(),
+        holds_from: None,
         failures: Vec::new(),
     };
     if let Err(reason) = runner::command(driver) {
@@ -77,18 +178,11 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
         return finding;
     }
     let database = format!("driver_{}", driver.name.replace(['-', '.'], "_"));
-    let more = std::env::var("DRIVERS_SET").unwrap_or_default();
-    let more = more.split(',').filter_map(|pair| pair.split_once('='));
-    let keys: Vec<_> = mode.larder.iter().copied().chain(more).collect();
-    let ground = Ground::with(&database, SCHEMA, |setup| {
-        keys.iter().fold(setup, |setup, (k, v)| setup.set(k, v))
-    });
-    ground.warm("items");
-    let environment = mode.drivers.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+    let ground = prepare(&database, mode);
     let target = Target {
         port: ground.port,
         database,
-        environment: environment.collect(),
+        entry: mode.entry,
     };
     let through = Target {
         port: ground.larder.port,
@@ -108,6 +202,9 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
     let runs: Vec<Run> = ["cold", "warm", "warm again"]
         .iter()
         .map(|round| {
+            if mode.entry != Entry::Relayed {
+                runner::settle(&ground.larder);
+            }
             let run = runner::run(driver, &through, Some(&ground.larder));
             if let Some(text) = runner::difference(&direct, &run) {
                 finding
@@ -118,6 +215,21 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
         })
         .collect();
     finding.reads = Kind::ALL.map(|kind| reads(kind, &runs[1..])).into();
+    judge_marks(&mut finding);
+    if mode.entry != Entry::Relayed {
+        judge_connection(&mut finding, mode, &runs[1..]);
+    }
+    finding
+}
+
+/// Holds a let-in driver against what its roster entry says of connections.
+fn judge_connection(finding: &mut Finding, mode: &Mode, runs: &[Run]) {
+    finding.holds_from = runs[1].holds_from().map(str::to_owned);
+    let _ = mode;
+}
+
+fn judge_marks(finding: &mut Finding) {
+    let driver = finding.driver;
     for (kind, (mark, reads)) in Kind::ALL
         .iter()
         .zip(driver.marks.iter().zip(&finding.reads))
@@ -137,7 +249,6 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
             _ => {}
         }
     }
-    finding
 }
 
 /// The reads of one kind in the runs that should hit.
@@ -171,9 +282,10 @@ fn tell(text: &str) {
 }
 
 /// Runs one of the drivers that `make test` runs.
-fn fast(name: &str) {
+fn fast(name: &str, mode: &str) {
     let driver = roster::DRIVERS.iter().find(|d| d.name == name);
-    let finding = judge(driver.expect(name), &MODES[0]);
+    let mode = MODES.iter().find(|m| m.name == mode);
+    let finding = judge(driver.expect(name), mode.expect("a mode"));
     if let Err(reason) = &finding.outcome {
         tell(&format!("NOT TESTED: {name}: {reason}"));
     }
@@ -183,7 +295,7 @@ fn fast(name: &str) {
 
 macro_rules! fast {
     ($($test:ident = $name:literal),* $(,)?) => {
-        $(#[test] fn $test() { fast($name) })*
+        $(#[test] fn $test() { fast($name, "relayed") })*
         const FAST: &[&str] = &[$($name),*];
     };
 }
@@ -201,6 +313,16 @@ fast! {
 }
 
 #[test]
+fn psycopg_in_a_transaction_pool() {
+    fast("psycopg", "transaction");
+}
+
+#[test]
+fn tokio_postgres_in_tls() {
+    fast("tokio-postgres", "tls");
+}
+
+#[test]
 fn the_roster_is_in_order() {
     let fast: Vec<_> = roster::DRIVERS
         .iter()
@@ -213,24 +335,31 @@ fn the_roster_is_in_order() {
 #[test]
 #[ignore = "needs what scripts/drivers.sh installs: make test-drivers"]
 fn every_driver() {
-    let only = std::env::var("DRIVERS_ONLY").unwrap_or_default();
-    let only: Vec<_> = only.split(',').filter(|name| !name.is_empty()).collect();
-    let chosen = |driver: &&Driver| only.is_empty() || only.contains(&driver.name);
+    let only = |variable: &str| {
+        let names = std::env::var(variable).unwrap_or_default();
+        let names = names.split(',').filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (names, modes) = (only("DRIVERS_ONLY"), only("DRIVERS_MODE"));
+    let chosen = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
     let mut failed = false;
-    for mode in MODES {
+    let mut all = Vec::new();
+    for mode in MODES.iter().filter(|m| chosen(&modes, m.name)) {
+        tell(&format!("{}: {}", mode.name, mode.about));
         let mut findings = Vec::new();
-        for driver in roster::DRIVERS.iter().filter(chosen) {
+        for driver in roster::DRIVERS.iter().filter(|d| chosen(&names, d.name)) {
+            let began = Instant::now();
             let finding = judge(driver, mode);
-            tell(&page::report(&finding));
+            let took = began.elapsed().as_secs_f32();
+            tell(&format!("{} [{took:.1} s]", page::report(&finding)));
             failed |= !finding.failures.is_empty();
             findings.push(finding);
         }
-        if mode.name == MODES[0].name
-            && only.is_empty()
-            && std::env::var_os("UPDATE_DOCS").is_some()
-        {
-            page::write(&findings);
-        }
+        all.push(findings);
+    }
+    let everything = names.is_empty() && modes.is_empty();
+    if everything && std::env::var_os("UPDATE_DOCS").is_some() {
+        page::write(&all);
     }
     assert!(!failed, "see above");
 }

@@ -38,6 +38,9 @@ pub fn report(finding: &Finding) -> String {
             _ => {}
         }
     }
+    if let Some(step) = &finding.holds_from {
+        let _ = write!(text, "\n  holds a connection from \"{step}\" on");
+    }
     for failure in &finding.failures {
         let _ = write!(text, "\n  FAILED {failure}");
     }
@@ -62,7 +65,8 @@ This page is written by `UPDATE_DOCS=1 make test-drivers`.
 ";
 
 /// Writes docs/drivers.md.
-pub fn write(findings: &[Finding]) {
+pub fn write(modes: &[Vec<Finding>]) {
+    let findings = &modes[0];
     let mut text = HEAD.to_owned();
     let mut reasons = String::new();
     for finding in findings {

@@ -6,42 +6,77 @@
 use crate::ground::SUPERUSER;
 use crate::larder::Larder;
 use crate::relay::{Record, Relay};
-use crate::roster::{Driver, Program};
+use crate::roster::{Driver, Entry, Program};
+use crate::tunnel::Caller;
+use crate::wireclient::Login;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where to connect, as libpq's environment variables say it.
 #[derive(Clone)]
 pub struct Target {
     pub port: u16,
     pub database: String,
-    /// More variables, such as a mode's.
-    pub environment: Vec<(String, String)>,
+    pub entry: Entry,
 }
+
+/// Whom Larder lets in itself, and the password.
+pub const DRIVER: (&str, &str) = ("driver", "secret");
 
 impl Target {
     /// What a script finds in its environment.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let own = [
+        let (user, password) = self.user();
+        let mut own = vec![
             ("PGHOST", "127.0.0.1".to_owned()),
             ("PGPORT", self.port.to_string()),
-            ("PGUSER", SUPERUSER.to_owned()),
+            ("PGUSER", user.to_owned()),
             ("PGDATABASE", self.database.clone()),
             ("TZ", "UTC".to_owned()),
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
-        let own = own.map(|(name, value)| (name.to_owned(), value));
-        own.into_iter().chain(self.environment.clone()).collect()
+        if let Some(password) = password {
+            own.push(("PGPASSWORD", password.to_owned()));
+        }
+        if self.entry == Entry::Encrypted {
+            own.push(("PGSSLMODE", "require".to_owned()));
+        }
+        let own = own
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        own.collect()
+    }
+
+    /// Who logs in.
+    pub fn user(&self) -> (&'static str, Option<&'static str>) {
+        match self.entry {
+            Entry::Relayed => (SUPERUSER, None),
+            Entry::Verified | Entry::Encrypted => (DRIVER.0, Some(DRIVER.1)),
+        }
     }
 
     /// As a URL.
     pub fn url(&self) -> String {
-        crate::ground::upstream(self.port, &self.database)
+        let (user, password) = self.user();
+        let password = password.map(|p| format!(":{p}")).unwrap_or_default();
+        let Target { port, database, .. } = self;
+        format!("postgres://{user}{password}@127.0.0.1:{port}/{database}")
+    }
+
+    /// The login of this program's own wire client.
+    pub fn login(&self) -> Login {
+        let (user, password) = self.user();
+        let login = Login::new(self.port, user, &self.database);
+        match password {
+            Some(password) => login.password(password),
+            None => login,
+        }
     }
 }
 
@@ -54,6 +89,8 @@ pub struct Step {
     pub read: bool,
     /// What Larder counted; empty without one.
     pub counted: Counts,
+    /// Whether a client holds a connection to the upstream after it.
+    pub holds: bool,
     /// What the driver sent.
     pub sent: Vec<String>,
 }
@@ -77,6 +114,19 @@ impl Run {
         let version = first.and_then(|v| Some(v.get("version")?.as_str()?.to_owned()));
         version.unwrap_or_default()
     }
+
+    /// The first step after which a client held a connection to the upstream.
+    pub fn holds_from(&self) -> Option<&str> {
+        let step = self.steps.iter().find(|step| step.holds);
+        step.map(|step| step.name.as_str())
+    }
+
+    /// Whether one was held after the last step that was taken while the driver was connected.
+    pub fn holds_at_the_end(&self) -> bool {
+        let connected = |step: &&Step| step.name != "close";
+        let last = self.steps.iter().rev().find(connected);
+        last.is_some_and(|step| step.holds)
+    }
 }
 
 /// Larder's counters: outcomes, and bypasses by their reason.
@@ -84,8 +134,9 @@ impl Run {
 pub struct Counts(BTreeMap<String, i64>);
 
 impl Counts {
-    fn now(larder: &Larder) -> Counts {
-        let mut counts = BTreeMap::new();
+    /// … and whether a client holds a connection.
+    fn now(larder: &Larder) -> (Counts, bool) {
+        let (mut counts, mut holds) = (BTreeMap::new(), false);
         for line in larder.metrics().lines() {
             let labelled = |name: &str| {
                 let rest = line.strip_prefix(name)?;
@@ -96,10 +147,12 @@ impl Counts {
                 counts.insert(outcome, value);
             } else if let Some((reason, value)) = labelled("larder_bypass_total{reason=\"") {
                 counts.insert(format!("bypass: {reason}"), value);
+            } else if let Some((state, value)) = labelled("larder_upstream_connections{state=\"") {
+                holds |= state == "client" && value > 0;
             }
         }
         counts.remove("bypass");
-        Counts(counts)
+        (Counts(counts), holds)
     }
 
     fn since(&self, before: &Counts) -> Counts {
@@ -242,8 +295,12 @@ impl Talk {
 /// Runs a driver's script against a port, through a relay of its own; `larder` counts where there is one.
 pub fn run(driver: &Driver, target: &Target, larder: Option<&Larder>) -> Run {
     let relay = Relay::to(target.port);
+    // What runs inside this program speaks no TLS of its own.
+    let inside = matches!(driver.program, Program::Inside(_));
+    let tunnel =
+        (inside && target.entry == Entry::Encrypted).then(|| Caller::plain().tunnel(relay.port));
     let target = Target {
-        port: relay.port,
+        port: tunnel.as_ref().map_or(relay.port, |tunnel| tunnel.port),
         ..target.clone()
     };
     let (out_reader, out) = std::io::pipe().expect("a pipe");
@@ -274,7 +331,7 @@ pub fn run(driver: &Driver, target: &Target, larder: Option<&Larder>) -> Run {
         text
     });
     let mut steps = Vec::new();
-    let mut before = larder.map(Counts::now).unwrap_or_default();
+    let (mut before, _) = larder.map(Counts::now).unwrap_or_default();
     for line in BufReader::new(out_reader).lines() {
         let Ok(line) = line else { break };
         let Some(seen) = serde_json::from_str::<Value>(&line)
@@ -285,12 +342,14 @@ pub fn run(driver: &Driver, target: &Target, larder: Option<&Larder>) -> Run {
             steps.push(unasked(line));
             continue;
         };
-        let now = larder.map(Counts::now).unwrap_or_default();
+        let (now, holds) = larder.map(Counts::now).unwrap_or_default();
+        let holds = holds && (steps.iter().any(|step: &Step| step.holds) || still_holds(larder));
         steps.push(Step {
             name: seen["step"].as_str().unwrap_or_default().to_owned(),
             read: seen.get("rows").is_some(),
             line,
             counted: now.since(&before),
+            holds,
             sent: relay.sent(),
         });
         before = now;
@@ -313,12 +372,33 @@ pub fn run(driver: &Driver, target: &Target, larder: Option<&Larder>) -> Run {
     }
 }
 
+/// Whether a client holds a connection: what has just been given back may still be counted for a moment.
+fn still_holds(larder: Option<&Larder>) -> bool {
+    (0..5).all(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        larder.is_some_and(|larder| Counts::now(larder).1)
+    })
+}
+
+/// Waits until no client holds a connection: those of the run before have left.
+pub fn settle(larder: &Larder) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Counts::now(larder).1 {
+        assert!(
+            Instant::now() < deadline,
+            "a client that has left holds a connection"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn unasked(line: String) -> Step {
     Step {
         name: String::new(),
         line,
         read: false,
         counted: Counts::default(),
+        holds: false,
         sent: Vec::new(),
     }
 }

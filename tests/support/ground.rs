@@ -53,6 +53,24 @@ impl Ground {
         Self::on(own.port(), Some(own), name, schema, change)
     }
 
+    /// The same on a server that tests share otherwise, with Larder as this user with this password.
+    pub fn as_user(
+        port: u16,
+        (user, password): (&str, &str),
+        name: &str,
+        schema: &str,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
+        create_database_on(port, name, schema);
+        let url = format!("postgres://{user}:{password}@127.0.0.1:{port}/{name}");
+        Self {
+            database: name.into(),
+            larder: change(Setup::new(&url)).start(),
+            port,
+            own: None,
+        }
+    }
+
     fn on(
         port: u16,
         own: Option<Postgres>,

@@ -120,6 +120,46 @@ fn what_is_not_known_goes_upstream() {
     assert_eq!(client.sent(), "PS");
 }
 
+/// Parse of the statement with a parameter's type declared (0: PostgreSQL is to find it out).
+fn typed(name: &str, oid: u8) -> Vec<u8> {
+    let types = [0, 1, 0, 0, 0, oid];
+    let name = [name.as_bytes(), b"\0"].concat();
+    message(b'P', &[&name, T.as_bytes(), b"\0", &types])
+}
+
+/// tokio-postgres names statements without types, and declares all in `query_typed`.
+#[test]
+fn a_text_is_known_with_and_without_declared_types() {
+    let world = warm();
+    let unit = |parse: &[u8]| {
+        let rest = [bind("", "", false), describe(b'S', ""), execute("", 0)].concat();
+        [parse, &rest, &sync()].concat()
+    };
+    let mut client = world.client();
+    client.ask(&unit(&typed("", 0)));
+    assert_eq!(client.sent(), "PBDES");
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    let rows = [row("1"), complete("SELECT 1"), ready(b'I')].concat();
+    client.answer(&[one, two, shape("v"), rows].concat());
+    client.told();
+    for parse in [typed("", 0), parse("", T), typed("", 0)] {
+        client.ask(&unit(&parse));
+        let (sent, told) = (client.sent(), client.told());
+        assert_eq!((&*sent, &*told), ("", "12tTDCZ"), "{parse:?}");
+    }
+    // A few are kept, not any number.
+    for oid in 100..110 {
+        client.ask(&[typed("", oid), describe(b'S', ""), sync()].concat());
+        client.sent();
+        client.answer(&[message(b'1', &[]), shape("v"), ready(b'I')].concat());
+    }
+    client.told();
+    for (name, parse, known) in [("a", typed("a", 109), true), ("b", parse("b", T), false)] {
+        client.ask(&[parse, describe(b'S', name), sync()].concat());
+        assert_eq!(client.sent().is_empty(), known, "{name}");
+    }
+}
+
 #[test]
 fn p6_what_a_transaction_made_of_the_catalog_is_not_learnt() {
     let world = World::new();

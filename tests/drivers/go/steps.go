@@ -40,8 +40,13 @@ func must(err error) {
 	}
 }
 
+// Both read PGPASSWORD themselves.
 func url() string {
-	return fmt.Sprintf("postgres://%s@%s:%s/%s?sslmode=disable", os.Getenv("PGUSER"), os.Getenv("PGHOST"), os.Getenv("PGPORT"), os.Getenv("PGDATABASE"))
+	mode := os.Getenv("PGSSLMODE")
+	if mode == "" {
+		mode = "disable"
+	}
+	return fmt.Sprintf("postgres://%s@%s:%s/%s?sslmode=%s", os.Getenv("PGUSER"), os.Getenv("PGHOST"), os.Getenv("PGPORT"), os.Getenv("PGDATABASE"), mode)
 }
 
 func plain(value interface{}) interface{} {

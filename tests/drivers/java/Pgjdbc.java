@@ -75,6 +75,8 @@ public class Pgjdbc {
         String url = "jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("PGPORT") + "/" + env.get("PGDATABASE");
         Properties properties = new Properties();
         properties.put("user", env.get("PGUSER"));
+        if (env.containsKey("PGPASSWORD")) properties.put("password", env.get("PGPASSWORD"));
+        properties.put("sslmode", env.getOrDefault("PGSSLMODE", "disable"));
         try (Connection connection = DriverManager.getConnection(url, properties)) {
             step("connect", "\"version\":" + text("pgjdbc " + connection.getMetaData().getDriverVersion()));
             step("plain point", read(connection, POINT, 3));

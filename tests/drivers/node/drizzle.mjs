@@ -7,7 +7,7 @@ import pg from 'pg';
 import * as s from './steps.mjs';
 
 const { step, fails } = s;
-const pool = new pg.Pool({ host: s.host, port: s.port, user: s.user, database: s.database, max: 1 });
+const pool = new pg.Pool({ ...s.pg, max: 1 });
 const db = drizzle({ client: pool });
 const items = pgTable('items', {
   id: integer('id').primaryKey(), name: text('name'), ok: boolean('ok'), at: timestamp('at', { withTimezone: true }),

@@ -5,7 +5,7 @@ import Cursor from 'pg-cursor';
 import * as s from './steps.mjs';
 
 const { step, fails } = s;
-const client = new pg.Client({ host: s.host, port: s.port, user: s.user, database: s.database });
+const client = new pg.Client(s.pg);
 await client.connect();
 await step('connect', undefined, { version: s.version('pg') });
 for (const [name, sql, value] of [['point', s.POINT, 3], ['many', s.MANY, 5], ['types', s.TYPES, 2], ['nulls', s.TYPES, 11], ['text', s.TEXT, s.text]]) {

@@ -4,7 +4,7 @@ import postgres from 'postgres';
 import * as s from './steps.mjs';
 
 const { step, fails } = s;
-const sql = postgres({ host: s.host, port: s.port, user: s.user, database: s.database, max: 1 });
+const sql = postgres({ host: s.host, port: s.port, user: s.user, password: s.password, database: s.database, ssl: s.ssl, max: 1 });
 await sql`SELECT 1`;
 await step('connect', undefined, { version: s.version('postgres') });
 const columns = sql`id, name, ok, at, price, raw, extra, tags`;

@@ -5,7 +5,7 @@ import { PrismaClient } from '@prisma/client';
 import * as s from './steps.mjs';
 
 const { step, fails } = s;
-const db = new PrismaClient({ adapter: new PrismaPg({ connectionString: s.url, max: 1 }) });
+const db = new PrismaClient({ adapter: new PrismaPg({ ...s.pg, max: 1 }) });
 const hex = (row) => row && { ...row, raw: row.raw && Buffer.from(row.raw).toString('hex') };
 const scratches = (db_ = db) => db_.scratch.findMany({ orderBy: { id: 'asc' } });
 await db.$connect();

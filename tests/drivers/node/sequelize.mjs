@@ -4,7 +4,7 @@ import { Sequelize, DataTypes, Op } from 'sequelize';
 import * as s from './steps.mjs';
 
 const { step, fails } = s;
-const db = new Sequelize(s.url, { logging: false, pool: { max: 1 } });
+const db = new Sequelize(s.url, { logging: false, dialectOptions: { ssl: s.ssl }, pool: { max: 1 } });
 const Item = db.define('Item', {
   id: { type: DataTypes.INTEGER, primaryKey: true }, name: DataTypes.TEXT, ok: DataTypes.BOOLEAN, at: DataTypes.DATE,
   price: DataTypes.DECIMAL(10, 2), raw: DataTypes.BLOB, extra: DataTypes.JSONB, tags: DataTypes.ARRAY(DataTypes.TEXT),

@@ -5,7 +5,11 @@ import { createRequire } from 'node:module';
 
 export const { PGHOST: host, PGUSER: user, PGDATABASE: database } = process.env;
 export const port = Number(process.env.PGPORT);
-export const url = `postgres://${user}@${host}:${port}/${database}`;
+export const password = process.env.PGPASSWORD;
+// node-postgres: the certificate is nobody's that it would know.
+export const ssl = process.env.PGSSLMODE === 'require' ? { rejectUnauthorized: false } : false;
+export const url = `postgres://${user}${password ? `:${password}` : ''}@${host}:${port}/${database}`;
+export const pg = { host, port, user, password, database, ssl, enableChannelBinding: true };
 
 export const POINT = 'SELECT id, name FROM items WHERE id = $1';
 export const MANY = 'SELECT id, name FROM items WHERE id > $1 ORDER BY id';

@@ -14,7 +14,7 @@ const Item = new EntitySchema({
   },
 });
 const Scratch = new EntitySchema({ name: 'Scratch', tableName: 'scratch', columns: { id: { type: 'int', primary: true }, name: { type: 'text' } } });
-const db = new DataSource({ type: 'postgres', url: s.url, entities: [Item, Scratch], extra: { max: 1 } });
+const db = new DataSource({ type: 'postgres', url: s.url, ssl: s.ssl, entities: [Item, Scratch], extra: { max: 1 } });
 await db.initialize();
 await step('connect', undefined, { version: s.version('typeorm') });
 const items = db.getRepository(Item);

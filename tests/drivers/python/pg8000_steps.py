@@ -1,11 +1,17 @@
 """pg8000: pure Python, three Syncs for a read on the unnamed statement, `begin transaction` by the extended protocol."""
 
+import ssl
+
 import pg8000
 import pg8000.native
 
 from steps import *
 
-connection = pg8000.native.Connection(USER, host=HOST, port=PORT, database=DATABASE)
+tls = ssl.create_default_context() if TLS else None
+if tls:
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+where = {"host": HOST, "port": PORT, "database": DATABASE, "password": PASSWORD, "ssl_context": tls}
+connection = pg8000.native.Connection(USER, **where)
 
 
 def run(sql, value=None):
@@ -36,7 +42,7 @@ step("transaction many", run(MANY, 5))
 connection.run("commit")
 step("commit")
 # What SQLAlchemy and others use: DB-API, where every read begins a transaction.
-dbapi = pg8000.connect(USER, host=HOST, port=PORT, database=DATABASE)
+dbapi = pg8000.connect(USER, **where)
 cursor = dbapi.cursor()
 cursor.execute(POINT.format("%s"), (3,))
 step("transaction DB-API", cursor.fetchall())

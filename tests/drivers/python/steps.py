@@ -8,6 +8,9 @@ HOST = os.environ["PGHOST"]
 PORT = int(os.environ["PGPORT"])
 USER = os.environ["PGUSER"]
 DATABASE = os.environ["PGDATABASE"]
+# What is built on libpq finds both by itself, and asyncpg does.
+PASSWORD = os.environ.get("PGPASSWORD")
+TLS = os.environ.get("PGSSLMODE") == "require"
 
 POINT = "SELECT id, name FROM items WHERE id = {}"
 MANY = "SELECT id, name FROM items WHERE id > {} ORDER BY id"

@@ -41,7 +41,8 @@ fn every_type(row: &PgRow) -> Value {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), sqlx::Error> {
     let of = |name: &str| std::env::var(name).unwrap_or_default();
-    let url = format!("postgres://{}@{}:{}/{}?sslmode=disable", of("PGUSER"), of("PGHOST"), of("PGPORT"), of("PGDATABASE"));
+    // It reads PGPASSWORD and PGSSLMODE itself.
+    let url = format!("postgres://{}@{}:{}/{}", of("PGUSER"), of("PGHOST"), of("PGPORT"), of("PGDATABASE"));
     let mut db = PgConnection::connect(&url).await?;
     let lock = include_str!("../../Cargo.lock");
     let version = lock.lines().skip_while(|l| *l != "name = \"sqlx\"").nth(1).unwrap_or_default();
