@@ -71,6 +71,8 @@ pub struct Finding {
     pub reads: Vec<Reads>,
     /// The first step after which the warm client holds a connection to the upstream, where it need not have one.
     pub holds_from: Option<String>,
+    /// Whether it holds one at the end.
+    pub holds: bool,
     pub failures: Vec<String>,
 }
 
@@ -171,6 +173,7 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
         outcome: Ok(String::new()),
         reads: Vec::new(),
         holds_from: None,
+        holds: false,
         failures: Vec::new(),
     };
     if let Err(reason) = runner::command(driver) {
@@ -217,15 +220,29 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
     finding.reads = Kind::ALL.map(|kind| reads(kind, &runs[1..])).into();
     judge_marks(&mut finding);
     if mode.entry != Entry::Relayed {
-        judge_connection(&mut finding, mode, &runs[1..]);
+        judge_connection(&mut finding, &runs[1..]);
     }
     finding
 }
 
-/// Holds a let-in driver against what its roster entry says of connections.
-fn judge_connection(finding: &mut Finding, mode: &Mode, runs: &[Run]) {
-    finding.holds_from = runs[1].holds_from().map(str::to_owned);
-    let _ = mode;
+/// A client whose reads hit needs no connection, to log in neither, but for what the roster says.
+fn judge_connection(finding: &mut Finding, runs: &[Run]) {
+    let last = runs.last().expect("a run");
+    finding.holds_from = last.holds_from().map(str::to_owned);
+    finding.holds = last.holds_at_the_end();
+    let of_reads = |step: &str| {
+        let word = step.split(' ').next().unwrap_or_default();
+        let other = ["connect", "begin", "prepare", "commit", "types"];
+        other.contains(&word) || Kind::ALL.iter().any(|kind| kind.word() == word)
+    };
+    let keeps = roster::KEEPS
+        .iter()
+        .any(|(names, _)| names.contains(&finding.driver.name));
+    let early = finding.holds_from.as_deref().filter(|step| of_reads(step));
+    if let Some(step) = early.filter(|_| !keeps) {
+        let text = format!("it holds a connection from {step:?} on, before it has written");
+        finding.failures.push(text);
+    }
 }
 
 fn judge_marks(finding: &mut Finding) {

@@ -122,6 +122,18 @@ pub const MODES: &[Mode] = &[
     },
 ];
 
+/// Who needs a connection before it writes, in a session pool at least, and why.
+pub const KEEPS: &[(&[&str], &str)] = &[
+    (
+        &["npgsql"],
+        "asks for the version first: a read of no table goes upstream",
+    ),
+    (
+        &["psycopg"],
+        "prepares at the sixth use by a Parse without Describe: whether it is accepted only the database knows",
+    ),
+];
+
 const SQL_EXECUTE: Mark =
     May("SQL's EXECUTE is passed through and counts as a write to everything");
 const FLUSHED: Mark =

@@ -251,11 +251,11 @@ fn p7_protocol_versions_are_the_servers_to_negotiate() {
 }
 
 /// PostgreSQL 18: `LARDER_TEST_PG18_BINDIR`, or where Debian has it.
-fn postgresql_18() -> Option<Postgres> {
+fn postgresql_18(options: Options) -> Option<Postgres> {
     let given = std::env::var_os("LARDER_TEST_PG18_BINDIR").map(PathBuf::from);
     let place = given.unwrap_or_else(|| "/usr/lib/postgresql/18/bin".into());
     if place.join("initdb").is_file() {
-        return Some(Options::new().binaries(place).start());
+        return Some(options.binaries(place).start());
     }
     eprintln!("NOT TESTED: no PostgreSQL 18; LARDER_TEST_PG18_BINDIR says where it is");
     None
@@ -263,7 +263,7 @@ fn postgresql_18() -> Option<Postgres> {
 
 #[test]
 fn p7_protocol_3_2_and_its_long_cancel_keys() {
-    let Some(server) = postgresql_18() else {
+    let Some(server) = postgresql_18(Options::new()) else {
         return;
     };
     create_database_on(server.port(), "startup_18", SCHEMA);
@@ -281,10 +281,15 @@ fn p7_protocol_3_2_and_its_long_cancel_keys() {
     client.ok(READS[0]);
     assert_eq!(client.larder_last(), "hit");
 
-    // A key that is cut short reaches nothing, the whole one the query.
+    only_the_whole_key_cancels(&login, &mut client, &key);
+    psql_18(&server, &larder);
+}
+
+/// A key that is cut short reaches nothing, the whole one the query.
+fn only_the_whole_key_cancels(login: &Login, client: &mut Client, key: &[u8]) {
     client.send(Batch::new().query("SELECT pg_sleep(60)"));
     std::thread::sleep(std::time::Duration::from_millis(300));
-    for (key, hears) in [(&key[..8], false), (&key[..], true)] {
+    for (key, hears) in [(&key[..8], key.len() == 8), (key, true)] {
         let mut sock = login.dial().expect("a connection");
         let body = [&80_877_102i32.to_be_bytes()[..], key].concat();
         sock.write_all(&sized(&body)).expect("the cancel request");
@@ -292,12 +297,86 @@ fn p7_protocol_3_2_and_its_long_cancel_keys() {
         if hears {
             let answer = client.until_ready();
             assert_eq!(answer.sqlstate().as_deref(), Some("57014"));
-        } else {
-            let second = std::time::Duration::from_secs(1);
-            assert!(client.frame_within(second).is_none());
+            break;
         }
+        let second = std::time::Duration::from_secs(1);
+        assert!(client.frame_within(second).is_none());
     }
-    psql_18(&server, &larder);
+}
+
+/// A server that asks `app` for a password, and a login.
+fn guarded(server: &Postgres) -> Login {
+    create_database_on(server.port(), "startup_let_in", SCHEMA);
+    let mut admin = Login::new(server.port(), SUPERUSER, "startup_let_in").connect();
+    admin.ok("CREATE ROLE app SUPERUSER LOGIN PASSWORD 'secret'");
+    Login::new(server.port(), "app", "startup_let_in").password("secret")
+}
+
+/// What is settled at login: the messages' types up to the first ParameterStatus, what is negotiated, the key's length.
+fn settled(login: &Login) -> (String, Vec<Vec<u8>>, usize) {
+    let client = login.connect();
+    let of = |tag: u8| client.greeting.iter().filter(move |f| f.tag == tag);
+    let tags = client.greeting.tags();
+    let before = tags.split('S').next().unwrap_or_default().to_owned();
+    let negotiated = of(b'v').map(|f| f.body.clone()).collect();
+    (before, negotiated, of(b'K').map(|f| f.body.len()).sum())
+}
+
+/// Whom Larder lets in it speaks to itself, and so as PostgreSQL 18 does, whatever server is behind.
+#[test]
+fn p7_clients_that_are_let_in_speak_protocol_3_2() {
+    let options = || Options::new().hba("host all app 127.0.0.1/32 scram-sha-256");
+    let server = options().start();
+    let login = guarded(&server);
+    let url = format!("postgres://app:secret@127.0.0.1:{}/x", server.port());
+    let larder = Setup::new(&url).start();
+    let login = login.port(larder.port);
+    larder.wait_hit(&login, READS[0]);
+
+    // Asked for what is spoken, nothing is negotiated.
+    let bare = "RRRR".to_owned();
+    for (minor, key) in [(0, 8), (1, 8), (2, 36)] {
+        let login = login.clone().minor(minor);
+        assert_eq!(settled(&login), (bare.clone(), vec![], key), "3.{minor}");
+        let mut client = login.connect();
+        client.ok(READS[0]);
+        assert_eq!(client.larder_last(), "hit", "3.{minor}");
+        let sent = client.greeting.iter().find(|frame| frame.tag == b'K');
+        let key = sent.expect("BackendKeyData").body.clone();
+        only_the_whole_key_cancels(&login, &mut client, &key);
+    }
+    // More than that is, before the password is asked for.
+    let latest = [0, 3, 0, 2];
+    let (none, one) = (&[0, 0, 0, 0][..], &b"\0\0\0\x01_pq_.x\0"[..]);
+    let asked = [
+        (login.clone().minor(3), [&latest, none].concat(), 36),
+        (login.clone().minor(9999), [&latest, none].concat(), 36),
+        (
+            login.clone().minor(2).parameter("_pq_.x", "1"),
+            [&latest, one].concat(),
+            36,
+        ),
+        (
+            login.clone().parameter("_pq_.x", "1"),
+            [&[0, 3, 0, 0], one].concat(),
+            8,
+        ),
+    ];
+    for (login, told, key) in &asked {
+        assert_eq!(
+            settled(login),
+            (format!("v{bare}"), vec![told.clone()], *key)
+        );
+    }
+    let Some(newest) = postgresql_18(options()) else {
+        return;
+    };
+    guarded(&newest);
+    let plain = [0, 1, 2].map(|minor| login.clone().minor(minor));
+    for login in asked.into_iter().map(|(login, ..)| login).chain(plain) {
+        let direct = login.clone().port(newest.port());
+        assert_eq!(settled(&login), settled(&direct));
+    }
 }
 
 /// The version's own psql through Larder, where it was unpacked with it.

@@ -318,6 +318,7 @@ pub struct Login {
     socket: Option<std::path::PathBuf>,
     password: Option<String>,
     parameters: Vec<(String, String)>,
+    minor: u16,
 }
 
 impl Login {
@@ -332,7 +333,14 @@ impl Login {
             socket: None,
             password: None,
             parameters,
+            minor: 0,
         }
+    }
+
+    /// By protocol 3.`minor`.
+    pub fn minor(mut self, minor: u16) -> Self {
+        self.minor = minor;
+        self
     }
 
     /// The same over another port.
@@ -372,7 +380,7 @@ impl Login {
 
     /// The StartupMessage.
     pub fn startup(&self) -> Vec<u8> {
-        let mut body = 196_608i32.to_be_bytes().to_vec();
+        let mut body = (3 << 16 | i32::from(self.minor)).to_be_bytes().to_vec();
         for (name, value) in &self.parameters {
             body.extend([z(name), z(value)].concat());
         }
