@@ -18,7 +18,7 @@ build: ## target/release/larder
 test: ## format, lints, all tests, documentation
 	@scripts/test.sh
 
-test-drivers: ## every driver against direct PostgreSQL; installs them into target/drivers (DRIVERS_ONLY=…, UPDATE_DOCS=1)
+test-drivers: ## every driver against direct PostgreSQL; installs them into target/drivers (DRIVERS_ONLY=…, DRIVERS_MODE=…, UPDATE_DOCS=1)
 	@scripts/drivers.sh
 	$(ENV) cargo test --locked --test drivers -- --ignored
 

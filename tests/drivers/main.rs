@@ -2,11 +2,14 @@
 //!
 //! * What a script prints (rows as text, types, tags, SQLSTATEs) and every message sent to its driver must be equal.
 //! * Which of its reads must hit is a table (`roster`), held against Larder's own counters.
+//! * Each mode (`roster::MODES`) is a PostgreSQL and a Larder of its own making: a login that is passed on, one that Larder
+//!   verifies, pools, TLS. Inside TLS messages are not compared, only what the driver makes of them.
+//! * A client that Larder lets in and whose reads hit has no connection to the database, but for what the roster names.
 //! * Nothing is left out in silence: a driver that is not there is named, with the reason.
 //!
 //! `cargo test --test drivers` runs the drivers that `make deps` installs; `make test-drivers` installs and runs all of them
-//! (`DRIVERS_ONLY=name,…` some; `DRIVERS_SET=POOL__MODE=transaction,…` with other settings; `UPDATE_DOCS=1` writes
-//! docs/drivers.md). `depth` has longer scripts for a few clients.
+//! (`DRIVERS_ONLY=name,…` some; `DRIVERS_MODE=session,…` in some modes; `DRIVERS_SET=KEY=value,…` with other settings;
+//! `UPDATE_DOCS=1` writes docs/drivers.md). `depth` has longer scripts for a few clients.
 
 #[path = "../support/ground.rs"]
 mod ground;
@@ -205,9 +208,7 @@ fn judge(driver: &'static Driver, mode: &Mode) -> Finding {
     let runs: Vec<Run> = ["cold", "warm", "warm again"]
         .iter()
         .map(|round| {
-            if mode.entry != Entry::Relayed {
-                runner::settle(&ground.larder);
-            }
+            runner::settle(&ground.larder);
             let run = runner::run(driver, &through, Some(&ground.larder));
             if let Some(text) = runner::difference(&direct, &run) {
                 finding

@@ -122,16 +122,29 @@ pub const MODES: &[Mode] = &[
     },
 ];
 
-/// Who needs a connection before it writes, in a session pool at least, and why.
+/// Who needs a connection before it writes, and why.
 pub const KEEPS: &[(&[&str], &str)] = &[
     (
-        &["npgsql"],
-        "asks for the version first: a read of no table goes upstream",
+        &[
+            "npgsql",
+            "sqlalchemy-psycopg2",
+            "sqlalchemy-psycopg",
+            "postgres.js",
+            "typeorm",
+            "drizzle",
+            "lib-pq",
+        ],
+        "asks first for what is no table's: the version, `SELECT 1`, an empty query (`Ping`)",
     ),
     (
-        &["psycopg"],
-        "prepares at the sixth use by a Parse without Describe: whether it is accepted only the database knows",
+        &["django", "sequelize", "pgjdbc", "activerecord", "diesel"],
+        "sets something for the session at connect, which in a transaction pool keeps its connection, too",
     ),
+    (
+        &["libpq", "psycopg", "psycopg-pipeline", "php-pdo", "dbd-pg"],
+        "prepares by a Parse without Describe, which only the database can answer",
+    ),
+    (&["psql-execute"], "SQL's PREPARE"),
 ];
 
 const SQL_EXECUTE: Mark =
@@ -252,7 +265,7 @@ pub const DRIVERS: &[Driver] = &[
         "node-postgres",
         Node("node-postgres.mjs"),
         false,
-        [Must, Must, Must, FLUSHED],
+        [Must, Must, Must, Must],
         "prepared: named; row limit: pg-cursor",
     ),
     driver(

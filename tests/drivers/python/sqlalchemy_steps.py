@@ -104,5 +104,6 @@ with Session(engine) as session:
     step("savepoint read", session.execute(SCRATCHES).all())
     step("clean", tag=session.execute(sa.delete(Scratch)).rowcount)
     session.commit()
+step("returned at last")
 engine.dispose()
 step("close")
