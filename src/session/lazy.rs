@@ -47,6 +47,8 @@ impl Session {
             || self.thread.transactions == Transactions::Never
             || self.flow.replication
             || !self.pending.nothing_awaited()
+            // A BEGIN or COMMIT among it counts from its Sync on only.
+            || self.pending.forwarded()
             || self.portals_over()
             || self.transaction.held.len() >= HELD
         {

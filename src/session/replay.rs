@@ -57,13 +57,16 @@ impl Session {
         let text = named.map(|named| named.text.clone());
         let mut before = None;
         if portal.is_empty() {
-            let closed = matches!(self.statements.local(b""), Some(Portal::Closed));
-            if closed && self.transaction.status() != b'I' {
+            let closed = matches!(self.statements.local(b""), Some(Portal::Closed))
+                && self.transaction.status() != b'I';
+            if closed {
                 // Should the Bind fail, the one before must not be there.
                 self.portal_upstream(b"", io);
+                // The Close may be unheard, too.
+                self.statements.place(b"", Some(Portal::Closed));
             }
-            let bound = self.statements.local(b"").is_some_and(Portal::is_bound);
-            before = bound.then(|| self.statements.take_local(b"")).flatten();
+            let lives = closed || self.statements.local(b"").is_some_and(Portal::is_bound);
+            before = lives.then(|| self.statements.take_local(b"")).flatten();
             self.statements.place(b"", None);
             self.statements.bound_fill = None;
         }

@@ -395,6 +395,19 @@ fn p7_conversations_that_were_once_told_wrong() {
             1,
             off,
         ),
+        (
+            "a COMMIT behind a BEGIN in a block that was begun here",
+            vec![
+                [
+                    [parse("", "BEGIN"), describe(b'S', "")].concat(),
+                    [again(), execute("", 0)].concat(),
+                    [run("BEGIN", ""), run("COMMIT", ""), sync()].concat(),
+                ]
+                .concat(),
+            ],
+            1,
+            on,
+        ),
     ];
     for (what, turns, piece, mask) in found {
         let data = || Rc::new(RefCell::new(Data::from([("t".into(), 1), ("u".into(), 1)])));
