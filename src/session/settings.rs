@@ -1,6 +1,6 @@
 //! The settings of a session as far as an answer's bytes may depend on them.
 //!
-//! * Known: what the backend says of itself ([`super::probe`], once at login and again after every opaque statement), what it
+//! * Known: what the backend says of itself ([`super::probe()`], once at login and again after every opaque statement), what it
 //!   reports (ParameterStatus), the startup message, and what the client sets. Anything else makes the settings
 //!   unknown, and nothing hits until they were read again (hazards 13, 19).
 //! * Changes are the transaction's: ROLLBACK and ROLLBACK TO undo them, COMMIT ends SET LOCAL. RESET ALL leaves the

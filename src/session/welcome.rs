@@ -29,7 +29,7 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// Of what came up to ReadyForQuery, and the row that answered [`super::probe`] if it was asked; `baselines`: the
+    /// Of what came up to ReadyForQuery, and the row that answered [`super::probe()`] if it was asked; `baselines`: the
     /// database's before the login began.
     pub fn new(
         statuses: Vec<(Box<str>, Box<str>)>,
