@@ -343,7 +343,12 @@ pub fn run(driver: &Driver, target: &Target, larder: Option<&Larder>) -> Run {
             continue;
         };
         let (now, holds) = larder.map(Counts::now).unwrap_or_default();
-        let holds = holds && (steps.iter().any(|step: &Step| step.holds) || still_holds(larder));
+        // From the first one on it is held, until the end may tell.
+        let name = seen["step"].as_str().unwrap_or_default();
+        let settled = steps.iter().any(|step: &Step| step.holds)
+            && !["clean", "reset", "returned"]
+                .contains(&name.split(' ').next().unwrap_or_default());
+        let holds = holds && (settled || still_holds(larder));
         steps.push(Step {
             name: seen["step"].as_str().unwrap_or_default().to_owned(),
             read: seen.get("rows").is_some(),
