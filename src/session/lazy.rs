@@ -261,7 +261,12 @@ fn is_safe(setting: &Setting) -> bool {
     let milliseconds = |value: &str| {
         let digits = value.bytes().take_while(u8::is_ascii_digit).count();
         let unit = value[digits..].trim_start();
-        (1..=6).contains(&digits) && matches!(unit, "" | "ms" | "s" | "min")
+        // What is longer may be more than the greatest of them (2^31 ms).
+        match unit {
+            "" | "ms" | "s" => (1..=6).contains(&digits),
+            "min" => (1..=4).contains(&digits),
+            _ => false,
+        }
     };
     setting.local
         && match &*setting.name {
@@ -302,4 +307,38 @@ fn is_placeholder(name: &str) -> bool {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
     plain(class) && rest.split('.').all(plain) && !OWNED.contains(&class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_postgresql_takes_is_held() {
+        let safe = |name: &str, value: &str| {
+            is_safe(&Setting {
+                name: name.into(),
+                value: Some(value.into()),
+                local: true,
+            })
+        };
+        for value in ["0", "250", "5s", "10 min", "999999ms"] {
+            assert!(safe("statement_timeout", value), "{value}");
+        }
+        // Too great, of another unit, or no number: PostgreSQL refuses it where it stands.
+        for value in ["99999min", "9999999s", "1d", "-1", "", "soon"] {
+            assert!(!safe("statement_timeout", value), "{value}");
+        }
+        assert!(safe("app.tenant", "7"));
+        for name in [
+            "work_mem",
+            "role",
+            "plpgsql.extra_errors",
+            "app.",
+            ".x",
+            "App.x",
+        ] {
+            assert!(!safe(name, "7"), "{name}");
+        }
+    }
 }
