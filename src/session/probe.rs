@@ -66,7 +66,9 @@ const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog
      (SELECT pg_catalog.concat_ws('/', s.system_identifier, c.timeline_id, d.oid) FROM pg_catalog.pg_control_system() s, \
      pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), pg_catalog.pg_is_in_recovery(), \
-     pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US')";
+     pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US'), \
+     pg_catalog.concat_ws(' ', pg_catalog.current_setting('statement_timeout'), \
+     pg_catalog.current_setting('transaction_timeout', true))";
 
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
@@ -92,6 +94,8 @@ pub(super) struct Probed {
     pub recovery: bool,
     /// When its server was started.
     pub started: Box<str>,
+    /// Time-outs in force: in no key, and no other backend need say the same.
+    pub timeouts: Box<str>,
     /// The tracked settings, in their order.
     pub values: Box<[Box<str>]>,
 }
@@ -110,6 +114,7 @@ impl Probed {
             identity,
             recovery,
             started,
+            timeouts,
             values @ ..,
         ] = fields
         else {
@@ -126,6 +131,7 @@ impl Probed {
             identity: text(identity).unwrap_or_default(),
             recovery: text(recovery).as_deref() != Some("f"),
             started: text(started).unwrap_or_default(),
+            timeouts: text(timeouts).unwrap_or_default(),
             values: values.iter().map(|v| text(v).unwrap_or_default()).collect(),
         })
     }

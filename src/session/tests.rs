@@ -9,6 +9,7 @@ mod binding_tests;
 mod describe_tests;
 mod ledger_tests;
 mod limits_tests;
+mod locks_tests;
 mod order_tests;
 mod portal_tests;
 mod random_tests;

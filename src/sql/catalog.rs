@@ -11,12 +11,14 @@ mod columns;
 mod datatypes;
 mod functions;
 mod introspection;
+mod locking;
 mod nodetree;
 mod relations;
 mod reviewed;
 pub mod rows;
 mod touches;
 
+pub use locking::Locking;
 pub use rows::Rows;
 
 use self::columns::Columns;
@@ -58,6 +60,7 @@ pub(crate) struct Parts {
     relations: Relations,
     columns: Columns,
     touches: Touches,
+    locking: Locking,
 }
 
 /// What a name that is called like a function may be.
@@ -105,11 +108,30 @@ impl Catalog {
             relations,
             columns,
             touches,
+            locking: Locking::default(),
         };
         Catalog {
             version,
             parts: Box::new(parts),
         }
+    }
+
+    /// The same with what the database says of its locks.
+    #[must_use]
+    pub fn with_locks(mut self, locking: Locking) -> Catalog {
+        self.parts.locking = locking.settled();
+        self
+    }
+
+    /// Whether the locks that a transaction holds at its end tell what code in it has written.
+    pub fn locks_tell(&self) -> bool {
+        self.parts.locking.tell()
+    }
+
+    /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was
+    /// changed.
+    pub fn written(&self, locked: &[Oid]) -> (Touched, bool) {
+        self.parts.locking.written(&self.parts.relations, locked)
     }
 
     /// Every relation that the name may mean on this path. Empty: unknown.

@@ -55,6 +55,8 @@ pub struct Effect {
     pub opaque: bool,
     /// Leaves something in its backend beyond its transaction.
     pub leaves: bool,
+    /// The locks that its transaction holds at its end tell what it has written.
+    pub told: bool,
     /// The command tag counts all that it changes: with a count of zero nothing is touched. One plain table without
     /// triggers and rules, no other write in WITH, only functions that could be in a cacheable statement.
     pub counted: bool,
@@ -83,12 +85,14 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             Effect {
                 dirty: true,
                 opaque: true,
+                told: false,
                 ..not_cacheable(effect)
             }
         }
-        Statement::CopyFrom(relation) => {
-            Resolver { catalog, path }.targets([(relation, WriteKind::Copy)])
-        }
+        Statement::CopyFrom(relation) => Effect {
+            told: catalog.is_some_and(Catalog::locks_tell),
+            ..Resolver { catalog, path }.targets([(relation, WriteKind::Copy)])
+        },
         Statement::Truncate { relations, cascade } => {
             let kind = WriteKind::Truncate { cascade: *cascade };
             Resolver { catalog, path }.targets(relations.iter().map(|relation| (relation, kind)))
@@ -173,6 +177,7 @@ impl Effect {
         dirty: false,
         opaque: false,
         leaves: false,
+        told: false,
         counted: false,
     };
     const EVERYTHING: Effect = Effect {
@@ -182,6 +187,7 @@ impl Effect {
         dirty: true,
         opaque: true,
         leaves: true,
+        told: false,
         counted: false,
     };
     /// Code that nothing is known of, in a statement that is not DDL itself.
@@ -241,6 +247,7 @@ impl Resolver<'_> {
         }
         effect.catalog |= query.unknown;
         effect.opaque |= query.unknown;
+        effect.told = catalog.locks_tell() && !query.unknown;
         effect.dirty |= effect.opaque || effect.writes != Touched::Nothing;
         effect.counted = query.targets.len() == 1
             && run.why.is_none()
