@@ -27,7 +27,7 @@ use crate::wire::message;
 
 /// One column of relations. The numbers are those of the system catalogs whose rows analysis or introspection shows;
 /// `pg_largeobject` and dependencies are not among them.
-const QUESTION: &str = "SELECT l.relation FROM pg_catalog.pg_lock_status() l \
+pub const QUESTION: &str = "SELECT l.relation FROM pg_catalog.pg_lock_status() l \
     WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation' \
     AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock' AND l.mode OPERATOR(pg_catalog.<>) 'RowShareLock' \
     UNION ALL SELECT c.c FROM pg_catalog.unnest('{1213,1247,1249,1255,1259,1260,1261,1262,1417,1418,2224,2328,2396,2600,\

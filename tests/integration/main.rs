@@ -23,6 +23,7 @@ mod consistency;
 mod demo;
 mod hits;
 mod introspection;
+mod locks;
 mod login;
 mod metrics;
 mod passthrough;
