@@ -3,7 +3,7 @@
 //! * The intent opens on everything before the COMMIT leaves, whatever is asked. What was answered counts only once the
 //!   COMMIT has succeeded; then the intent closes with nothing, and what was locked is raised: before the client is told.
 //! * It cannot fail but where the COMMIT could have: everybody may ask (`sql::catalog::Locking`), nothing in it waits for
-//!   a lock, and it is not asked where a time-out is short. If it fails all the same (a cancel), the client hears that
+//!   a lock or reads a table, and it is not asked where a time-out is short. If it fails all the same (a cancel), the client hears that
 //!   error in the place of its COMMIT's answer, in a block that has failed, as from PostgreSQL.
 //! * Names and operators are written with their schema. A user's code may stand behind neither.
 //! * Rows of system catalogs that the transaction has changed are counted by the backend itself, of the transactions of
@@ -15,7 +15,6 @@
 
 use super::pending::{Owed, Segment, Tag};
 use super::portal::ASIDE;
-use super::statements::{Known, Named};
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::version::WriteSet;
@@ -38,9 +37,6 @@ pub const QUESTION: &str = "SELECT l.relation FROM pg_catalog.pg_lock_status() l
     pg_catalog.pg_stat_get_xact_tuples_deleted(c.c)) OPERATOR(pg_catalog.>) '0' \
     UNION ALL SELECT '0'::pg_catalog.oid FROM pg_catalog.pg_cursor() k WHERE k.is_holdable \
     UNION ALL SELECT '0'::pg_catalog.oid WHERE pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.<>) 'on'";
-
-/// No client uses such a name.
-const NAME: &[u8] = b"larder\x01locks";
 
 /// What a transaction has locked, as far as it was asked.
 #[derive(Debug, Default)]
@@ -85,31 +81,12 @@ impl Session {
             return;
         }
         self.transaction.locked = Locked::Coming(Vec::new());
-        // Others will have a backend that is not the client's own, and prepare names of their own.
-        let name = match self.link.welcomed {
-            true => {
-                self.parse_aside(QUESTION.as_bytes(), &[], io);
-                ASIDE
-            }
-            false => {
-                if self.statements.get(NAME).is_none() {
-                    let named = Named {
-                        text: self.thread.text(QUESTION.as_bytes()),
-                        types: self.thread.types(&[]),
-                        upstream: false,
-                        checked: self.database.catalog_word(),
-                        shape: None,
-                    };
-                    self.statements.put(NAME, Some(Known::Named(named)));
-                }
-                self.ensure_upstream(NAME, io);
-                NAME
-            }
-        };
+        // Each time anew: the code that has run may have thrown away what was prepared (DEALLOCATE ALL).
+        self.parse_aside(QUESTION.as_bytes(), &[], io);
         // The unnamed portal may be the one that is about to run.
         frame::put(io.upstream, b'C', &[b"P", ASIDE, b"\0"].concat());
         self.hidden(Owed::Simple, io);
-        let names = [ASIDE, b"\0", name].concat();
+        let names = [ASIDE, b"\0", ASIDE].concat();
         frame::put(io.upstream, b'B', &[&names[..], b"\0\0\0\0\0\0\0"].concat());
         self.hidden(Owed::Simple, io);
         frame::put(io.upstream, b'E', &[ASIDE, b"\0\0\0\0\0"].concat());

@@ -125,7 +125,7 @@ impl Catalog {
 
     /// Whether the locks that a transaction holds at its end tell what code in it has written.
     pub fn locks_tell(&self) -> bool {
-        self.parts.locking.tell()
+        self.parts.locking.tell
     }
 
     /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was

@@ -495,3 +495,54 @@ fn p7_a_transaction_is_never_lost_for_the_question() {
         });
     }
 }
+
+/// A SERIALIZABLE transaction that is doomed hears so at its COMMIT, as without the question.
+#[test]
+fn p7_a_commit_that_fails_fails_as_it_does_without_the_question() {
+    let ground = ground(
+        "locks_doomed",
+        "CREATE TABLE k (id int PRIMARY KEY, of int REFERENCES k DEFERRABLE INITIALLY DEFERRED);",
+    );
+    for extended in [false, true] {
+        ground.same(&format!("a foreign key, {extended}"), |client| {
+            let mut told = Vec::new();
+            for sql in [
+                "BEGIN",
+                "SELECT add_b()",
+                "INSERT INTO k VALUES (1, 2)",
+                "COMMIT",
+                "SELECT count(*) FROM k",
+            ] {
+                told.extend(if extended {
+                    client.extended(sql, &[])
+                } else {
+                    client.query(sql)
+                });
+            }
+            told.into_iter().filter(|frame| frame.tag != b'D').collect()
+        });
+        ground.same(&format!("write skew, {extended}"), |client| {
+            let mut other = ground.direct();
+            let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+            let mut told = Vec::new();
+            let mut ask = |sql: &str| {
+                told.extend(if extended {
+                    client.extended(sql, &[])
+                } else {
+                    client.query(sql)
+                })
+            };
+            for sql in [begin, "SELECT count(*) FROM e", "SELECT count(*) FROM c"] {
+                ask(sql);
+                other.ok(sql);
+            }
+            ask("INSERT INTO e VALUES (1)");
+            ask("SELECT try_b(false)");
+            other.ok("INSERT INTO c VALUES (1)");
+            other.ok("COMMIT");
+            ask("COMMIT");
+            ask("ROLLBACK");
+            told.into_iter().filter(|frame| frame.tag != b'D').collect()
+        });
+    }
+}

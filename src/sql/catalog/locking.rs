@@ -27,6 +27,8 @@ pub struct Locking {
     pub deferred: Vec<Oid>,
     /// Indexes and TOAST tables: locked with their relation.
     pub beside: Vec<Oid>,
+    /// Concluded: they tell all.
+    pub(crate) tell: bool,
 }
 
 /// System catalogs whose rows say nothing that analysis rests on, with SYSTEM_CATALOGS for what shows them: of
@@ -39,12 +41,8 @@ impl Locking {
     pub(super) fn settled(mut self) -> Locking {
         self.deferred.sort_unstable();
         self.beside.sort_unstable();
+        self.tell = self.open && self.strangers.iter().all(|name| reviewed::stays(name));
         self
-    }
-
-    /// Whether they tell all.
-    pub(super) fn tell(&self) -> bool {
-        self.open && self.strangers.iter().all(|name| reviewed::stays(name))
     }
 
     /// What was written by who holds locks on these relations, and whether the catalog was.
@@ -95,6 +93,7 @@ mod tests {
             strangers: strangers.iter().map(|name| Box::from(*name)).collect(),
             deferred: vec![made[2]],
             beside: vec![90_001, 90_000],
+            ..Locking::default()
         };
         (Catalog::build(1, rows).with_locks(locking), made)
     }
