@@ -390,6 +390,7 @@ impl Session {
         if !self.reach(io) {
             return false;
         }
+        self.ask_at_sync(io);
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);

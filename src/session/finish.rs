@@ -34,7 +34,7 @@ impl Session {
         let held = self.pending.segments().any(|next| next.marks.held);
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
-        let narrowed = self.narrowed(&segment);
+        let narrowed = self.narrowed(&segment, status);
         let mut outcome = intent_outcome(&segment, status);
         // Open before the others close: at no moment is what was written not shut.
         let narrow = narrowed.filter(|_| outcome == Outcome::Visible).map(|set| {

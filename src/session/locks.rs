@@ -1,4 +1,5 @@
-//! The question to a backend what its transaction has locked, in front of a COMMIT that would raise everything.
+//! The question to a backend what its transaction has locked, in front of a COMMIT that would raise everything, or of the
+//! Sync that ends an implicit transaction.
 //!
 //! * The intent opens on everything before the COMMIT leaves, whatever is asked. What was answered counts only once the
 //!   COMMIT has succeeded; then the intent closes with nothing, and what was locked is raised: before the client is told.
@@ -10,8 +11,8 @@
 //!   its last second, too: a count too many raises the catalog once more. 0 stands for what locks do not tell: a cursor
 //!   WITH HOLD is run to its end by COMMIT, and nothing is counted without `track_counts`.
 //!
-//! Not here: what a lock means (`sql::catalog::Locking`), a transaction of one autocommit statement: that raises
-//! everything.
+//! Not here: what a lock means (`sql::catalog::Locking`); a simple Query in autocommit, which leaves no place for a
+//! question: that raises everything.
 
 use super::pending::{Owed, Segment, Tag};
 use super::portal::ASIDE;
@@ -75,11 +76,43 @@ impl Locked {
 }
 
 impl Session {
-    /// Asks, if the text that is about to be sent is a COMMIT and the answer would count.
-    pub(super) fn ask_locks(&mut self, text: &Text, io: &mut Io<'_>) {
-        if !self.may_ask_locks(text) {
-            return;
+    /// Asks in front of a COMMIT that is about to be sent.
+    pub(super) fn ask_at_commit(&mut self, text: &Text, io: &mut Io<'_>) {
+        let open = self.pending.unfinished();
+        let alone = open.is_none_or(|segment| segment.ran.is_empty() && segment.writes.is_empty());
+        if alone
+            && is_commit(text)
+            && self.transaction.status() == b'T'
+            && self.may_ask_locks(&self.transaction.writes)
+        {
+            self.ask_locks(io);
         }
+    }
+
+    /// Asks in front of a Sync that is about to be sent and ends an implicit transaction.
+    pub(super) fn ask_at_sync(&mut self, io: &mut Io<'_>) {
+        let asks = self.pending.unfinished().is_some_and(|segment| {
+            !segment.marks.ends
+                && segment.ran.iter().all(|text| only_queries(text))
+                && self.may_ask_locks(&segment.writes)
+        });
+        if asks && self.transaction.status() == b'I' {
+            self.ask_locks(io);
+        }
+    }
+
+    fn may_ask_locks(&self, writes: &WriteSet) -> bool {
+        writes.asks()
+            && self.thread.mode != Mode::Off
+            && self.thread.pooler == Pooler::None
+            && self.database.is_direct()
+            && !self.flow.replication
+            && self.settings.is_patient()
+            // What is not answered may yet write, begin or end a block.
+            && !self.pending.has_closed()
+    }
+
+    fn ask_locks(&mut self, io: &mut Io<'_>) {
         self.transaction.locked = Locked::Coming(Vec::new());
         // Each time anew: the code that has run may have thrown away what was prepared (DEALLOCATE ALL).
         self.parse_aside(QUESTION.as_bytes(), &[], io);
@@ -93,21 +126,6 @@ impl Session {
         self.hidden(Owed::Locks, io);
     }
 
-    fn may_ask_locks(&self, text: &Text) -> bool {
-        let open = self.pending.unfinished();
-        matches!(text.single(), Some(Statement::Commit { .. }))
-            && self.transaction.status() == b'T'
-            && self.transaction.writes.asks()
-            && self.thread.mode != Mode::Off
-            && self.thread.pooler == Pooler::None
-            && self.database.is_direct()
-            && !self.flow.replication
-            && self.settings.is_patient()
-            // What is not answered may yet write, end the block, or fail.
-            && !self.pending.has_closed()
-            && open.is_none_or(|segment| segment.ran.is_empty() && !segment.marks.opaque)
-    }
-
     /// Rows of the answer.
     pub(super) fn locks_told(&mut self, mut rows: &[u8]) {
         while let frame::Frame::Whole { body, .. } = frame::peek(rows) {
@@ -116,21 +134,33 @@ impl Session {
         }
     }
 
-    /// What the transaction has written that this segment has committed, if its locks have told.
-    pub(super) fn narrowed(&mut self, segment: &Segment) -> Option<WriteSet> {
+    /// What the transaction has written that this segment has committed, if its locks have told; `status`: what it is now.
+    pub(super) fn narrowed(&mut self, segment: &Segment, status: u8) -> Option<WriteSet> {
         let Locked::Told(locked) = std::mem::take(&mut self.transaction.locked) else {
             return None;
         };
-        let alone = matches!(&*segment.ran, [one] if matches!(one.single(), Some(Statement::Commit { .. })));
-        let done = segment.tag == Tag::Other && !segment.marks.failed && !segment.marks.opaque;
-        if !alone || !done {
+        let done = match self.transaction.status() {
+            b'I' => status == b'I' && segment.tag.is_done(),
+            _ => segment.tag == Tag::Other && matches!(&*segment.ran, [one] if is_commit(one)),
+        };
+        if !done || segment.marks.failed {
             return None;
         }
         let catalog = self.database.catalog()?;
         let (touched, changed) = catalog.written(&locked);
-        let writes = &self.transaction.writes;
+        let mut writes = self.transaction.writes.clone();
+        writes.add(&segment.writes);
         writes.narrowed(touched, changed, catalog.version)
     }
+}
+
+fn is_commit(text: &Text) -> bool {
+    matches!(text.single(), Some(Statement::Commit { .. }))
+}
+
+fn only_queries(text: &Text) -> bool {
+    let mut statements = text.analysis.statements.iter();
+    statements.all(|statement| matches!(statement, Statement::Query(_)))
 }
 
 /// How soon the backend gives up what it does.

@@ -3,8 +3,9 @@
 //! * Default deny: a name that the catalog does not have, and every name while there is no catalog, may be anything.
 //! * A SELECT writes what the functions, operators and views in it may write.
 //! * Code that may write anything may also change the session: it is opaque. The catalog is raised only by
-//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs): what a function creates or revokes
-//!   is found by the catalog's digest, like DDL made past Larder. Raising it for every trigger would end all caching.
+//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs). What a function creates or revokes is
+//!   told at the COMMIT of a block, or found by the catalog's digest, like DDL made past Larder: raising the catalog for
+//!   every trigger would end all caching.
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 

@@ -167,6 +167,40 @@ fn p7_a_question_that_fails_is_a_commit_that_failed() {
 }
 
 #[test]
+fn p1_an_implicit_transaction_is_asked_before_its_sync() {
+    let world = World::telling();
+    for (ends, kept) in [
+        (ready(b'I'), true),
+        ([error("57014"), ready(b'I')].concat(), false),
+    ] {
+        let mut client = world.client();
+        let before = marks(&world);
+        client.ask(&[unit(TRIGGERED), sync()].concat());
+        assert_eq!(client.sent(), "PBDECPCBES");
+        let all = [world.t, world.u, world.triggered];
+        assert!(all.iter().all(|table| world.shut(*table)), "whatever it is");
+        client.answer(&[unit_done("UPDATE 1"), locks(&[world.triggered])].concat());
+        assert_eq!(client.told(), "12nC");
+        client.answer(&ends);
+        client.told();
+        assert_eq!(untouched(&world, &before), [kept, kept, false]);
+    }
+    // A second one behind it waits for no answer, and is not asked; nor is one with a BEGIN, or of known writes.
+    let mut client = world.client();
+    client.ask(&[unit(TRIGGERED), sync(), unit(TRIGGERED), sync()].concat());
+    assert_eq!(client.sent(), "PBDECPCBESPBDES");
+    let mut client = world.client();
+    client.ask(&[unit("BEGIN READ WRITE"), unit(TRIGGERED), sync()].concat());
+    assert_eq!(client.sent(), "PBDEPBDES");
+    let mut client = world.client();
+    client.ask(&[unit("UPDATE t SET v = 5"), sync()].concat());
+    assert_eq!(client.sent(), "PBDES");
+    client.answer(&[unit_done("UPDATE 1"), ready(b'I')].concat());
+    client.ask(&query(TRIGGERED));
+    assert_eq!(client.sent(), "Q");
+}
+
+#[test]
 fn p1_a_commit_whose_answer_is_lost_leaves_everything_shut() {
     let world = World::telling();
     let mut client = opaque(&world);
