@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use crate::cache::Micros;
 use crate::cache::servers::Server;
-use crate::cache::version::{Database, Intent, WriteSet};
+use crate::cache::version::{self, Database, Intent, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::why::Why;
@@ -221,7 +222,7 @@ impl Session {
             && self
                 .pending
                 .segments()
-                .all(|segment| segment.intents.is_empty())
+                .all(|segment| segment.intents.is_empty() || !stands(Guard::LeaveWaits))
     }
 
     /// The database this session is in.
@@ -233,6 +234,11 @@ impl Session {
     pub fn end(&mut self) -> Option<Doubt> {
         let mut intents = std::mem::take(&mut self.pending).into_intents();
         intents.extend(self.flow.lost.take());
+        if !stands(Guard::DoubtShuts) {
+            for intent in intents.drain(..) {
+                self.close_intent(intent, version::Outcome::Visible);
+            }
+        }
         if intents.is_empty() {
             return None;
         }
@@ -270,7 +276,9 @@ impl Session {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);
-        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        if stands(Guard::UnseenShutsAll) {
+            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        }
         true
     }
 
