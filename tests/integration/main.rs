@@ -36,4 +36,5 @@ mod tls;
 mod transactions;
 mod twins;
 mod upstream;
+mod writekinds;
 mod writes;
