@@ -7,7 +7,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub enum Fault {
 }
 
 struct Shared {
+    target: AtomicU16,
     fault: Mutex<(Fault, usize)>,
     /// Bytes in each direction since the fault was set.
     passed: [AtomicUsize; 2],
@@ -65,6 +66,7 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::new(Shared {
+            target: AtomicU16::new(target),
             fault: Mutex::new((Fault::None, 0)),
             passed: [AtomicUsize::new(0), AtomicUsize::new(0)],
             accepted: AtomicUsize::new(0),
@@ -72,7 +74,7 @@ impl Relay {
             stop: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
-        let handle = thread::spawn(move || accept(listener, port, target, &for_thread));
+        let handle = thread::spawn(move || accept(listener, port, &for_thread));
         Self {
             port,
             shared,
@@ -91,12 +93,22 @@ impl Relay {
         *current = (fault, current.1 + 1);
         drop(current);
         if cut {
-            let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap());
-            sockets
-                .iter()
-                .for_each(|s| drop(s.shutdown(Shutdown::Both)));
+            self.cut();
         }
         thread::sleep(TICK * 3);
+    }
+
+    /// New connections go to another server from now on, as behind a name or an address that moves; those that exist stay.
+    pub fn lead(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
+    }
+
+    /// Those that exist are cut.
+    pub fn cut(&self) {
+        let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap());
+        sockets
+            .iter()
+            .for_each(|s| drop(s.shutdown(Shutdown::Both)));
     }
 
     /// Nothing goes wrong any more. Connections that were cut stay cut.
@@ -134,7 +146,7 @@ impl Shared {
     }
 }
 
-fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
+fn accept(listener: TcpListener, port: u16, shared: &Arc<Shared>) {
     listener
         .set_nonblocking(true)
         .expect("a non-blocking listener");
@@ -152,6 +164,7 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
         match listener.as_ref().map(TcpListener::accept) {
             Some(Ok((client, _))) if fault != Fault::AcceptAndClose => {
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
+                let target = shared.target.load(Ordering::SeqCst);
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", target)) {
                     let both = [client.try_clone(), server.try_clone()];
                     shared
