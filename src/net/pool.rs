@@ -323,6 +323,8 @@ impl Pools {
             counted: self.metrics.upstream(UpstreamState::Connecting),
         };
         let baselines = pool.database.baselines();
+        let servers = &self.shared.ledger.servers;
+        let mark = servers.mark();
         let (mut stream, place, mut logged_in) = timeout(LOGIN, self.log_in(pool))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -333,6 +335,7 @@ impl Pools {
         let fields: Option<Vec<_>> = answer.as_deref().and_then(message::data_row);
         let (statuses, pid) = (logged_in.statuses, logged_in.pid);
         let greeting = Greeting::new(statuses, pid, fields.as_deref(), baselines);
+        let greeting = greeting.of(servers, &mark);
         seat.counted = self.metrics.upstream(UpstreamState::Client);
         let lease = Lease {
             greeting: Arc::new(greeting),

@@ -93,8 +93,9 @@ impl Session {
     /// two raises everything afterwards.
     #[inline]
     pub(super) fn still_counts(&self) -> Result<(), Why> {
-        if !self.thread.ledger.servers.allow(self.footing.server) {
-            return Err(Why::Server);
+        let servers = &self.thread.ledger.servers;
+        if !servers.allow(self.footing.server) {
+            return Err(servers.why());
         }
         if self.is_rebased() {
             return Err(Why::Settings);

@@ -88,15 +88,31 @@ fn moves(way: Way, first: &Postgres, second: &Postgres, arrive: impl FnOnce()) {
     arrive();
     let mut news: Vec<_> = Vec::new();
     for round in 0..20 {
-        let mut new = login.clone().parameter("application_name", &format!("n{round}")).connect();
-        assert_eq!(value(&mut new, READ), "before", "{way:?}, round {round}, at {}", new.larder_last());
+        let mut new = login
+            .clone()
+            .parameter("application_name", &format!("n{round}"))
+            .connect();
+        assert_eq!(
+            value(&mut new, READ),
+            "before",
+            "{way:?}, round {round}, at {}",
+            new.larder_last()
+        );
         news.push(new);
     }
     // Those who were there see their own server's rows or, without a connection of their own, those of the new one.
-    let expected = if way == Way::Shared { "before" } else { "after" };
+    let expected = if way == Way::Shared {
+        "before"
+    } else {
+        "after"
+    };
     let deadline = Instant::now() + Duration::from_secs(20);
     while value(&mut old, READ) != expected {
-        assert!(way == Way::Shared && Instant::now() < deadline, "{}", larder.log());
+        assert!(
+            way == Way::Shared && Instant::now() < deadline,
+            "{}",
+            larder.log()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     drop(idle);
@@ -109,7 +125,10 @@ fn moves(way: Way, first: &Postgres, second: &Postgres, arrive: impl FnOnce()) {
     for other in &mut news {
         assert_eq!(value(other, READ), "later", "{way:?}");
     }
-    assert_eq!(value(&mut old, READ), if way == Way::Shared { "later" } else { "after" });
+    assert_eq!(
+        value(&mut old, READ),
+        if way == Way::Shared { "later" } else { "after" }
+    );
     larder.wait_hit(&login, READ);
     // DDL on the new server is analysed with the new server's catalog.
     new.ok("ALTER TABLE place RENAME TO places; CREATE VIEW place AS SELECT who || '!' AS who FROM places");
