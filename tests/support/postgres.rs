@@ -280,7 +280,8 @@ impl Postgres {
             match self.wait_until_ready_but(before, stale) {
                 Ok(()) => return,
                 // Its children have not noticed yet that it is gone.
-                Err(log) if log.contains("pre-existing shared memory") && Instant::now() < deadline => {}
+                Err(log)
+                    if log.contains("pre-existing shared memory") && Instant::now() < deadline => {}
                 Err(log) => panic!("PostgreSQL did not start again:\n{log}"),
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -309,14 +310,20 @@ impl Postgres {
             let status = fs::read_to_string(self.directory.join("data/postmaster.pid"));
             let fresh = stale.is_none() || self.postmaster() != stale;
             if status.is_ok_and(|text| {
-                fresh && text.lines()
-                    .any(|line| matches!(line.trim(), "ready" | "standby"))
+                fresh
+                    && text
+                        .lines()
+                        .any(|line| matches!(line.trim(), "ready" | "standby"))
             }) {
                 return Ok(());
             }
             let log = self.log();
-            if log.get(before..).unwrap_or_default().contains("FATAL") || Instant::now() > deadline
-            {
+            // That it is not ready yet is what it tells clients, not us.
+            let mut lines = log.get(before..).unwrap_or_default().lines();
+            let failed = lines.any(|line| {
+                line.contains("FATAL") && !line.contains("FATAL:  the database system is")
+            });
+            if failed || Instant::now() > deadline {
                 return Err(log.get(before..).unwrap_or_default().to_owned());
             }
             std::thread::sleep(Duration::from_millis(20));
