@@ -38,6 +38,8 @@ mod queue;
 const LOGIN: Duration = Duration::from_secs(60);
 /// How long a connection may take to be reset.
 const RESET: Duration = Duration::from_secs(10);
+/// How long a backend may take to go once its connection is closed.
+const CLOSED: Duration = Duration::from_millis(50);
 /// How often pools are looked after.
 const TEND: Duration = Duration::from_secs(1);
 /// A pool without connections is forgotten after this.
@@ -333,8 +335,30 @@ impl Pools {
         lifetime.is_zero() || lease.opened.elapsed() < lifetime
     }
 
-    /// Opens a connection, whatever the limits.
+    /// Opens a connection, whatever the limits. One that nobody uses makes room for it where the database is full.
     pub async fn open(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
+        loop {
+            match self.open_one(pool).await {
+                Err(Refusal::Upstream(words)) if is_full(&words) && self.close_one() => {
+                    tokio::time::sleep(CLOSED).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Closes a connection that nobody uses; `false`: there is none.
+    fn close_one(&self) -> bool {
+        let pools = self.pools.borrow();
+        let mut idle = pools.values().filter_map(|pool| {
+            let mut idle = pool.idle.borrow_mut();
+            (!idle.is_empty()).then(|| idle.remove(0))
+        });
+        // Who waits for a place in its pool is called, and tries for itself.
+        idle.next().is_some()
+    }
+
+    async fn open_one(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
         let opened = Instant::now();
         pool.open.set(pool.open.get() + 1);
         let mut seat = Seat {
