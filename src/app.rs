@@ -74,10 +74,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let servers = match config.upstream.is_single() {
-        true => Servers::default(),
-        false => Servers::several(),
-    };
+    let servers = Servers::unchosen(!config.upstream.is_single());
     let ledger = Ledger::telling(new_database, servers);
     let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
     watch_store(&shared);
@@ -174,6 +171,8 @@ fn watchers(
         refresh: config.catalog.refresh,
         shared: shared.clone(),
         parked: parked.clone(),
+        doubts: doubts.clone(),
+        links: Arc::default(),
     };
     let chooser = Chooser {
         dialer,

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::Micros;
-use crate::cache::servers::Server;
+use crate::cache::servers::{Mark, Server};
 use crate::cache::version::{self, Database, Intent, WriteSet};
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
@@ -135,8 +135,10 @@ pub struct Session {
 /// What the settings that were read rest on.
 #[derive(Clone, Copy, Debug)]
 struct Footing {
-    /// The server that the backend belongs to, where there are several.
+    /// The server that the backend belongs to.
     server: Server,
+    /// Taken when the backend was last asked.
+    mark: Mark,
     /// The database's baselines when the settings were last asked for.
     baselines: u64,
 }
@@ -150,7 +152,7 @@ pub struct Doubt {
     pub database: Arc<Database>,
     /// The backend: process id and start time, as far as known.
     pub backend: Option<(i32, Option<Box<str>>)>,
-    /// Its server, where there are several.
+    /// Its server, as far as it is known.
     pub server: Server,
 }
 
@@ -179,6 +181,7 @@ impl Session {
             last: (Outcome::Other, None),
             footing: Footing {
                 server: Server::UNKNOWN,
+                mark: Mark::default(),
                 baselines: 0,
             },
             // In the ledger only once the upstream has let the client in.

@@ -97,9 +97,9 @@ impl Session {
     /// two raises everything afterwards.
     #[inline]
     pub(super) fn still_counts(&self) -> Result<(), Why> {
-        let server = self.thread.ledger.servers.allow(self.footing.server);
-        if !server && stands(Guard::ServerInUse) {
-            return Err(Why::Server);
+        let servers = &self.thread.ledger.servers;
+        if !servers.allow(self.footing.server) && stands(Guard::ServerInUse) {
+            return Err(servers.why());
         }
         if self.is_rebased() {
             return Err(Why::Settings);

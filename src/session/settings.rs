@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::probe::{HARMLESS, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
+use crate::cache::servers::{Mark, Server, Servers};
 use crate::config::Pooler;
 use crate::guard::{Guard, stands};
 use crate::sql::statement::{Isolation, Setting};
@@ -190,9 +191,12 @@ impl Settings {
         self.pristine && self.layer.session.is_empty() && self.probed.is_some()
     }
 
-    /// When the backend's server was started, as far as it has said so.
-    pub fn server_started(&self) -> &str {
-        self.probed.as_ref().map_or("", |probed| &*probed.started)
+    /// The backend's server, as far as it has said which; `mark`: of before it was asked.
+    pub fn server(&self, servers: &Servers, mark: &Mark) -> Server {
+        match &self.probed {
+            Some(probed) => servers.named(&probed.started, probed.position, mark),
+            None => Server::UNKNOWN,
+        }
     }
 
     /// Whether the backend must be asked.
@@ -600,7 +604,7 @@ mod tests {
     fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
-        row.extend([Some(&b"1/1/5"[..]), Some(b"f"), Some(b"t0")]);
+        row.extend([Some(&b"1/1/5"[..]), Some(b"f"), Some(b"t0"), Some(b"0/1")]);
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),

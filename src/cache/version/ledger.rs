@@ -114,4 +114,11 @@ impl Ledger {
         let databases = databases.unwrap_or_else(PoisonError::into_inner);
         databases.by_name.values().cloned().collect()
     }
+
+    /// No catalog can be watched, or another server is in use: what was kept or loaded is void.
+    pub fn blind(&self) {
+        for database in self.all() {
+            database.blind();
+        }
+    }
 }

@@ -357,7 +357,7 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
         .skip(1)
         .filter_map(|rest| rest.split('\'').next());
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0", "0/1"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,
