@@ -98,7 +98,9 @@ pub enum Statement {
     Ddl {
         temporary: bool,
     },
-    /// `DO`, `CALL`, `LOAD`, and anything not known: writes everything, may change anything in the session.
+    /// `CALL`: the procedure and its arguments, like a query's.
+    Call(Query),
+    /// `DO`, `LOAD`, and anything not known: writes everything, may change anything in the session.
     Opaque,
 }
 

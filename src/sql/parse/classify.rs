@@ -63,7 +63,11 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             | Node::MergeStmt(_)) => Statement::Explain(walk(source).0),
             _ => Statement::Utility,
         },
-        Node::DoStmt(_) | Node::CallStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
+        Node::CallStmt(call) => match call.funccall() {
+            Some(call) => Statement::Call(walk(Node::FuncCall(call)).0),
+            None => Statement::Opaque,
+        },
+        Node::DoStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
             Statement::Opaque
         }
         _ => utility(node),

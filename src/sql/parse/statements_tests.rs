@@ -168,11 +168,11 @@ fn every_kind_is_told_by_the_tree() {
                 "COMMENT ON TABLE t IS 'now'",
             ],
         ),
+        ("Call", &["CALL p(1)", "CALL s.p(f(1), (SELECT a FROM t))"]),
         (
             "Opaque",
             &[
                 "DO $$ BEGIN END $$",
-                "CALL p(1)",
                 "LOAD 'lib'",
                 "COPY t FROM PROGRAM 'ls'",
                 "COPY t TO PROGRAM 'ls'",
