@@ -220,7 +220,10 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
 /// What is declared of a function, for the catalogs of all databases.
 fn declaration(function: &config::Function) -> Declaration {
     let paths = |list: &Option<Vec<String>>| {
-        let words = list.iter().flatten().filter_map(|word| word.split_once('.'));
+        let words = list
+            .iter()
+            .flatten()
+            .filter_map(|word| word.split_once('.'));
         words.map(|(a, b)| (a.into(), b.into())).collect()
     };
     let name = &function.name;

@@ -34,9 +34,9 @@ pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
 
+use function::Everything;
 use std::path::Path;
 use std::time::Duration;
-use function::Everything;
 use values::{Words, a_duration, a_size, a_table, maybe_duration, maybe_parsed, parsed};
 
 /// Everything an operator can say.

@@ -8,9 +8,7 @@
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
-use super::catalog::{
-    Catalog, FunctionClass, Oid, Reach, SYSTEM_CATALOGS, SearchPath, WriteKind,
-};
+use super::catalog::{Catalog, FunctionClass, Oid, Reach, SYSTEM_CATALOGS, SearchPath, WriteKind};
 use super::query::Query;
 use super::statement::{Discard, Name, Statement};
 use crate::why::Why;

@@ -12,11 +12,11 @@
 mod queries;
 
 use crate::sql::Catalog;
-use crate::sql::catalog::{Declaration, Rows};
 use crate::sql::catalog::rows::{
     Cast, Column, Expression, ForeignKey, Function, Inheritance, Namespace, Operator, Place,
     Relation, Rule, Trigger, Type,
 };
+use crate::sql::catalog::{Declaration, Rows};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 

@@ -21,6 +21,7 @@ mod badinput;
 mod configuration;
 mod consistency;
 mod demo;
+mod functions;
 mod hits;
 mod introspection;
 mod login;

@@ -198,11 +198,7 @@ fn functions(rows: &Rows, declaration: &Declaration) -> Vec<Oid> {
                         .all(|(word, oid)| is_type(rows, word, *oid, schema))
             })
     };
-    rows.functions
-        .iter()
-        .filter(meant)
-        .map(|f| f.oid)
-        .collect()
+    rows.functions.iter().filter(meant).map(|f| f.oid).collect()
 }
 
 /// Whether a type is what that word means: PostgreSQL's own, or one of the function's own schema, or with its schema.

@@ -9,8 +9,8 @@
 //! * Where what a declared function reaches is not followed (operators, casts, `t.f`), it counts as undeclared unless it
 //!   reaches nothing.
 
-use super::declared::{Declarations, Misdeclared, Reach};
 use super::datatypes::{DEEPEST, NEVER_KEPT};
+use super::declared::{Declarations, Misdeclared, Reach};
 use super::nodetree::{Surprise, Tree};
 use super::rows::{FIRST_NORMAL, Function, PG_CATALOG, Rows, Type};
 use super::{FunctionClass, Oid, reviewed};

@@ -67,9 +67,7 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             Some(call) => Statement::Call(walk(Node::FuncCall(call)).0),
             None => Statement::Opaque,
         },
-        Node::DoStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
-            Statement::Opaque
-        }
+        Node::DoStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => Statement::Opaque,
         _ => utility(node),
     }
 }

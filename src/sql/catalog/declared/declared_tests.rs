@@ -1,6 +1,6 @@
 //! Tests of declarations: what counts, and what statements then read and write.
 
-use super::super::rows::{Expression, Place, Rule, Rows, Trigger};
+use super::super::rows::{Expression, Place, Rows, Rule, Trigger};
 use super::super::{Catalog, Declaration, Misdeclared, Oid};
 use crate::sql::{Cacheable, Effect, Touched, analyse, resolve};
 use crate::why::Why;
@@ -56,7 +56,8 @@ fn house(declared: &[Declaration]) -> House {
     let note = rows.functions.iter().find(|f| &*f.name == "note");
     let note = note.expect("a function").oid;
     let view = rows.relation("app", "v", b'v');
-    let action = format!("({{QUERY :x {{FUNCEXPR :funcid {total}}} :rtable ({{RTE :relid {t}}})}})");
+    let action =
+        format!("({{QUERY :x {{FUNCEXPR :funcid {total}}} :rtable ({{RTE :relid {t}}})}})");
     rows.rules.push(Rule {
         relation: view,
         view: true,
@@ -238,7 +239,8 @@ fn what_names_nothing_does_not_count() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(wrong.len(), 5, "{wrong:?}");
-    let total = "the declaration of app.total does not count: there is no table or view app.order here";
+    let total =
+        "the declaration of app.total does not count: there is no table or view app.order here";
     assert!(wrong.iter().any(|text| text == total), "{wrong:?}");
     let none = Misdeclared::NoFunction("app.note(text)".into());
     assert!(house.catalog.misdeclared().contains(&none));
