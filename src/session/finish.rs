@@ -211,14 +211,29 @@ impl Session {
                 }
             }
         }
+        let mut texts = segment.ran.iter().filter(|text| text.names);
+        // It has this meaning if it is alone, and nothing was sent behind it that could give it another.
+        let alone = !(segment.marks.failed || segment.marks.opaque) && self.pending.is_empty();
+        let text = match (texts.next(), texts.next()) {
+            (Some(text), None) if alone && text.body().is_some() => Some(text.clone()),
+            _ => None,
+        };
         for statement in segment
             .ran
             .iter()
             .flat_map(|text| text.analysis.statements.iter())
         {
-            // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
-            if let Statement::Prepare(name) = statement {
-                self.statements.put(name.as_bytes(), Some(Known::Prepared));
+            // Whether it ran before an error is not known: PostgreSQL shall judge its next use. Where Parse has given the
+            // name its meaning, this is the error.
+            if let Statement::Prepare(name, _) = statement
+                && !(segment.marks.failed
+                    && matches!(
+                        self.statements.get(name.as_bytes()),
+                        Some(Known::Named(_) | Known::Foreign)
+                    ))
+            {
+                let known = Known::Prepared(text.clone());
+                self.statements.put(name.as_bytes(), Some(known));
             }
         }
     }

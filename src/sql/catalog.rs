@@ -241,6 +241,11 @@ impl Catalog {
         !self.parts.functions.has_attribute(name) && self.parts.columns.never_text(relations, name)
     }
 
+    /// Whether a cast that an assignment makes unwritten may run a user's code.
+    pub fn assigns_by_code(&self) -> bool {
+        self.parts.types.assignment().writes
+    }
+
     /// Schema and name of a relation.
     pub fn relation_name(&self, relation: Oid) -> Option<(&str, &str)> {
         self.parts.relations.name(relation)

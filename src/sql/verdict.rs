@@ -116,6 +116,31 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
     }
 }
 
+/// What EXECUTE does of a statement that is known, with these arguments. Never cacheable.
+pub fn resolve_execute(
+    body: &Query,
+    arguments: &Query,
+    catalog: Option<&Catalog>,
+    path: &SearchPath,
+) -> Effect {
+    let resolver = Resolver { catalog, path };
+    let (mut effect, given) = (resolver.query(body), resolver.query(arguments));
+    effect.touch(given.writes);
+    // An argument is cast to its parameter's type as in an assignment.
+    if catalog.is_none_or(Catalog::assigns_by_code) {
+        effect.touch(Touched::Everything);
+    }
+    Effect {
+        reads: Err(effect.reads.err().unwrap_or(Why::Execute)),
+        catalog: effect.catalog | given.catalog,
+        dirty: effect.dirty | given.dirty | effect.opaque,
+        opaque: effect.opaque | given.opaque,
+        leaves: effect.leaves | given.leaves | effect.opaque,
+        counted: false,
+        writes: effect.writes,
+    }
+}
+
 /// What does the same whatever the catalog is like.
 fn without_names(statement: &Statement) -> Effect {
     match statement {
@@ -131,7 +156,7 @@ fn without_names(statement: &Statement) -> Effect {
         | Statement::Set(_)
         | Statement::ResetAll
         | Statement::Show(_)
-        | Statement::Prepare(_)
+        | Statement::Prepare(..)
         | Statement::Deallocate(_) => Effect::NOTHING,
         // Temporary tables go; where there are none, the session knows.
         Statement::Discard(Discard::All | Discard::Temp) | Statement::Maintenance => Effect {

@@ -29,6 +29,7 @@ mod metrics;
 mod passthrough;
 mod pooling;
 mod portals;
+mod prepared;
 mod privileges;
 mod settings;
 mod show;

@@ -95,7 +95,13 @@ fn every_kind_is_told_by_the_tree() {
         ),
         (
             "Execute",
-            &["EXECUTE p", "EXECUTE p(1)", "EXPLAIN ANALYZE EXECUTE p"],
+            &[
+                "EXECUTE p",
+                "EXECUTE p(1)",
+                "EXPLAIN ANALYZE EXECUTE p",
+                "EXPLAIN EXECUTE p(f())",
+                "EXPLAIN CREATE TABLE t AS EXECUTE p(f())",
+            ],
         ),
         (
             "Deallocate",
@@ -146,18 +152,11 @@ fn every_kind_is_told_by_the_tree() {
                 "EXPLAIN VERBOSE SELECT * INTO t FROM u",
                 "EXPLAIN (ANALYZE false) UPDATE t SET a = 1",
                 "EXPLAIN (ANALYZE, ANALYZE off) DELETE FROM t",
-            ],
-        ),
-        (
-            "Utility",
-            &[
-                "EXPLAIN EXECUTE p",
-                "EXPLAIN CREATE TABLE t AS SELECT 1",
+                "EXPLAIN CREATE TABLE t AS SELECT f()",
                 "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
-                "CHECKPOINT",
-                "SET CONSTRAINTS ALL IMMEDIATE",
             ],
         ),
+        ("Utility", &["CHECKPOINT", "SET CONSTRAINTS ALL IMMEDIATE"]),
         (
             "Maintenance",
             &[
