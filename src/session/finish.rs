@@ -35,6 +35,9 @@ impl Session {
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
+        if segment.tag == Tag::Unrun {
+            segment.forget_what_ran();
+        }
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
@@ -241,6 +244,9 @@ impl Session {
 
 /// Whether what the segment's intents cover may have become visible.
 fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
+    if segment.tag == Tag::Unrun {
+        return Outcome::Nothing;
+    }
     let mut statements = segment
         .ran
         .iter()

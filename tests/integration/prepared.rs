@@ -121,3 +121,83 @@ fn p1_execute_in_a_pipeline_with_its_prepare() {
     client.until_ready_times(4);
     assert_ne!(read(&ground, &mut reader, CALM), "hit");
 }
+
+#[test]
+fn a_typo_keeps_the_cache() {
+    let ground = ground("typos");
+    let (mut reader, mut client) = (ground.through(), ground.through());
+    warm(&ground, &mut reader);
+    for extended in [false, true] {
+        for (sql, code) in [
+            ("SELEC name FROM items", "42601"),
+            ("SELECT name FROM items WHERE", "42601"),
+            ("SELECT name FROM itmes", "42P01"),
+            ("SELECT nmae FROM itmes", "42P01"),
+            ("SELECT name FROM items WHERE lowre(name) = 'a'", "42883"),
+            ("UPDATE itmes SET name = 'x'", "42P01"),
+            ("UPDATE items SET nmae = 'x'", "42703"),
+            ("CREATE TABEL x (id int)", "42601"),
+            ("UPDATE calm SET name = 'never'; SELEC 1", "42601"),
+        ] {
+            for block in [false, true] {
+                if block {
+                    client.ok("BEGIN");
+                }
+                let answer = match extended {
+                    true => client.extended(sql, &[]),
+                    false => client.query(sql),
+                };
+                let state = answer.sqlstate();
+                assert_eq!(state.as_deref(), Some(code), "{sql}");
+                if block {
+                    client.ok("ROLLBACK");
+                }
+                for read_sql in [ITEM, CALM] {
+                    let last = read(&ground, &mut reader, read_sql);
+                    assert_eq!(last, "hit", "{sql}, extended {extended}, block {block}");
+                }
+            }
+        }
+    }
+    // The client's own next reads hit as well: nothing of its session is in doubt.
+    assert_eq!(read(&ground, &mut client, ITEM), "hit");
+    for sql in [
+        "UPDATE calm SET name = 'undone'; SELECT nosuch",
+        "UPDATE calm SET name = 'undone'; SELECT * FROM nosuch",
+        "SELECT fails()",
+        "SELECT renames('x'), 1 / 0",
+    ] {
+        assert!(client.query(sql).error().is_some(), "{sql}");
+        ground.warm("items");
+        for read_sql in [ITEM, CALM] {
+            read(&ground, &mut reader, read_sql);
+        }
+    }
+}
+
+/// What has run before the error is in doubt, if it may be: a procedure commits.
+#[test]
+fn p1_an_error_behind_what_has_run_is_no_typo() {
+    let ground = ground("typos_behind");
+    ground
+        .direct()
+        .ok("CREATE PROCEDURE stays(bad text) LANGUAGE plpgsql AS
+            $$ BEGIN UPDATE calm SET name = name || '+'; COMMIT; EXECUTE bad; END $$");
+    let (mut reader, mut client) = (ground.through(), ground.through());
+    for extended in [false, true] {
+        for sql in [
+            "CALL stays('SELEC')",
+            "CALL stays('SELECT * FROM nosuch')",
+            "DO $$ BEGIN UPDATE calm SET name = name || '-'; COMMIT; EXECUTE 'SELEC'; END $$",
+            "DO $$ BEGIN UPDATE calm SET name = name || '-'; COMMIT; PERFORM * FROM nosuch; END $$",
+        ] {
+            warm(&ground, &mut reader);
+            let answer = match extended {
+                true => client.extended(sql, &[]),
+                false => client.query(sql),
+            };
+            assert!(answer.error().is_some(), "{sql}");
+            assert_ne!(read(&ground, &mut reader, CALM), "hit", "{sql}");
+        }
+    }
+}
