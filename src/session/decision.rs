@@ -17,7 +17,7 @@ use crate::cache::version::Fresh;
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::{Discard, Isolation, Statement};
-use crate::sql::{Catalog, Effect, reads_the_clock, resolve};
+use crate::sql::{Catalog, Effect, reads_the_clock, resolve, resolve_execute};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -286,7 +286,10 @@ impl Session {
             _ if discards && !self.pending.impure() && self.settings.nothing_temporary() => {
                 Rc::from([resolve(&Statement::Discard(Discard::Plans), None, &[])])
             }
-            _ => text.effects(catalog.as_ref(), context, &self.settings.path()),
+            _ => match self.executes(text, catalog.as_deref()) {
+                Some(effect) => Rc::from([effect]),
+                None => text.effects(catalog.as_ref(), context, &self.settings.path()),
+            },
         };
         let version = catalog.map(|catalog| catalog.version);
         Box::new(Pass {
@@ -296,6 +299,16 @@ impl Session {
             why: None,
             fill: None,
         })
+    }
+
+    /// What an EXECUTE does of a statement that is known.
+    fn executes(&mut self, text: &Text, catalog: Option<&Catalog>) -> Option<Effect> {
+        let Some(Statement::Execute(name, arguments)) = text.single() else {
+            return None;
+        };
+        let executed = self.executed(name)?;
+        let path = self.settings.path();
+        Some(resolve_execute(executed.body()?, arguments, catalog, &path))
     }
 
     /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
@@ -324,6 +337,9 @@ impl Session {
                 .any(|s| matches!(s, Statement::Query(_)));
             (pass.outcome, pass.why) = match (raises, queries) {
                 (true, _) => (Outcome::Write, None),
+                (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
+                    (Outcome::Bypass, Some(Why::Execute))
+                }
                 (false, true) => (Outcome::Bypass, Some(Why::Batch)),
                 (false, false) => (Outcome::Other, None),
             };

@@ -36,6 +36,9 @@ impl Session {
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
+        if segment.tag == Tag::Unrun {
+            segment.forget_what_ran();
+        }
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
@@ -216,14 +219,29 @@ impl Session {
                 }
             }
         }
+        let mut texts = segment.ran.iter().filter(|text| text.names);
+        // It has this meaning if it is alone, and nothing was sent behind it that could give it another.
+        let alone = !(segment.marks.failed || segment.marks.opaque) && self.pending.is_empty();
+        let text = match (texts.next(), texts.next()) {
+            (Some(text), None) if alone && text.body().is_some() => Some(text.clone()),
+            _ => None,
+        };
         for statement in segment
             .ran
             .iter()
             .flat_map(|text| text.analysis.statements.iter())
         {
-            // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
-            if let Statement::Prepare(name) = statement {
-                self.statements.put(name.as_bytes(), Some(Known::Prepared));
+            // Whether it ran before an error is not known: PostgreSQL shall judge its next use. Where Parse has given the
+            // name its meaning, this is the error.
+            if let Statement::Prepare(name, _) = statement
+                && !(segment.marks.failed
+                    && matches!(
+                        self.statements.get(name.as_bytes()),
+                        Some(Known::Named(_) | Known::Foreign)
+                    ))
+            {
+                let known = Known::Prepared(text.clone());
+                self.statements.put(name.as_bytes(), Some(known));
             }
         }
     }
@@ -231,6 +249,9 @@ impl Session {
 
 /// Whether what the segment's intents cover may have become visible.
 fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
+    if segment.tag == Tag::Unrun {
+        return Outcome::Nothing;
+    }
     let mut statements = segment
         .ran
         .iter()

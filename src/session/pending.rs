@@ -122,6 +122,15 @@ impl Segment {
         self.marks.add(rest.marks);
     }
 
+    /// Nothing of it has run.
+    pub fn forget_what_ran(&mut self) {
+        self.ran.clear();
+        self.writes = WriteSet::default();
+        self.marks.opaque = false;
+        self.marks.commits = false;
+        self.marks.ends = false;
+    }
+
     /// Opens an intent, unless one that is open covers it: a pipeline of a million writes opens one, not a million.
     pub fn intend(&mut self, ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) {
         let any = !self.covered.is_empty() && !stands(Guard::CoversOnlyCovered);
@@ -325,6 +334,12 @@ impl Pending {
     /// The segment that the upstream answers now.
     pub fn front(&mut self) -> Option<&mut Segment> {
         self.closed.front_mut().or(self.open.as_mut())
+    }
+
+    /// The first place, and the segment that the upstream answers now.
+    pub fn answered(&mut self) -> (Option<&Item>, Option<&mut Segment>) {
+        let segment = self.closed.front_mut().or(self.open.as_mut());
+        (self.queue.front(), segment)
     }
 
     /// Every segment under way.
