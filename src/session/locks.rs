@@ -20,6 +20,7 @@ use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::version::WriteSet;
 use crate::config::Pooler;
+use crate::guard::{Guard, stands};
 use crate::sql::Oid;
 use crate::sql::statement::Statement;
 use crate::wire::frame;
@@ -107,9 +108,8 @@ impl Session {
             && self.thread.pooler == Pooler::None
             && self.database.is_direct()
             && !self.flow.replication
-            && self.settings.is_patient()
             // What is not answered may yet write, begin or end a block.
-            && !self.pending.has_closed()
+            && (self.settings.is_patient() && !self.pending.has_closed() || !stands(Guard::LocksUnhurried))
     }
 
     fn ask_locks(&mut self, io: &mut Io<'_>) {
@@ -143,7 +143,7 @@ impl Session {
             b'I' => status == b'I' && segment.tag.is_done(),
             _ => segment.tag == Tag::Other && matches!(&*segment.ran, [one] if is_commit(one)),
         };
-        if !done || segment.marks.failed {
+        if (!done || segment.marks.failed) && stands(Guard::LocksOfSuccess) {
             return None;
         }
         let catalog = self.database.catalog()?;

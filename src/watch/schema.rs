@@ -16,7 +16,7 @@ use crate::sql::catalog::rows::{
     Cast, Column, Expression, ForeignKey, Function, Inheritance, Namespace, Operator, Place,
     Relation, Rule, Trigger, Type,
 };
-use crate::sql::catalog::{Locking, Rows};
+use crate::sql::catalog::{Declaration, Locking, Rows};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
@@ -43,16 +43,21 @@ impl Digest {
     }
 }
 
-/// Loads the catalog, and the digest of the very same moment.
+/// Loads the catalog, with what is declared of functions, and the digest of the very same moment.
 ///
 /// # Errors
 /// The connection's; a catalog that this role may not read.
-pub async fn load(client: &Client, version: u64) -> Result<(Catalog, Digest), Error> {
+pub async fn load(
+    client: &Client,
+    version: u64,
+    declared: &[Declaration],
+) -> Result<(Catalog, Digest), Error> {
     begin(client).await?;
     let loaded = read(client).await;
     client.batch_execute("ROLLBACK").await?;
     let (rows, locking, digest) = loaded?;
-    Ok((Catalog::build(version, rows).with_locks(locking), digest))
+    let catalog = Catalog::build_with(version, rows, declared);
+    Ok((catalog.with_locks(locking), digest))
 }
 
 /// The digest of this moment.

@@ -4,6 +4,7 @@
 //! * A set of everything may know that the locks of its transaction will tell what it was, and what is certain besides
 //!   (DESIGN: open wide, raise narrow). That is lost where one part of it says no.
 
+use crate::guard::{Guard, stands};
 use crate::sql::{Oid, Touched};
 
 /// What a write may make visible.
@@ -56,7 +57,10 @@ impl WriteSet {
         if !self.asks() || self.version != Some(version) {
             return None;
         }
-        let touched = union(touched, &self.certain);
+        let touched = match stands(Guard::LocksAndText) {
+            true => union(touched, &self.certain),
+            false => touched,
+        };
         Some(WriteSet::new(touched, catalog, self.version))
     }
 
@@ -95,7 +99,8 @@ impl WriteSet {
             return;
         }
         self.catalog |= other.catalog;
-        let same = self.version.is_some() && self.version == other.version;
+        let same = (self.version.is_some() && self.version == other.version)
+            || !stands(Guard::TwoCatalogsWiden);
         self.blind |= other.blind || !same;
         self.certain = match (&self.touched, &other.touched) {
             (Touched::Everything, _) | (_, Touched::Everything) => {

@@ -14,6 +14,7 @@
 use super::relations::Relations;
 use super::rows::FIRST_NORMAL;
 use super::{Oid, SYSTEM_CATALOGS, Touched, reviewed};
+use crate::guard::{Guard, stands};
 
 /// What a database says of its locks. The default: they tell nothing.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +42,8 @@ impl Locking {
     pub(super) fn settled(mut self) -> Locking {
         self.deferred.sort_unstable();
         self.beside.sort_unstable();
-        self.tell = self.open && self.strangers.iter().all(|name| reviewed::stays(name));
+        let stay = self.strangers.iter().all(|name| reviewed::stays(name));
+        self.tell = self.open && (stay || !stands(Guard::LocksStay));
         self
     }
 
@@ -66,7 +68,10 @@ impl Locking {
         }
         touched.sort_unstable();
         touched.dedup();
-        let touched = match (everything, touched.is_empty()) {
+        everything &= stands(Guard::LocksUnknown);
+        catalog &= stands(Guard::LocksOfCatalogs);
+        let nothing = touched.is_empty() || !stands(Guard::LocksRaise);
+        let touched = match (everything, nothing) {
             (true, _) => Touched::Everything,
             (_, true) => Touched::Nothing,
             _ => Touched::Relations(touched.into()),
