@@ -121,15 +121,16 @@ fn p6_a_system_catalog_that_was_changed_raises_the_catalog() {
 #[test]
 fn p1_locks_count_only_once_the_commit_has_succeeded() {
     for (answer, told) in [
-        ([error("23505"), ready(b'I')].concat(), "EZ"),
-        ([error("57014"), ready(b'E')].concat(), "EZ"),
+        ([error("23505"), ready(b'I')].concat(), "12nEZ"),
+        ([error("57014"), ready(b'E')].concat(), "12nEZ"),
     ] {
         let world = World::telling();
         let mut client = opaque(&world);
         let before = marks(&world);
         client.ask(&[unit("COMMIT"), sync()].concat());
         assert_eq!(client.sent(), "CPCBEPBDES");
-        client.answer(&[locks(&[world.triggered]), answer].concat());
+        let bound = [b'1', b'2', b'n'].map(|tag| message(tag, &[])).concat();
+        client.answer(&[locks(&[world.triggered]), bound, answer].concat());
         assert_eq!(client.told(), told);
         assert_eq!(untouched(&world, &before), [false; 3]);
     }
