@@ -131,8 +131,10 @@ fn acknowledged(client: &mut Client, sql: &str, extended: bool) {
     assert_eq!(answer.error(), None, "{sql}");
 }
 
-/// Ways to run statements in one transaction.
-const WAYS: [(&str, fn(&mut Client, &[&str])); 6] = [
+/// A way to run statements in one transaction.
+type Way = fn(&mut Client, &[&str]);
+
+const WAYS: [(&str, Way); 6] = [
     ("an implicit transaction", |c, all| {
         let batch = all
             .iter()
@@ -389,7 +391,7 @@ fn p1_where_code_can_write_elsewhere_locks_tell_nothing() {
         "host=127.0.0.1 port={} user={SUPERUSER} dbname=locks_elsewhere",
         scene.ground.port
     );
-    scene.direct.ok(&format!(
+    admin.ok(&format!(
         "CREATE FUNCTION elsewhere() RETURNS text LANGUAGE sql AS
             $$ SELECT dblink_exec('{connection}', 'UPDATE b SET n = n + 1') $$;
         CREATE FUNCTION elsewhere_too() RETURNS trigger LANGUAGE plpgsql AS
@@ -397,8 +399,6 @@ fn p1_where_code_can_write_elsewhere_locks_tell_nothing() {
         CREATE TRIGGER t AFTER INSERT ON e FOR EACH ROW EXECUTE FUNCTION elsewhere_too()"
     ));
     let mut writer = scene.ground.through();
-    // From the next load of the catalog on.
-    std::thread::sleep(Duration::from_secs(6));
     for (how, way) in WAYS {
         for statements in [&["SELECT elsewhere()"][..], &["INSERT INTO e VALUES (1)"]] {
             let what = format!("{statements:?}, {how}");
