@@ -75,10 +75,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let servers = match config.upstream.is_single() {
-        true => Servers::default(),
-        false => Servers::several(),
-    };
+    let servers = Servers::unchosen(!config.upstream.is_single());
     let ledger = Ledger::telling(new_database, servers);
     let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
     watch_store(&shared);
@@ -176,6 +173,8 @@ fn watchers(
         declared: config.catalog.functions.iter().map(declaration).collect(),
         shared: shared.clone(),
         parked: parked.clone(),
+        doubts: doubts.clone(),
+        links: Arc::default(),
     };
     let chooser = Chooser {
         dialer,

@@ -11,6 +11,7 @@ use super::text::Text;
 use super::{Mode, Session};
 use crate::cache::Micros;
 use crate::cache::version::{Intent, Outcome};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome as Statistic;
 use crate::sql::statement::{Discard, Statement, TransactionModes};
 use crate::why::Why;
@@ -42,7 +43,9 @@ impl Session {
             self.close_intent(intent, outcome);
         }
         self.raise_late(&segment, before, status);
-        let kept = !segment.marks.failed && !segment.marks.noisy;
+        let failed = segment.marks.failed && stands(Guard::FailedNotKept);
+        let noisy = segment.marks.noisy && stands(Guard::NoisyNotKept);
+        let kept = !(failed || noisy);
         for fill in segment.fills.drain(..) {
             // Whether a read could have been answered from memory is known only now.
             let (outcome, why) = match fill.is_too_large() {
@@ -78,7 +81,9 @@ impl Session {
     fn raise_late(&mut self, segment: &Segment, before: u8, status: u8) {
         let ended = before != b'I' && status == b'I' && !segment.marks.commits;
         let rolled_back = segment.marks.ends && !segment.marks.opaque;
-        if !ended || rolled_back || self.thread.mode == Mode::Off {
+        let late = !stands(Guard::IntentBeforeBytes) && status == b'I';
+        let unseen = ended && stands(Guard::UnseenEndRaises);
+        if !(unseen || late) || rolled_back || self.thread.mode == Mode::Off {
             return;
         }
         let mut writes = self.transaction.writes.clone();
@@ -164,7 +169,7 @@ impl Session {
         let tangled = (perhaps && (sets || self.settings.journaled()))
             || (count > 1 && controls && (sets || self.settings.journaled()))
             || (marks.failed && sets && count > 1);
-        if marks.opaque || tangled {
+        if (marks.opaque && stands(Guard::OpaqueForgets)) || tangled {
             self.settings.forget();
         }
         let chained = statements().any(|s| {
@@ -257,7 +262,11 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
             segment.tag == Tag::Rollback
         }
         // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
-        _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
+        _ if segment.tag == Tag::Rollback && !stands(Guard::RollbackProvesOne) => true,
+        _ => {
+            let plain = statements.all(is_rolled_back) || !stands(Guard::ErrorProvesLittle);
+            segment.marks.failed && status == b'I' && plain
+        }
     };
     if (nothing && !segment.marks.opaque) || changed_nothing(segment) {
         Outcome::Nothing
@@ -269,7 +278,8 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
 /// Whether its one writing statement has counted no row.
 fn changed_nothing(segment: &Segment) -> bool {
     let alone = segment.ran.len() == 1 && !segment.marks.opaque;
-    segment.marks.counted && alone && segment.tag == Tag::Zero
+    let proves = (segment.marks.counted && alone) || !stands(Guard::ZeroProvesOne);
+    proves && segment.tag == Tag::Zero
 }
 
 /// Statements that an error later in the same implicit transaction undoes.

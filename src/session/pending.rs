@@ -15,6 +15,7 @@ use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::version::{Database, Intent, Ledger, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::Statement;
 
@@ -132,7 +133,8 @@ impl Segment {
 
     /// Opens an intent, unless one that is open covers it: a pipeline of a million writes opens one, not a million.
     pub fn intend(&mut self, ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) {
-        if self.covered.covers(writes) {
+        let any = !self.covered.is_empty() && !stands(Guard::CoversOnlyCovered);
+        if self.covered.covers(writes) || any {
             return;
         }
         self.intents.push(Intent::open(ledger, database, writes));

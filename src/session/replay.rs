@@ -208,6 +208,7 @@ impl Session {
             self.settings.forget();
         }
         self.footing.baselines = self.database.baselines();
+        self.footing.mark = self.thread.ledger.servers.mark();
         let mut body = super::probe::probe().into_bytes();
         body.push(0);
         frame::put(io.upstream, b'Q', &body);

@@ -110,7 +110,8 @@ impl Session {
             && self.settings.read(&fields)
         {
             let servers = &self.thread.ledger.servers;
-            self.footing.server = servers.named(self.settings.server_started());
+            self.footing.server = self.settings.server(servers, &self.footing.mark);
+            servers.meet(self.footing.server);
             let announced = self.settings.backend().is_some();
             if self.database.meet(announced) && !announced && self.thread.pooler == Pooler::None {
                 let hint =

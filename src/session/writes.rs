@@ -12,6 +12,7 @@ use super::statements::Known;
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::version::{Intent, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::sql::statement::Statement;
@@ -52,7 +53,8 @@ impl Session {
         if opaque {
             self.statements.doubt_prepared();
         }
-        let opens = self.visible(&set, text.commits || executes);
+        let commits = text.commits || (executes && stands(Guard::ExecuteMayCommit));
+        let opens = self.visible(&set, commits);
         self.pin(text, opaque || leaves, version.is_some());
         let segment = self.pending.open(io.now);
         if refused {
@@ -69,12 +71,14 @@ impl Session {
             segment.marks.counted = counted && segment.ran.is_empty();
             segment.run(text);
             // A portal bound before may send its rows under other settings now.
-            self.statements.bound_fill = None;
+            if stands(Guard::BoundSettings) {
+                self.statements.bound_fill = None;
+            }
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
         segment.fills.extend(fill);
-        if !opens.is_empty() {
+        if !opens.is_empty() && stands(Guard::IntentBeforeBytes) {
             segment.intend(&self.thread.ledger, &self.database, &opens);
         }
         self.last = (outcome, why);
@@ -177,13 +181,13 @@ impl Session {
         let mut block = self.transaction.status() != b'I';
         let mut earlier = self.transaction.writes.clone();
         for segment in self.pending.segments() {
-            block &= !segment.marks.ends;
+            block &= !(segment.marks.ends && stands(Guard::BehindRollback));
             earlier.add(&segment.writes);
         }
         if block && !commits {
             return WriteSet::default();
         }
-        if commits {
+        if commits && stands(Guard::CommitOpensEarlier) {
             earlier.add(set);
             return earlier;
         }
@@ -196,7 +200,10 @@ impl Session {
             return;
         };
         let outcome = match &*segment.ran {
-            [one] if one.single().is_some() && !segment.marks.opaque => {
+            [one]
+                if (one.single().is_some() && !segment.marks.opaque)
+                    || !stands(Guard::CopyRaisesBefore) =>
+            {
                 crate::cache::version::Outcome::Nothing
             }
             _ => crate::cache::version::Outcome::Visible,
@@ -215,7 +222,7 @@ impl Session {
         let Some(segment) = self.pending.front() else {
             return;
         };
-        if std::mem::take(&mut segment.marks.copying) {
+        if std::mem::take(&mut segment.marks.copying) && stands(Guard::CopyShuts) {
             segment
                 .intents
                 .push(Intent::open(ledger, database, &segment.writes));
