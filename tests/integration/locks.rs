@@ -131,8 +131,11 @@ fn acknowledged(client: &mut Client, sql: &str, extended: bool) {
     assert_eq!(answer.error(), None, "{sql}");
 }
 
-/// Ways to run statements in one transaction.
-const WAYS: [(&str, fn(&mut Client, &[&str])); 5] = [
+/// Runs statements in one transaction.
+type Way = fn(&mut Client, &[&str]);
+
+/// Ways to do so.
+const WAYS: [(&str, Way); 5] = [
     ("simple", |c, all| {
         for sql in [&["BEGIN"], all, &["COMMIT"]].concat() {
             acknowledged(c, sql, false);
