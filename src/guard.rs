@@ -70,6 +70,8 @@ guards! {
     ExecuteMayCommit: "an EXECUTE that may be a COMMIT opens what it makes visible" => ["p9_a_commit_behind_execute_is_shut_before_it_leaves"];
     UnseenEndRaises: "a block that ends unseen is raised" => ["a_block_that_ends_unseen_is_raised_before_the_client_is_told"];
     ErrorProvesLittle: "an error proves nothing where something in its message may have committed" => ["simulation", "an_error_behind_a_commit_takes_nothing_back"];
+    UnrunIsProven: "an error proves that nothing has run only if it was raised before anything could" => ["an_error_that_may_come_from_running_raises"];
+    PreparedInDoubt: "code that is not known may have prepared something else under a name" => ["p1_a_name_whose_meaning_is_in_doubt_writes_everything"];
     RollbackProvesOne: "ROLLBACK proves it only for a COMMIT that is alone" => ["simulation", "what_is_sent_behind_a_rollback_may_run_outside_of_a_block"];
     ZeroProvesOne: "a count of zero proves it only for a statement that is alone, and not opaque" => ["a_write_that_changes_no_row_leaves_answers_valid"];
     FailedNotKept: "what failed is not kept" => ["nothing_of_a_batch_that_failed_is_kept"];

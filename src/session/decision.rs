@@ -330,16 +330,7 @@ impl Session {
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
         let Some(Statement::Query(_)) = text.single() else {
-            let all = &text.analysis.statements;
-            let queries = all.iter().any(|s| matches!(s, Statement::Query(_)));
-            (pass.outcome, pass.why) = match (raises, queries) {
-                (true, _) => (Outcome::Write, None),
-                (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
-                    (Outcome::Bypass, Some(Why::Execute))
-                }
-                (false, true) => (Outcome::Bypass, Some(Why::Batch)),
-                (false, false) => (Outcome::Other, None),
-            };
+            (pass.outcome, pass.why) = other_outcome(text, raises);
             return;
         };
         let verdict = match &pass.effects[0].reads {
@@ -379,6 +370,20 @@ impl Session {
                 pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
             }
         }
+    }
+}
+
+/// The outcome of what is no single query.
+fn other_outcome(text: &Text, raises: bool) -> (Outcome, Option<Why>) {
+    let mut statements = text.analysis.statements.iter();
+    let queries = statements.any(|s| matches!(s, Statement::Query(_)));
+    match (raises, queries) {
+        (true, _) => (Outcome::Write, None),
+        (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
+            (Outcome::Bypass, Some(Why::Execute))
+        }
+        (false, true) => (Outcome::Bypass, Some(Why::Batch)),
+        (false, false) => (Outcome::Other, None),
     }
 }
 

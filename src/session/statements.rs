@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::text::Text;
 use crate::cache::fill::Fill;
 use crate::cache::version::Fresh;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::Statement;
 
 /// A prepared statement made by Parse.
@@ -148,7 +149,9 @@ impl Statements {
     /// Code that is not known may have prepared other statements under the names of those made by SQL.
     pub fn doubt_prepared(&mut self) {
         for (name, known) in &mut self.known {
-            if let Known::Prepared(Some(_)) = known {
+            if let Known::Prepared(Some(_)) = known
+                && stands(Guard::PreparedInDoubt)
+            {
                 self.weight -= weight(name, known);
                 *known = Known::Prepared(None);
                 self.weight += weight(name, known);

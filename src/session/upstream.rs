@@ -223,20 +223,7 @@ impl Session {
         if refused || (tag == b'C' && self.front_is_refused()) {
             self.unforeseen();
         }
-        if let Some(segment) = self.pending.front() {
-            if filled {
-                Session::fill(segment, tag, raw);
-            }
-            // What Larder runs in front of it counts for nothing.
-            if tag == b'C' && !hidden {
-                Session::completed(segment, body);
-            }
-            if tag == b's' && segment.tag == Tag::None {
-                segment.tag = Tag::Begun;
-            }
-            // The tag of a portal that goes on counts the rows of its last Execute only.
-            segment.marks.counted &= tag != b's';
-        }
+        self.note(tag, body, filled.then_some(raw), hidden);
         if last && let Some(Item::Owed { owed, .. }) = self.pending.pop() {
             match owed {
                 Owed::Bound(name, word) => self.statements.checked(&name, word),
@@ -266,6 +253,25 @@ impl Session {
             _ => {}
         }
         true
+    }
+
+    /// Notes in its segment what a message says; `filled`: it belongs to an answer that is kept.
+    fn note(&mut self, tag: u8, body: &[u8], filled: Option<&[u8]>, hidden: bool) {
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
+        if let Some(raw) = filled {
+            Session::fill(segment, tag, raw);
+        }
+        // What Larder runs in front of it counts for nothing.
+        if tag == b'C' && !hidden {
+            Session::completed(segment, body);
+        }
+        if tag == b's' && segment.tag == Tag::None {
+            segment.tag = Tag::Begun;
+        }
+        // The tag of a portal that goes on counts the rows of its last Execute only.
+        segment.marks.counted &= tag != b's';
     }
 
     fn front_is_refused(&mut self) -> bool {
