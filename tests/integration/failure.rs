@@ -53,9 +53,16 @@ impl Limited {
         Login::new(self.server.port(), SUPERUSER, Limited::NAME).connect()
     }
 
-    /// Somebody else's connection of the same role.
+    /// Somebody else's connection of the same role, where Larder had one.
     fn other(&self) -> Client {
-        Login::new(self.server.port(), "app", Limited::NAME).connect()
+        let login = Login::new(self.server.port(), "app", Limited::NAME);
+        let mut other = None;
+        eventually("there is a place", || {
+            self.empty();
+            other = login.try_connect().ok();
+            other.is_some()
+        });
+        other.expect("a place")
     }
 
     /// No connection of a client is left.
@@ -155,10 +162,10 @@ fn who_has_waited_for_a_full_database_is_told_its_words() {
 #[test]
 fn p9_a_control_connection_that_finds_no_room_shuts_and_comes_back() {
     let limited = Limited::new(3, |setup| setup.set("POOL__MODE", "transaction"));
+    let other = limited.other();
     let mut client = limited.login().connect();
     client.ok("BEGIN");
     client.ok("UPDATE items SET name = 'held' WHERE id = 7");
-    let other = limited.other();
     let third = Login::new(limited.server.port(), "app", Limited::NAME);
     // Somebody is quicker than Larder.
     let mut direct = limited.direct();
