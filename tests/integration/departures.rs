@@ -153,7 +153,11 @@ fn a_client_that_leaves_while_it_waits_takes_nobodys_turn() {
 
 #[test]
 fn clients_are_not_ended_for_an_outage_in_which_they_cannot_be_asked_for() {
-    let (mut server, larder, guest, _) = guarded(|setup| setup.set("AUTH__RECHECK", "1s"));
+    let (mut server, larder, guest, _) = guarded(|setup| {
+        setup
+            .set("AUTH__RECHECK", "1s")
+            .set("POOL__MODE", "transaction")
+    });
     let mut client = guest.connect();
     assert_eq!(client.ok(READ).value().as_deref(), Some("item 4"));
     server.stop(Stop::Fast);

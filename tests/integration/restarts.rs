@@ -124,6 +124,9 @@ fn p9_nothing_stale_while_backends_are_killed() {
         };
         let killed = Command::new("kill").args(["-9", &pid]).status();
         assert!(killed.expect("kill").success());
+        while ground.login().try_connect().is_err() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     });
     assert!(
         lost > 0,
@@ -341,8 +344,8 @@ fn p9_a_full_write_ahead_log_ends_all_and_hits_return() {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    let now = ground.direct().ok(read).value();
     for login in &logins {
+        let now = ground.direct().ok(read).value();
         assert_eq!(ground.over(login).connect().ok(read).value(), now);
         ground.larder.wait_hit(login, read);
         ground

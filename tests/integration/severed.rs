@@ -193,6 +193,7 @@ fn severed(name: &str, shared: bool, way: Toward) {
             let _ = client.query(TEXTS);
             for id in 1..=STEPS {
                 if !step(&mut client, id) {
+                    println!("{after}: step {id} was lost");
                     lost += 1;
                     break;
                 }
@@ -203,7 +204,9 @@ fn severed(name: &str, shared: bool, way: Toward) {
         place.check(&format!("cut toward {way:?} after {after} bytes"), &told);
         (login, cut.passed(way))
     };
+    run(usize::MAX); // what hits from now on does not pass any more
     let (login, all) = run(usize::MAX);
+    println!("{name}: {login} bytes of the login, {all} in all");
     assert!(0 < login && login < all, "{login}, {all}: nothing was said");
     let during = spread(0..login, cuts(4));
     for after in during.chain(spread(login..all, cuts(14))) {

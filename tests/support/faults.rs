@@ -214,13 +214,7 @@ fn accept(listener: TcpListener, port: u16, shared: &Arc<Shared>) {
     }
 }
 
-fn pump(
-    toward: Toward,
-    from: &TcpStream,
-    to: &TcpStream,
-    shared: &Arc<Shared>,
-    cut: Option<&Cut>,
-) {
+fn pump(toward: Toward, from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>, cut: Option<&Cut>) {
     let (from, to) = (
         from.try_clone().expect("a socket"),
         to.try_clone().expect("a socket"),
