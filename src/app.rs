@@ -19,6 +19,7 @@ use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
@@ -169,6 +170,7 @@ fn watchers(
     let control = Control {
         dialer: dialer.clone(),
         refresh: config.catalog.refresh,
+        declared: config.catalog.functions.iter().map(declaration).collect(),
         shared: shared.clone(),
         parked: parked.clone(),
         doubts: doubts.clone(),
@@ -211,6 +213,27 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         pooler: config.upstream.pooler,
         rules: Rules::new(ttl, tables).catalogs(catalogs),
         metrics,
+    }
+}
+
+/// What is declared of a function, for the catalogs of all databases.
+fn declaration(function: &config::Function) -> Declaration {
+    let paths = |list: &Option<Vec<String>>| {
+        let words = list
+            .iter()
+            .flatten()
+            .filter_map(|word| word.split_once('.'));
+        words.map(|(a, b)| (a.into(), b.into())).collect()
+    };
+    let name = &function.name;
+    let arguments = name.arguments.as_ref();
+    Declaration {
+        schema: (&*name.schema).into(),
+        name: (&*name.name).into(),
+        arguments: arguments.map(|words| words.iter().map(|word| (&**word).into()).collect()),
+        reads: (function.pure == Some(true) || function.reads.is_some())
+            .then(|| paths(&function.reads)),
+        writes: paths(&function.writes),
     }
 }
 

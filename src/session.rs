@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use crate::cache::Micros;
 use crate::cache::servers::{Mark, Server};
-use crate::cache::version::{Database, Intent, WriteSet};
+use crate::cache::version::{self, Database, Intent, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::why::Why;
@@ -37,6 +38,7 @@ mod pending;
 mod portal;
 mod probe;
 mod reach;
+mod refusal;
 mod replay;
 mod settings;
 mod statements;
@@ -224,7 +226,7 @@ impl Session {
             && self
                 .pending
                 .segments()
-                .all(|segment| segment.intents.is_empty())
+                .all(|segment| segment.intents.is_empty() || !stands(Guard::LeaveWaits))
     }
 
     /// The database this session is in.
@@ -236,6 +238,11 @@ impl Session {
     pub fn end(&mut self) -> Option<Doubt> {
         let mut intents = std::mem::take(&mut self.pending).into_intents();
         intents.extend(self.flow.lost.take());
+        if !stands(Guard::DoubtShuts) {
+            for intent in intents.drain(..) {
+                self.close_intent(intent, version::Outcome::Visible);
+            }
+        }
         if intents.is_empty() {
             return None;
         }
@@ -273,7 +280,9 @@ impl Session {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);
-        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        if stands(Guard::UnseenShutsAll) {
+            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        }
         true
     }
 

@@ -206,8 +206,8 @@ fn leaves_something(statement: &Statement) -> bool {
         // DECLARE may be WITH HOLD.
         Statement::Declare(_)
         | Statement::Listen
-        | Statement::Prepare(_)
-        | Statement::Execute(_)
+        | Statement::Prepare(..)
+        | Statement::Execute(..)
         | Statement::TemporaryTableAs(_)
         | Statement::Ddl { temporary: true }
         | Statement::Unfollowed

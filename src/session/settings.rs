@@ -17,6 +17,7 @@ use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
 use crate::cache::servers::{Mark, Server, Servers};
 use crate::config::Pooler;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
 use crate::wire::startup::Startup;
@@ -274,13 +275,14 @@ impl Settings {
                 .get(name)
                 .is_some_and(|v| v.eq_ignore_ascii_case(value))
         };
-        if !is("client_encoding", "UTF8") || !is("server_encoding", "UTF8") {
+        let utf8 = is("client_encoding", "UTF8") && is("server_encoding", "UTF8");
+        if !utf8 && stands(Guard::Encoding) {
             return Err(Why::Encoding);
         }
         if !is("standard_conforming_strings", "on") {
             return Err(Why::StringSyntax);
         }
-        if probed.temporary {
+        if probed.temporary && stands(Guard::NoTemporary) {
             return Err(Why::TempSchema);
         }
         // Another backend may answer each transaction, and what was read of one says nothing of the next.
@@ -288,7 +290,8 @@ impl Settings {
         if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
         }
-        if probed.recovery || is(RECOVERY, "on") {
+        let recovers = probed.recovery || is(RECOVERY, "on");
+        if recovers && stands(Guard::NotInRecovery) {
             return Err(Why::Recovery);
         }
         // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
@@ -406,7 +409,8 @@ impl Settings {
     /// The transaction has ended.
     pub fn end(&mut self, committed: bool) {
         let journal = std::mem::take(&mut self.journal);
-        if let (false, Some((_, before))) = (committed, journal.into_iter().next()) {
+        let kept = committed || !stands(Guard::RollbackUndoes);
+        if let (false, Some((_, before))) = (kept, journal.into_iter().next()) {
             self.layer = before;
             self.changed();
         }
@@ -496,11 +500,13 @@ impl Settings {
         }
         let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
         if let Some(probed) = &self.probed {
-            parts.extend([
-                probed.identity.as_bytes(),
-                probed.session_user.as_bytes(),
-                probed.current_user.as_bytes(),
-            ]);
+            parts.push(probed.identity.as_bytes());
+            if stands(Guard::RoleInKey) {
+                parts.extend([
+                    probed.session_user.as_bytes(),
+                    probed.current_user.as_bytes(),
+                ]);
+            }
             parts.extend(probed.values.iter().map(|value| value.as_bytes()));
         }
         let pairs = |map: &BTreeMap<Box<str>, Box<str>>| map.len().to_string();
@@ -509,10 +515,11 @@ impl Settings {
             pairs(&self.layer.session),
             pairs(&self.layer.local),
         ];
-        for (count, map) in
-            counts
-                .iter()
-                .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
+        let maps = if stands(Guard::SettingsInKey) { 3 } else { 0 };
+        for (count, map) in counts
+            .iter()
+            .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
+            .take(maps)
         {
             parts.push(count.as_bytes());
             parts.extend(

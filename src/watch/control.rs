@@ -23,7 +23,8 @@ use crate::cache::servers::Server;
 use crate::cache::version::{Database, Intent, Outcome, Raised};
 use crate::metrics::{Scope, Source};
 use crate::session::{Doubt, Shared};
-use crate::sql::catalog::SYSTEM_CATALOGS;
+use crate::sql::Catalog;
+use crate::sql::catalog::{Declaration, Misdeclared, SYSTEM_CATALOGS};
 
 /// How long a catalog may take to load; nothing is served meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ pub struct Control {
     pub dialer: Arc<Dialer>,
     /// `catalog.refresh`.
     pub refresh: Duration,
+    /// `[[function]]`.
+    pub declared: Arc<[Declaration]>,
     pub shared: Arc<Shared>,
     pub parked: Arc<Parked>,
     /// Where doubts go that must be settled again.
@@ -161,13 +164,14 @@ impl Control {
             return Err("another server is in use".into());
         }
         let began = std::time::Instant::now();
-        let (mut catalog, found) = load(client, version).await?;
+        let (mut catalog, found) = load(client, version, &self.declared).await?;
         if !known
             .as_ref()
             .is_some_and(|known| known.same_baselines(&found))
         {
             database.rebase();
         }
+        tell_misdeclared(database, &catalog);
         // Not in force as long as writes are in flight that were resolved with an older one.
         while database.load_version() == Some(version) {
             match database.publish(catalog) {
@@ -280,6 +284,21 @@ impl Control {
             for _ in 0..raised.databases {
                 metrics.invalidated(Scope::Database, Source::Own);
             }
+        }
+    }
+}
+
+/// Says which declarations of functions do not count in a database.
+fn tell_misdeclared(database: &Database, catalog: &Catalog) {
+    for wrong in catalog.misdeclared() {
+        match wrong {
+            // It may be meant for another database.
+            Misdeclared::NoFunction(_) => tracing::info!(database = database.name(), "{wrong}"),
+            Misdeclared::NoRelation { .. } => tracing::warn!(
+                database = database.name(),
+                hint = "a call of it counts as a write to everything; correct [[function]] in the configuration",
+                "{wrong}"
+            ),
         }
     }
 }
