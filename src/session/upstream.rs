@@ -234,6 +234,11 @@ impl Session {
                 _ => {}
             }
         }
+        self.copies(tag, execute)
+    }
+
+    /// What a message says of COPY; `false`: it does not fit.
+    fn copies(&mut self, tag: u8, execute: bool) -> bool {
         match tag {
             b'G' => match execute.then(|| self.pending.copy_began()) {
                 Some(None) => return false,
