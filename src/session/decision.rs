@@ -330,11 +330,8 @@ impl Session {
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
         let Some(Statement::Query(_)) = text.single() else {
-            let queries = text
-                .analysis
-                .statements
-                .iter()
-                .any(|s| matches!(s, Statement::Query(_)));
+            let is_query = |s: &Statement| matches!(s, Statement::Query(_));
+            let queries = text.analysis.statements.iter().any(is_query);
             (pass.outcome, pass.why) = match (raises, queries) {
                 (true, _) => (Outcome::Write, None),
                 (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {

@@ -394,7 +394,7 @@ fn p9_larders_own_role_loses_what_it_needs() {
         admin.ok(take);
         admin.ok(kick);
         // Found within the refresh, or at once by the connection that is lost.
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(Duration::from_millis(700));
         number += 1;
         admin.ok(&format!(
             "UPDATE items SET name = 'change {number}' WHERE id = 4"

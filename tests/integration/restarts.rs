@@ -52,8 +52,8 @@ fn restarts(name: &str, how: &[Stop]) {
             .collect::<Vec<_>>()
     };
     let everyone = over(&ground);
-    let lost = storm(&mut ground, &logins, seconds(8), &mut |ground| {
-        std::thread::sleep(Duration::from_millis(1500));
+    let lost = storm(&mut ground, &logins, seconds(5), &mut |ground| {
+        std::thread::sleep(Duration::from_millis(1200));
         let mut held = Vec::new();
         for login in &everyone {
             let Ok(mut writing) = login.try_connect() else {
@@ -114,8 +114,8 @@ fn p9_nothing_stale_while_the_server_is_killed() {
 #[test]
 fn p9_nothing_stale_while_backends_are_killed() {
     let (mut ground, logins) = ground("restarts_crash");
-    let lost = storm(&mut ground, &logins, seconds(8), &mut |ground| {
-        std::thread::sleep(Duration::from_millis(2500));
+    let lost = storm(&mut ground, &logins, seconds(5), &mut |ground| {
+        std::thread::sleep(Duration::from_millis(1800));
         let Ok(mut direct) = ground.login().try_connect() else {
             return;
         };
