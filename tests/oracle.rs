@@ -34,7 +34,8 @@ async fn whatever_is_called_cacheable_is_by_postgresqls_own_word() {
     client.batch_execute(SCHEMA).await.expect("the schema");
     let house = House::of(client).await;
     let all = written::all();
-    let texts: BTreeSet<(&str, &[String])> = all.iter().map(|w| (w.text.as_str(), &*w.path)).collect();
+    let texts: BTreeSet<(&str, &[String])> =
+        all.iter().map(|w| (w.text.as_str(), &*w.path)).collect();
     assert_eq!(texts.len(), all.len(), "a statement stands twice");
     assert!(all.len() >= 5, "only {} statements", all.len());
     let (mut cacheable, mut refused) = (0, 0);
@@ -54,15 +55,29 @@ async fn whatever_is_called_cacheable_is_by_postgresqls_own_word() {
     let counts: Vec<(Why, usize)> = strict.iter().map(|(why, all)| (*why, all.len())).collect();
     println!("{cacheable} cacheable, {refused} refused with reason, refused without: {counts:?}");
     if std::env::var_os("LARDER_CORPUS_TELL").is_some() {
-        for (why, text) in strict.iter().flat_map(|(why, all)| all.iter().map(move |t| (why, t))) {
+        for (why, text) in strict
+            .iter()
+            .flat_map(|(why, all)| all.iter().map(move |t| (why, t)))
+        {
             println!("{why:?}: {text}");
         }
     }
     println!("not taken by the server:\n{}", not.join("\n"));
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(not.is_empty(), "{} are not taken by the server", not.len());
     for (why, count) in counts {
-        let budget = STRICT.iter().find(|(known, _)| *known == why).map_or(0, |(_, n)| *n);
-        assert!(count <= budget, "{why:?}: {count} refused without reason, {budget} known");
+        let budget = STRICT
+            .iter()
+            .find(|(known, _)| *known == why)
+            .map_or(0, |(_, n)| *n);
+        assert!(
+            count <= budget,
+            "{why:?}: {count} refused without reason, {budget} known"
+        );
     }
 }

@@ -38,16 +38,29 @@ pub enum Verdict {
 
 impl House {
     pub async fn of(client: Client) -> House {
-        client.batch_execute("SET timezone = 'UTC'").await.expect("UTC");
+        client
+            .batch_execute("SET timezone = 'UTC'")
+            .await
+            .expect("UTC");
         let (catalog, _) = schema::load(&client, 7, &[]).await.expect("load");
         let truth = Truth::load(&client).await;
         let version = &rows(&client, "SHOW server_version_num").await[0][0];
         let version = version.parse::<u32>().expect("a number") / 10_000;
-        House { client, catalog, truth, version }
+        House {
+            client,
+            catalog,
+            truth,
+            version,
+        }
     }
 
     /// The analysis' own answer, parameters' types included.
-    pub fn ours(&self, text: &str, path: &[String], parameters: &[u32]) -> Result<BTreeSet<u32>, Why> {
+    pub fn ours(
+        &self,
+        text: &str,
+        path: &[String],
+        parameters: &[u32],
+    ) -> Result<BTreeSet<u32>, Why> {
         let analysis: Analysis = analyse(text);
         if let Some(why) = analysis.refused {
             return Err(why);
@@ -57,7 +70,10 @@ impl House {
         };
         let path: Vec<Box<str>> = path.iter().map(|name| name.as_str().into()).collect();
         let reads = resolve(statement, Some(&self.catalog), &path).reads?;
-        match parameters.iter().find_map(|oid| self.catalog.type_kept(*oid)) {
+        match parameters
+            .iter()
+            .find_map(|oid| self.catalog.type_kept(*oid))
+        {
             Some(why) => Err(why),
             None => Ok(reads.relations().iter().copied().collect()),
         }
@@ -66,9 +82,7 @@ impl House {
     pub async fn ask(&self, text: &str, path: &[String]) -> Verdict {
         match self.theirs(text, path).await {
             Err(error) => Verdict::Not(error),
-            Ok((depends, parameters)) => {
-                self.compare(self.ours(text, path, &parameters), &depends)
-            }
+            Ok((depends, parameters)) => self.compare(self.ours(text, path, &parameters), &depends),
         }
     }
 
@@ -86,7 +100,8 @@ impl House {
         }
         for oid in &depends.relations {
             let name = self.truth.relation_name(*oid);
-            let of_catalogs = name.starts_with("pg_catalog.") || name.starts_with("information_schema.");
+            let of_catalogs =
+                name.starts_with("pg_catalog.") || name.starts_with("information_schema.");
             if !relations.contains(oid) && !of_catalogs {
                 wrong.push(format!("{name} is missing"));
             }
@@ -103,9 +118,14 @@ impl House {
         let path = format!("SET search_path = {}", quoted.join(", "));
         self.client.batch_execute(&path).await.map_err(told)?;
         let prepared = self.client.prepare(text).await.map_err(told)?;
-        let parameters = prepared.params().iter().map(tokio_postgres::types::Type::oid);
+        let parameters = prepared
+            .params()
+            .iter()
+            .map(tokio_postgres::types::Type::oid);
         let parameters: Vec<u32> = parameters.collect();
-        let names: Vec<String> = (1..=prepared.columns().len()).map(|n| format!("c{n}")).collect();
+        let names: Vec<String> = (1..=prepared.columns().len())
+            .map(|n| format!("c{n}"))
+            .collect();
         let columns = match names.len() {
             0 => String::new(),
             _ => format!("({})", names.join(", ")),
@@ -136,7 +156,9 @@ impl House {
             if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
                 match (row.get(0), row.get(1)) {
                     (Some(tree), None) => named = storedtree::named(&storedtree::read(tree)),
-                    (Some(class), Some(oid)) => witness.push((class.to_owned(), oid.parse::<u32>())),
+                    (Some(class), Some(oid)) => {
+                        witness.push((class.to_owned(), oid.parse::<u32>()))
+                    }
                     _ => {}
                 }
             }
@@ -155,7 +177,10 @@ impl House {
                 "pg_operator" => named.operators.contains(oid),
                 _ => true,
             };
-            assert!(seen, "{text}: {class} {oid} is in pg_depend and was not found in {named:?}");
+            assert!(
+                seen,
+                "{text}: {class} {oid} is in pg_depend and was not found in {named:?}"
+            );
         }
     }
 
