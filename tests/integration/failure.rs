@@ -352,7 +352,7 @@ fn p9_larders_own_role_loses_what_it_needs() {
     );
     let larder = Setup::new(&url).set("CATALOG__REFRESH", "200ms").start();
     let login = larder.login("someone", "admins");
-    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'keeper'";
+    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'";
     let mut number = 0;
     for (take, give) in [
         ("ALTER ROLE keeper NOLOGIN", "ALTER ROLE keeper LOGIN"),
@@ -391,10 +391,13 @@ fn p9_larders_own_role_loses_what_it_needs() {
     ] {
         larder.wait_hit(&login, READ);
         let mut before = login.connect();
+        let told = || larder.log().matches("no catalog").count();
+        let before_it = told();
         admin.ok(take);
         admin.ok(kick);
-        // Found within the refresh, or at once by the connection that is lost.
-        std::thread::sleep(Duration::from_millis(700));
+        eventually("the end of its connection is noticed", || {
+            told() > before_it
+        });
         number += 1;
         admin.ok(&format!(
             "UPDATE items SET name = 'change {number}' WHERE id = 4"
