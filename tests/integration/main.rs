@@ -21,6 +21,7 @@ mod badinput;
 mod configuration;
 mod consistency;
 mod demo;
+mod departures;
 mod failover;
 mod failure;
 mod functions;
