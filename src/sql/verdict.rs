@@ -464,6 +464,8 @@ fn reason(why: Option<Why>) -> FunctionClass {
 }
 
 #[cfg(test)]
+mod unwritten_tests;
+#[cfg(test)]
 mod verdict_tests;
 
 /// For the tests of the floors above.

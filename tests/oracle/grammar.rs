@@ -90,7 +90,7 @@ const POISON: &[(Kind, &str)] = &[
     (Stamp, "LOCALTIMESTAMP"), (Text, "CURRENT_USER::text"), (Text, "SESSION_USER::text"), (Text, "version()"),
     (Text, "current_setting('a.b', true)"), (Text, "current_query()"), (Int, "user_immutable(1)"),
     (Int, "user_volatile(1)"), (Int, "random()::int"), (Int, "pg_backend_pid()"), (Int, "json_array(1, 2)"),
-    (Int, "1 <+> 2"), (Int, "json_scalar(3)"), (Bool, "(1 <+> 2)"), (Text, "public.upper('x'::text)"),
+    (Int, "json_scalar(3)"), (Bool, "1 <+> 2"), (Text, "public.upper('x'::text)"),
     (Int, "with_defaults(1)"), (Int, "other.far_away(1)"), (Text, "gen_random_uuid()::text"),
     (Time, "LOCALTIME"), (Int, "5::checked_domain"), (Span, "age(now())"), (Json, "to_jsonb(now())"),
     (Range, "tstzrange(now(), NULL)"), (Ints, "ARRAY[user_volatile(1)]"), (Int, "(SELECT txid_current()::int)"),
@@ -126,7 +126,7 @@ const SHAPES: &[(Kind, &[&str])] = &[
             "{j} ->> 'a'", "({p}).b", "{o}::text", "({T})[1]", "concat({t}, {i}, {m})", "format('%s', {d})",
             "array_to_string({I}, ',')", "CASE WHEN {b} THEN {t} END", "md5({t})", "regexp_replace({t}, 'a', {t})",
             "{t} COLLATE \"C\"", "split_part({t}, ',', 1)", "nullif({t}, '')", "{m}::text", "CAST({b} AS text)",
-            "quote_literal({t})", "left({t}, {i})", "{r}::text", "{p}::text", "greatest({t}, {t})", "{h}::text",
+            "quote_literal({t})", "left({t}, {i}::int)", "{r}::text", "{p}::text", "greatest({t}, {t})", "{h}::text",
             "to_json({t})::text", "overlay({t} PLACING {t} FROM 1)", "initcap({t})", "{v}::text",
         ],
     ),
@@ -135,8 +135,8 @@ const SHAPES: &[(Kind, &[&str])] = &[
         &[
             "{i} = {i}", "{i} < {n}", "{t} = {t}", "{t} LIKE {t}", "{t} ~ 'a'", "{t} ILIKE 'x%'", "{b} AND {b}",
             "{b} OR {b}", "NOT {b}", "{i} IN ({i}, {i})", "{t} NOT IN ('a', {t})", "{m} > {m}", "{m} < {d}",
-            "{s} = {m}", "{d} BETWEEN {d} AND {d}", "{t} IS NULL", "{i} IS DISTINCT FROM {i}", "{i} = ANY ({I})",
-            "{t} <> ALL ({T})", "{j} @> {j}", "{j} ? 'a'", "{I} && {I}", "{r} @> {m}", "{r} && {r}", "{o} = {o}",
+            "{s} = {m}", "{d} BETWEEN {d} AND {d}", "{t} IS NULL", "{i} IS DISTINCT FROM {i}", "{i} = ANY ({I}::bigint[])",
+            "{t} <> ALL ({T})", "{j} @> {j}", "{j} ? 'a'", "{I}::int[] && {I}::int[]", "{r} @> {m}", "{r} && {r}", "{o} = {o}",
             "{o} < 'good'", "({i}, {t}) = ({i}, {t})", "({i}, {i}) < ({i}, {i})", "{p} IS NOT NULL",
             "{b} IS TRUE", "{t} SIMILAR TO 'a%'", "({d}, {v}) OVERLAPS ({d}, {v})", "{h} < {h}", "{v} > {v}",
             "{i} BETWEEN SYMMETRIC {i} AND {i}", "isfinite({m})", "starts_with({t}, 'a')", "{p} = {p}", "{b}",
@@ -157,11 +157,11 @@ const SHAPES: &[(Kind, &[&str])] = &[
     ),
     (
         Date,
-        &["{d} + {i}", "{m}::date", "{s}::date", "date({m})", "coalesce({d}, {d})", "make_date(2020, 1, 1)", "{t}::date",
+        &["{d} + {i}::int", "{m}::date", "{s}::date", "date({m})", "coalesce({d}, {d})", "make_date(2020, 1, 1)", "{t}::date",
           "CASE WHEN {b} THEN {d} END", "greatest({d}, {d})", "to_date({t}, 'YYYY')"],
     ),
     (Time, &["{h} + {v}", "{m}::time", "{s}::time", "make_time(1, 2, 3)", "coalesce({h}, {h})"]),
-    (Span, &["{m} - {m}", "{v} * {i}", "age({m}, {m})", "make_interval(days => {i})", "justify_days({v})", "{h} - {h}",
+    (Span, &["{m} - {m}", "{v} * {i}", "age({m}, {m})", "make_interval(days => {i}::int)", "justify_days({v})", "{h} - {h}",
              "{v} + {v}", "{h}::interval"]),
     (
         Json,
@@ -171,7 +171,7 @@ const SHAPES: &[(Kind, &[&str])] = &[
             "jsonb_path_query_first({j}, '$.a')", "coalesce({j}, '{}')", "jsonb_strip_nulls({j})", "({j})['a']",
         ],
     ),
-    (Ints, &["ARRAY[{i}, {i}]", "{I} || {i}", "({I})[1:2]", "array_remove({I}, {i})", "coalesce({I}, '{}')",
+    (Ints, &["ARRAY[{i}, {i}]::int[]", "{I}::int[] || {i}::int", "({I})[1:2]", "array_remove({I}::int[], {i}::int)", "coalesce({I}, '{}')",
              "string_to_array({t}, ',')::int[]"]),
     (Texts, &["ARRAY[{t}, {t}]", "{T} || {t}", "string_to_array({t}, ',')", "regexp_split_to_array({t}, 'a')",
               "array_append({T}, {t})", "{I}::text[]"]),
@@ -212,7 +212,28 @@ pub fn statement(seed: u64) -> String {
     let poison = maker.below(3) == 0;
     let text = maker.query(3, None).0;
     // A third of them may have something in that must be refused; in the others it is taken out again.
-    if poison { text } else { tame(&text) }
+    number(if poison { text } else { tame(&text) })
+}
+
+/// Parameters in the order in which they stand.
+fn number(text: String) -> String {
+    let mut parts = text.split('$');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    let mut known: Vec<&str> = Vec::new();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (digits, rest) = part.split_at(digits);
+        if digits.is_empty() {
+            let _ = write!(numbered, "${rest}");
+            continue;
+        }
+        let place = known.iter().position(|d| *d == digits).unwrap_or_else(|| {
+            known.push(digits);
+            known.len() - 1
+        });
+        let _ = write!(numbered, "${}{rest}", place + 1);
+    }
+    numbered
 }
 
 fn tame(text: &str) -> String {
@@ -503,7 +524,7 @@ impl Maker {
             Text => format!("string_agg({inner}, ',' ORDER BY {text} DESC)"),
             Bool => format!("bool_and({inner})"),
             Json => format!("jsonb_agg({inner})"),
-            Ints => format!("array_agg(({inner})[1])"),
+            Ints => format!("array_agg(({inner})[1])::int[]"),
             Texts => format!("array_agg({text})"),
             Range | Pair => format!("( array_agg({inner}) )[1]"),
             _ => format!("max({inner})"),

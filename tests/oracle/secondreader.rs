@@ -14,7 +14,13 @@ use std::ops::ControlFlow;
 const READ: usize = 3_000;
 
 /// Parts of statements that it reads wrongly, and why.
-const FAULTS: &[(&str, &str)] = &[];
+const FAULTS: &[(&str, &str)] = &[
+    ("WITH users AS", "it does not tell where a name of WITH begins to count: in its own query it does not"),
+    ("users AS (SELECT id FROM orders) SELECT * FROM users", "the same, of an earlier sibling"),
+    ("(TABLE users)", "TABLE is a relation to its parser and none to its visitor"),
+    ("FROM CURRENT_TIMESTAMP f", "a function without brackets is a relation to it"),
+    (", CURRENT_DATE d", "the same"),
+];
 
 /// What it finds: scopes of WITH as PostgreSQL has them.
 #[derive(Default)]
@@ -107,7 +113,7 @@ fn both_readers_find_the_same_relations_in_the_corpus() {
         if faults.is_empty() {
             different.push(format!("{}\n    ours {ours:?}, theirs {theirs:?}", statement.text));
         }
-        faults.iter().for_each(|part| drop(unused.remove(part)));
+        unused.retain(|part| !faults.contains(part));
     }
     println!("sqlparser reads {read}");
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
