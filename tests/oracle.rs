@@ -103,21 +103,42 @@ async fn whatever_is_called_cacheable_is_by_postgresqls_own_word() {
     let mut told = Told::default();
     for (statement, verdict) in known.iter().zip(ask_all(&house, &clients, &asked).await) {
         if statement.alone {
-            assert!(matches!(verdict, Verdict::Not(_)), "{} stands in a view", statement.text);
+            assert!(
+                matches!(verdict, Verdict::Not(_)),
+                "{} stands in a view",
+                statement.text
+            );
             told.alone.push(&statement.text);
         } else {
             told.take(&statement.file, &statement.text, verdict);
         }
     }
     told.print();
-    assert!(told.wrong.is_empty(), "{} wrong:\n{}", told.wrong.len(), told.wrong.join("\n"));
-    // Another version may not know all of it.
-    let not = told.not.join("\n");
-    assert!(told.not.is_empty() || house.version != 15, "not taken by the server:\n{not}");
+    assert!(
+        told.wrong.is_empty(),
+        "{} wrong:\n{}",
+        told.wrong.len(),
+        told.wrong.join("\n")
+    );
+    // Another version may not know all of it, and refuse more or less.
+    if house.version != 15 {
+        return;
+    }
+    assert!(
+        told.not.is_empty(),
+        "not taken by the server:\n{}",
+        told.not.join("\n")
+    );
     for (why, refused) in &told.strict {
-        let budget = STRICT.iter().find(|(known, _)| known == why).map_or(0, |(_, n)| *n);
+        let budget = STRICT
+            .iter()
+            .find(|(known, _)| known == why)
+            .map_or(0, |(_, n)| *n);
         let count = refused.len();
-        assert!(count <= budget, "{why:?}: {count} refused without reason, {budget} known");
+        assert!(
+            count <= budget,
+            "{why:?}: {count} refused without reason, {budget} known"
+        );
     }
 }
 
@@ -125,7 +146,11 @@ async fn whatever_is_called_cacheable_is_by_postgresqls_own_word() {
 async fn statements_made_from_a_seed_agree_with_postgresql() {
     let (_server, house, clients) = open().await;
     let given = std::env::var("LARDER_CORPUS_SEEDS").unwrap_or_else(|_| "0..1000".into());
-    let number = |text: &str| text.trim().parse::<u64>().expect("LARDER_CORPUS_SEEDS is a seed or a range a..b");
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .expect("LARDER_CORPUS_SEEDS is a seed or a range a..b")
+    };
     let seeds = match given.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => number(&given)..number(&given) + 1,
@@ -146,12 +171,25 @@ async fn statements_made_from_a_seed_agree_with_postgresql() {
         told.take(&format!("seed {seed}"), text, verdict);
     }
     told.print();
-    assert!(told.wrong.is_empty(), "{} wrong:\n{}", told.wrong.len(), told.wrong.join("\n"));
+    assert!(
+        told.wrong.is_empty(),
+        "{} wrong:\n{}",
+        told.wrong.len(),
+        told.wrong.join("\n")
+    );
     let refused = told.refused + told.strict.values().map(Vec::len).sum::<usize>();
     let taken = told.cacheable + refused;
     if texts.len() >= 100 {
-        assert!(taken * 100 >= texts.len() * TAKEN, "the server takes only {taken} of {}", texts.len());
-        assert!(told.cacheable * 100 >= taken * CACHEABLE, "only {} are cacheable", told.cacheable);
+        assert!(
+            taken * 100 >= texts.len() * TAKEN,
+            "the server takes only {taken} of {}",
+            texts.len()
+        );
+        assert!(
+            told.cacheable * 100 >= taken * CACHEABLE,
+            "only {} are cacheable",
+            told.cacheable
+        );
     }
 }
 
@@ -201,12 +239,27 @@ impl<'a> Told<'a> {
     }
 
     fn print(&self) {
-        let counts: Vec<(Why, usize)> = self.strict.iter().map(|(why, all)| (*why, all.len())).collect();
-        println!("{} cacheable, {} refused with reason, without: {counts:?}", self.cacheable, self.refused);
-        println!("{} cannot stand in a view:\n{}", self.alone.len(), self.alone.join("\n"));
+        let counts: Vec<(Why, usize)> = self
+            .strict
+            .iter()
+            .map(|(why, all)| (*why, all.len()))
+            .collect();
+        println!(
+            "{} cacheable, {} refused with reason, without: {counts:?}",
+            self.cacheable, self.refused
+        );
+        println!(
+            "{} cannot stand in a view:\n{}",
+            self.alone.len(),
+            self.alone.join("\n")
+        );
         println!("{} not taken by the server", self.not.len());
         if std::env::var_os("LARDER_CORPUS_TELL").is_some() {
-            for (why, text) in self.strict.iter().flat_map(|(why, all)| all.iter().map(move |t| (why, t))) {
+            for (why, text) in self
+                .strict
+                .iter()
+                .flat_map(|(why, all)| all.iter().map(move |t| (why, t)))
+            {
                 println!("{why:?}: {text}");
             }
             println!("not taken:\n{}", self.not.join("\n"));

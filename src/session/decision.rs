@@ -421,13 +421,23 @@ mod tests {
                 .flat_map(|oid: &u32| oid.to_be_bytes())
                 .collect();
             let text = Text::new(b"SELECT a FROM t", true);
-            assert_eq!(types_refused(&bytes, &text, &catalog), expected, "{types:?}");
+            assert_eq!(
+                types_refused(&bytes, &text, &catalog),
+                expected,
+                "{types:?}"
+            );
         }
         let bytes = time.to_be_bytes();
         let text = |sql: &[u8]| Text::new(sql, true);
-        let (plain, zoned) = (text(b"SELECT $1 FROM t"), text(b"SELECT $1 AT TIME ZONE 'UTC' FROM t"));
+        let (plain, zoned) = (
+            text(b"SELECT $1 FROM t"),
+            text(b"SELECT $1 AT TIME ZONE 'UTC' FROM t"),
+        );
         assert_eq!(types_refused(&bytes, &plain, &catalog), None);
-        assert_eq!(types_refused(&bytes, &zoned, &catalog), Some(Why::ClockColumn));
+        assert_eq!(
+            types_refused(&bytes, &zoned, &catalog),
+            Some(Why::ClockColumn)
+        );
     }
 
     #[test]

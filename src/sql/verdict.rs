@@ -404,11 +404,19 @@ impl Resolver<'_> {
 /// that has, the date of today decides.
 fn gives_time(catalog: &Catalog, query: &Query, relations: &[Oid]) -> bool {
     relations.iter().any(|oid| catalog.has_time(*oid))
-        || query.types.iter().any(|name| catalog.type_has_time(&name.name))
-        || query.functions.iter().any(|(name, _)| catalog.function_gives_time(&name.name))
-        || query.attributes.iter().chain(&query.fields).any(|name| {
-            catalog.type_has_time(name) || catalog.function_gives_time(name)
-        })
+        || query
+            .types
+            .iter()
+            .any(|name| catalog.type_has_time(&name.name))
+        || query
+            .functions
+            .iter()
+            .any(|(name, _)| catalog.function_gives_time(&name.name))
+        || query
+            .attributes
+            .iter()
+            .chain(&query.fields)
+            .any(|name| catalog.type_has_time(name) || catalog.function_gives_time(name))
 }
 
 /// What a read of system catalogs must not show: what changes there without anybody being told.

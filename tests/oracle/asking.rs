@@ -52,7 +52,12 @@ impl House {
     }
 
     /// The analysis' own answer, parameters' types included.
-    pub fn ours(&self, text: &str, path: &[String], parameters: &[u32]) -> Result<BTreeSet<u32>, Why> {
+    pub fn ours(
+        &self,
+        text: &str,
+        path: &[String],
+        parameters: &[u32],
+    ) -> Result<BTreeSet<u32>, Why> {
         let analysis: Analysis = analyse(text);
         if let Some(why) = analysis.refused {
             return Err(why);
@@ -60,9 +65,15 @@ impl House {
         let [statement @ Statement::Query(_)] = &*analysis.statements else {
             return Err(Why::NotSelect);
         };
-        let path: Vec<Box<str>> = path.iter().map(|name| name.trim_matches('"').into()).collect();
+        let path: Vec<Box<str>> = path
+            .iter()
+            .map(|name| name.trim_matches('"').into())
+            .collect();
         let reads = resolve(statement, Some(&self.catalog), &path).reads?;
-        match parameters.iter().find_map(|oid| self.catalog.type_kept(*oid)) {
+        match parameters
+            .iter()
+            .find_map(|oid| self.catalog.type_kept(*oid))
+        {
             Some(why) => Err(why),
             None => Ok(reads.relations().iter().copied().collect()),
         }
@@ -71,9 +82,7 @@ impl House {
     pub async fn ask(&self, client: &Client, text: &str, path: &[String]) -> Verdict {
         match self.theirs(client, text, path).await {
             Err(error) => Verdict::Not(error),
-            Ok((depends, parameters)) => {
-                self.compare(self.ours(text, path, &parameters), &depends)
-            }
+            Ok((depends, parameters)) => self.compare(self.ours(text, path, &parameters), &depends),
         }
     }
 
@@ -91,7 +100,8 @@ impl House {
         }
         for oid in &depends.relations {
             let name = self.truth.relation_name(*oid);
-            let of_catalogs = name.starts_with("pg_catalog.") || name.starts_with("information_schema.");
+            let of_catalogs =
+                name.starts_with("pg_catalog.") || name.starts_with("information_schema.");
             if !relations.contains(oid) && !of_catalogs {
                 wrong.push(format!("{name} is missing"));
             }
@@ -118,7 +128,12 @@ impl House {
         let mut statement = text.to_owned();
         if text.contains('$') {
             let prepared = client.prepare(text).await.map_err(told)?;
-            parameters.extend(prepared.params().iter().map(tokio_postgres::types::Type::oid));
+            parameters.extend(
+                prepared
+                    .params()
+                    .iter()
+                    .map(tokio_postgres::types::Type::oid),
+            );
         }
         for (n, oid) in parameters.iter().enumerate().rev() {
             let of_type = format!("(NULL::{})", type_name(client, *oid).await);
@@ -148,7 +163,9 @@ impl House {
             if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
                 match (row.get(0), row.get(1)) {
                     (Some(tree), None) => named = storedtree::named(&storedtree::read(tree)),
-                    (Some(class), Some(oid)) => witness.push((class.to_owned(), oid.parse::<u32>())),
+                    (Some(class), Some(oid)) => {
+                        witness.push((class.to_owned(), oid.parse::<u32>()))
+                    }
                     _ => {}
                 }
             }
@@ -162,7 +179,11 @@ impl House {
         for (class, oid) in witness {
             let Ok(oid) = oid else { continue };
             // `'users'::regclass`
-            if named.constants.iter().any(|c| c.bytes.starts_with(&oid.to_le_bytes())) {
+            if named
+                .constants
+                .iter()
+                .any(|c| c.bytes.starts_with(&oid.to_le_bytes()))
+            {
                 continue;
             }
             let seen = match class.trim_start_matches("pg_catalog.") {
@@ -171,7 +192,10 @@ impl House {
                 "pg_operator" => named.operators.contains(oid),
                 _ => true,
             };
-            assert!(seen, "{text}: {class} {oid} is in pg_depend and was not found in {named:?}");
+            assert!(
+                seen,
+                "{text}: {class} {oid} is in pg_depend and was not found in {named:?}"
+            );
         }
     }
 }

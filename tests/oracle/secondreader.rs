@@ -15,10 +15,22 @@ const READ: usize = 3_000;
 
 /// Parts of statements that it reads wrongly, and why.
 const FAULTS: &[(&str, &str)] = &[
-    ("WITH users AS", "it does not tell where a name of WITH begins to count: in its own query it does not"),
-    ("users AS (SELECT id FROM orders) SELECT * FROM users", "the same, of an earlier sibling"),
-    ("(TABLE users)", "TABLE is a relation to its parser and none to its visitor"),
-    ("FROM CURRENT_TIMESTAMP f", "a function without brackets is a relation to it"),
+    (
+        "WITH users AS",
+        "it does not tell where a name of WITH begins to count: in its own query it does not",
+    ),
+    (
+        "users AS (SELECT id FROM orders) SELECT * FROM users",
+        "the same, of an earlier sibling",
+    ),
+    (
+        "(TABLE users)",
+        "TABLE is a relation to its parser and none to its visitor",
+    ),
+    (
+        "FROM CURRENT_TIMESTAMP f",
+        "a function without brackets is a relation to it",
+    ),
     (", CURRENT_DATE d", "the same"),
 ];
 
@@ -39,7 +51,12 @@ fn folded(ident: &Ident) -> String {
 
 /// Without the database, which can only be the one at hand.
 fn plain(name: &ObjectName) -> String {
-    let parts: Vec<String> = name.0.iter().filter_map(ObjectNamePart::as_ident).map(folded).collect();
+    let parts: Vec<String> = name
+        .0
+        .iter()
+        .filter_map(ObjectNamePart::as_ident)
+        .map(folded)
+        .collect();
     parts[parts.len().saturating_sub(2)..].join(".")
 }
 
@@ -48,7 +65,8 @@ impl Visitor for Relations {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.with.push(tables.map(|table| folded(&table.alias.name)).collect());
+        self.with
+            .push(tables.map(|table| folded(&table.alias.name)).collect());
         ControlFlow::Continue(())
     }
 
@@ -58,7 +76,13 @@ impl Visitor for Relations {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
+        if let TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        }
+        | TableFactor::Function { name, .. } = factor
+        {
             self.functions.insert(plain(name));
         }
         ControlFlow::Continue(())
@@ -77,7 +101,13 @@ fn theirs(text: &str) -> Option<BTreeSet<String>> {
     let statements = sqlparser::parser::Parser::parse_sql(&PostgreSqlDialect {}, text).ok()?;
     let mut relations = Relations::default();
     let _ = statements.visit(&mut relations);
-    Some(relations.found.difference(&relations.functions).cloned().collect())
+    Some(
+        relations
+            .found
+            .difference(&relations.functions)
+            .cloned()
+            .collect(),
+    )
 }
 
 fn ours(text: &str) -> Option<BTreeSet<String>> {
@@ -85,7 +115,10 @@ fn ours(text: &str) -> Option<BTreeSet<String>> {
     let [Statement::Query(query)] = &*analysis.statements else {
         return None;
     };
-    let names = query.reads.iter().chain(query.targets.iter().map(|(name, _)| name));
+    let names = query
+        .reads
+        .iter()
+        .chain(query.targets.iter().map(|(name, _)| name));
     let names = names.map(|name| match &name.schema {
         Some(schema) => format!("{schema}.{}", name.name),
         None => name.name.to_string(),
@@ -108,15 +141,25 @@ fn both_readers_find_the_same_relations_in_the_corpus() {
         if ours == theirs {
             continue;
         }
-        let faults = FAULTS.iter().filter(|(part, _)| statement.text.contains(part));
+        let faults = FAULTS
+            .iter()
+            .filter(|(part, _)| statement.text.contains(part));
         let faults: Vec<&str> = faults.map(|(part, _)| *part).collect();
         if faults.is_empty() {
-            different.push(format!("{}\n    ours {ours:?}, theirs {theirs:?}", statement.text));
+            different.push(format!(
+                "{}\n    ours {ours:?}, theirs {theirs:?}",
+                statement.text
+            ));
         }
         unused.retain(|part| !faults.contains(part));
     }
     println!("sqlparser reads {read}");
-    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} differ:\n{}",
+        different.len(),
+        different.join("\n")
+    );
     assert!(unused.is_empty(), "no faults any more: {unused:?}");
     assert!(read >= READ, "sqlparser reads only {read}");
 }

@@ -262,7 +262,9 @@ fn a_tree_is_read_whole() {
         {COERCEVIAIO :arg {VAR :vartype 25 :varattno 2} :resulttype 1184} {SUBLINK :subLinkType 3}
         {SQLVALUEFUNCTION :op 3 :type 1184}})"#;
     // PostgreSQL writes values without a field nowhere; the last lines stand in one.
-    let text = text.replace(":rowMarks <>", ":rowMarks ").replace("{SQLVALUE", " {SQLVALUE");
+    let text = text
+        .replace(":rowMarks <>", ":rowMarks ")
+        .replace("{SQLVALUE", " {SQLVALUE");
     let found = named(&read(&text));
     assert_eq!(found.relations, BTreeSet::from([5]));
     assert_eq!(found.functions, BTreeSet::from([65]));
@@ -271,5 +273,10 @@ fn a_tree_is_read_whole() {
     assert_eq!(found.inputs, BTreeSet::from([1184]));
     let notes: Vec<&str> = found.notes.iter().map(String::as_str).collect();
     assert_eq!(notes, ["SQLVALUEFUNCTION", "system column"]);
-    assert!(found.constants.iter().any(|c| c.bytes == [7, 0, 0, 255, 0, 0, 0, 0]));
+    assert!(
+        found
+            .constants
+            .iter()
+            .any(|c| c.bytes == [7, 0, 0, 255, 0, 0, 0, 0])
+    );
 }

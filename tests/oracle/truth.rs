@@ -15,48 +15,160 @@ const FIRST_NORMAL: u32 = 16_384;
 /// STABLE functions of PostgreSQL whose answer follows from arguments, settings and catalogs that are in the key or in
 /// the stamp. By signature; `*` stands for every overload. None has a `time with time zone`.
 const STABLE: &[&str] = &[
-    "anytextcat(*)", "array_to_json(*)", "array_to_string(*)", "concat(*)", "concat_ws(*)", "convert(*)",
-    "convert_from(*)", "convert_to(*)", "date(timestamp with time zone)", "date_add(*)", "date_cmp_timestamptz(*)",
-    "date_eq_timestamptz(*)", "date_ge_timestamptz(*)", "date_gt_timestamptz(*)", "date_le_timestamptz(*)",
-    "date_lt_timestamptz(*)", "date_ne_timestamptz(*)", "date_part(text,timestamp with time zone)", "date_subtract(*)",
-    "date_trunc(*)", "enum_first(*)", "enum_last(*)", "enum_range(*)", "extract(text,timestamp with time zone)",
-    "format(*)", "generate_series(*)", "get_current_ts_config(*)", "in_range(*)", "interval_pl_timestamptz(*)",
-    "json_agg(*)", "json_agg_transfn(*)", "json_agg_strict(*)", "json_agg_strict_transfn(*)", "json_build_array(*)",
-    "json_build_object(*)", "json_object_agg(*)", "json_object_agg_transfn(*)", "json_object_agg_strict(*)",
-    "json_object_agg_strict_transfn(*)", "json_object_agg_unique(*)", "json_object_agg_unique_transfn(*)",
-    "json_object_agg_unique_strict(*)", "json_object_agg_unique_strict_transfn(*)", "json_to_tsvector(*)",
-    "jsonb_agg(*)", "jsonb_agg_finalfn(*)", "jsonb_agg_transfn(*)", "jsonb_agg_strict(*)", "jsonb_agg_strict_transfn(*)",
-    "jsonb_build_array(*)", "jsonb_build_object(*)", "jsonb_object_agg(*)", "jsonb_object_agg_finalfn(*)",
-    "jsonb_object_agg_transfn(*)", "jsonb_object_agg_strict(*)", "jsonb_object_agg_strict_transfn(*)",
-    "jsonb_object_agg_unique(*)", "jsonb_object_agg_unique_transfn(*)", "jsonb_object_agg_unique_strict(*)",
-    "jsonb_object_agg_unique_strict_transfn(*)", "jsonb_to_tsvector(*)", "length(bytea,name)", "make_timestamptz(*)",
-    "money(*)", "numeric(money)", "overlaps(*)", "phraseto_tsquery(*)", "plainto_tsquery(*)", "quote_literal(*)",
-    "quote_nullable(*)", "row_to_json(*)", "textanycat(*)", "time(timestamp with time zone)",
-    "timestamp(timestamp with time zone)", "timestamp_cmp_timestamptz(*)", "timestamp_eq_timestamptz(*)",
-    "timestamp_ge_timestamptz(*)", "timestamp_gt_timestamptz(*)", "timestamp_le_timestamptz(*)",
-    "timestamp_lt_timestamptz(*)", "timestamp_ne_timestamptz(*)", "timestamptz(*)", "timestamptz_cmp_date(*)",
-    "timestamptz_cmp_timestamp(*)", "timestamptz_eq_date(*)", "timestamptz_eq_timestamp(*)", "timestamptz_ge_date(*)",
-    "timestamptz_ge_timestamp(*)", "timestamptz_gt_date(*)", "timestamptz_gt_timestamp(*)", "timestamptz_le_date(*)",
-    "timestamptz_le_timestamp(*)", "timestamptz_lt_date(*)", "timestamptz_lt_timestamp(*)", "timestamptz_mi_interval(*)",
-    "timestamptz_ne_date(*)", "timestamptz_ne_timestamp(*)", "timestamptz_pl_interval(*)",
-    "timezone(timestamp with time zone)", "timezone(timestamp without time zone)", "to_char(*)", "to_date(*)",
-    "to_json(*)", "to_jsonb(*)", "to_number(*)", "to_timestamp(*)", "to_tsquery(*)", "to_tsvector(*)", "ts_headline(*)",
-    "ts_match_tq(*)", "ts_match_tt(*)", "websearch_to_tsquery(*)", "xml(text)",
+    "anytextcat(*)",
+    "array_to_json(*)",
+    "array_to_string(*)",
+    "concat(*)",
+    "concat_ws(*)",
+    "convert(*)",
+    "convert_from(*)",
+    "convert_to(*)",
+    "date(timestamp with time zone)",
+    "date_add(*)",
+    "date_cmp_timestamptz(*)",
+    "date_eq_timestamptz(*)",
+    "date_ge_timestamptz(*)",
+    "date_gt_timestamptz(*)",
+    "date_le_timestamptz(*)",
+    "date_lt_timestamptz(*)",
+    "date_ne_timestamptz(*)",
+    "date_part(text,timestamp with time zone)",
+    "date_subtract(*)",
+    "date_trunc(*)",
+    "enum_first(*)",
+    "enum_last(*)",
+    "enum_range(*)",
+    "extract(text,timestamp with time zone)",
+    "format(*)",
+    "generate_series(*)",
+    "get_current_ts_config(*)",
+    "in_range(*)",
+    "interval_pl_timestamptz(*)",
+    "json_agg(*)",
+    "json_agg_transfn(*)",
+    "json_agg_strict(*)",
+    "json_agg_strict_transfn(*)",
+    "json_build_array(*)",
+    "json_build_object(*)",
+    "json_object_agg(*)",
+    "json_object_agg_transfn(*)",
+    "json_object_agg_strict(*)",
+    "json_object_agg_strict_transfn(*)",
+    "json_object_agg_unique(*)",
+    "json_object_agg_unique_transfn(*)",
+    "json_object_agg_unique_strict(*)",
+    "json_object_agg_unique_strict_transfn(*)",
+    "json_to_tsvector(*)",
+    "jsonb_agg(*)",
+    "jsonb_agg_finalfn(*)",
+    "jsonb_agg_transfn(*)",
+    "jsonb_agg_strict(*)",
+    "jsonb_agg_strict_transfn(*)",
+    "jsonb_build_array(*)",
+    "jsonb_build_object(*)",
+    "jsonb_object_agg(*)",
+    "jsonb_object_agg_finalfn(*)",
+    "jsonb_object_agg_transfn(*)",
+    "jsonb_object_agg_strict(*)",
+    "jsonb_object_agg_strict_transfn(*)",
+    "jsonb_object_agg_unique(*)",
+    "jsonb_object_agg_unique_transfn(*)",
+    "jsonb_object_agg_unique_strict(*)",
+    "jsonb_object_agg_unique_strict_transfn(*)",
+    "jsonb_to_tsvector(*)",
+    "length(bytea,name)",
+    "make_timestamptz(*)",
+    "money(*)",
+    "numeric(money)",
+    "overlaps(*)",
+    "phraseto_tsquery(*)",
+    "plainto_tsquery(*)",
+    "quote_literal(*)",
+    "quote_nullable(*)",
+    "row_to_json(*)",
+    "textanycat(*)",
+    "time(timestamp with time zone)",
+    "timestamp(timestamp with time zone)",
+    "timestamp_cmp_timestamptz(*)",
+    "timestamp_eq_timestamptz(*)",
+    "timestamp_ge_timestamptz(*)",
+    "timestamp_gt_timestamptz(*)",
+    "timestamp_le_timestamptz(*)",
+    "timestamp_lt_timestamptz(*)",
+    "timestamp_ne_timestamptz(*)",
+    "timestamptz(*)",
+    "timestamptz_cmp_date(*)",
+    "timestamptz_cmp_timestamp(*)",
+    "timestamptz_eq_date(*)",
+    "timestamptz_eq_timestamp(*)",
+    "timestamptz_ge_date(*)",
+    "timestamptz_ge_timestamp(*)",
+    "timestamptz_gt_date(*)",
+    "timestamptz_gt_timestamp(*)",
+    "timestamptz_le_date(*)",
+    "timestamptz_le_timestamp(*)",
+    "timestamptz_lt_date(*)",
+    "timestamptz_lt_timestamp(*)",
+    "timestamptz_mi_interval(*)",
+    "timestamptz_ne_date(*)",
+    "timestamptz_ne_timestamp(*)",
+    "timestamptz_pl_interval(*)",
+    "timezone(timestamp with time zone)",
+    "timezone(timestamp without time zone)",
+    "to_char(*)",
+    "to_date(*)",
+    "to_json(*)",
+    "to_jsonb(*)",
+    "to_number(*)",
+    "to_timestamp(*)",
+    "to_tsquery(*)",
+    "to_tsvector(*)",
+    "ts_headline(*)",
+    "ts_match_tq(*)",
+    "ts_match_tt(*)",
+    "websearch_to_tsquery(*)",
+    "xml(text)",
 ];
 
 /// IMMUTABLE ones that read more than their arguments all the same.
-const NOT_IMMUTABLE: &[&str] =
-    &["pg_partition_root(*)", "pg_split_walfile_name(*)", "pg_walfile_name(*)", "pg_walfile_name_offset(*)"];
+const NOT_IMMUTABLE: &[&str] = &[
+    "pg_partition_root(*)",
+    "pg_split_walfile_name(*)",
+    "pg_walfile_name(*)",
+    "pg_walfile_name_offset(*)",
+];
 
 /// STABLE functions that look into catalogs: allowed where the answer is stamped as a read of catalogs.
 const OF_CATALOGS: &[&str] = &[
-    "col_description(*)", "current_database(*)", "current_schema(*)", "current_schemas(*)", "format_type(*)",
-    "has_column_privilege(*)", "has_schema_privilege(*)", "has_table_privilege(*)", "obj_description(*)",
-    "pg_get_expr(*)", "pg_get_indexdef(*)", "pg_get_constraintdef(*)", "pg_get_userbyid(*)", "pg_get_viewdef(*)",
-    "pg_table_is_visible(*)", "pg_type_is_visible(*)", "to_regclass(*)", "to_regtype(*)", "shobj_description(*)",
-    "pg_get_serial_sequence(*)", "pg_get_functiondef(*)", "pg_has_role(*)", "to_regproc(*)", "to_regrole(*)",
-    "pg_get_function_identity_arguments(*)", "pg_my_temp_schema(*)", "pg_encoding_to_char(*)",
-    "pg_char_to_encoding(*)", "regclass(text)",
+    "col_description(*)",
+    "current_database(*)",
+    "current_schema(*)",
+    "current_schemas(*)",
+    "format_type(*)",
+    "has_column_privilege(*)",
+    "has_schema_privilege(*)",
+    "has_table_privilege(*)",
+    "obj_description(*)",
+    "pg_get_expr(*)",
+    "pg_get_indexdef(*)",
+    "pg_get_constraintdef(*)",
+    "pg_get_userbyid(*)",
+    "pg_get_viewdef(*)",
+    "pg_table_is_visible(*)",
+    "pg_type_is_visible(*)",
+    "to_regclass(*)",
+    "to_regtype(*)",
+    "shobj_description(*)",
+    "pg_get_serial_sequence(*)",
+    "pg_get_functiondef(*)",
+    "pg_has_role(*)",
+    "to_regproc(*)",
+    "to_regrole(*)",
+    "pg_get_function_identity_arguments(*)",
+    "pg_my_temp_schema(*)",
+    "pg_encoding_to_char(*)",
+    "pg_char_to_encoding(*)",
+    "regclass(text)",
 ];
 
 /// Extensions that are known, and of theirs what feeds text to any type's input.
@@ -144,7 +256,8 @@ pub async fn rows(client: &Client, query: &str) -> Vec<Vec<String>> {
 }
 
 fn number(text: &str) -> u32 {
-    text.parse().unwrap_or_else(|_| panic!("{text} is no identifier"))
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text} is no identifier"))
 }
 
 impl Truth {
@@ -184,7 +297,8 @@ impl Truth {
         }
         let operators = "SELECT oid, oprname, oprcode::oid FROM pg_operator";
         for row in rows(client, operators).await {
-            self.operators.insert(number(&row[0]), (row[1].clone(), number(&row[2])));
+            self.operators
+                .insert(number(&row[0]), (row[1].clone(), number(&row[2])));
         }
         let aggregates = "SELECT aggfnoid::oid, aggsortop, unnest(ARRAY[aggtransfn::oid, aggfinalfn::oid,
             aggcombinefn::oid, aggserialfn::oid, aggdeserialfn::oid, aggmtransfn::oid, aggminvtransfn::oid,
@@ -210,7 +324,10 @@ impl Truth {
                 kind: row[2].clone(),
                 builtin: row[3] == "t",
                 extension: row[4].clone(),
-                parts: Some(number(&row[5])).filter(|oid| *oid != 0).into_iter().collect(),
+                parts: Some(number(&row[5]))
+                    .filter(|oid| *oid != 0)
+                    .into_iter()
+                    .collect(),
                 user_order: row[6] == "t",
             };
             self.types.insert(number(&row[0]), found);
@@ -241,7 +358,10 @@ impl Truth {
             self.relations.insert(number(&row[0]), relation);
         }
         for row in rows(client, "SELECT inhparent, inhrelid FROM pg_inherits").await {
-            self.children.entry(number(&row[0])).or_default().push(number(&row[1]));
+            self.children
+                .entry(number(&row[0]))
+                .or_default()
+                .push(number(&row[1]));
         }
     }
 
@@ -291,13 +411,24 @@ impl Truth {
                 continue;
             }
             match relation.kind.as_str() {
-                "f" | "S" => drop(depends.objections.insert(format!("{} is not a table", relation.name))),
+                "f" | "S" => drop(
+                    depends
+                        .objections
+                        .insert(format!("{} is not a table", relation.name)),
+                ),
                 "m" => continue,
-                _ if relation.temporary => drop(depends.objections.insert(format!("{} is temporary", relation.name))),
+                _ if relation.temporary => drop(
+                    depends
+                        .objections
+                        .insert(format!("{} is temporary", relation.name)),
+                ),
                 _ => {}
             }
             work.extend(self.children.get(&oid).into_iter().flatten());
-            for more in [self.views.get(&oid), self.of_relation.get(&oid)].into_iter().flatten() {
+            for more in [self.views.get(&oid), self.of_relation.get(&oid)]
+                .into_iter()
+                .flatten()
+            {
                 work.extend(&more.relations);
                 all.add(more);
             }
@@ -324,20 +455,30 @@ impl Truth {
         }
         let aggregates: Vec<u32> = all.functions.iter().copied().collect();
         for oid in aggregates {
-            all.functions.extend(self.aggregates.get(&oid).into_iter().flatten());
-            all.operators.extend(self.sort_operators.get(&oid).filter(|oid| **oid != 0));
+            all.functions
+                .extend(self.aggregates.get(&oid).into_iter().flatten());
+            all.operators
+                .extend(self.sort_operators.get(&oid).filter(|oid| **oid != 0));
         }
         for oid in &all.operators {
             match self.operators.get(oid) {
                 Some((_, function)) => drop(all.functions.insert(*function)),
-                None => drop(depends.objections.insert(format!("operator {oid} is unknown"))),
+                None => drop(
+                    depends
+                        .objections
+                        .insert(format!("operator {oid} is unknown")),
+                ),
             }
         }
         for oid in &all.functions {
             self.judge_function(*oid, depends);
         }
         for oid in &all.inputs {
-            if self.made_of(*oid).iter().any(|t| t.builtin && CLOCK.contains(&t.name.as_str())) {
+            if self
+                .made_of(*oid)
+                .iter()
+                .any(|t| t.builtin && CLOCK.contains(&t.name.as_str()))
+            {
                 let name = self.types.get(oid).map_or("?", |t| &t.name);
                 depends.objections.insert(format!("text is read as {name}"));
             }
@@ -358,7 +499,9 @@ impl Truth {
         };
         let known = EXTENSIONS.contains(&found.extension.as_str());
         if found.user_order {
-            depends.objections.insert(format!("the order of {} is a user's", found.name));
+            depends
+                .objections
+                .insert(format!("the order of {} is a user's", found.name));
         }
         let of_search = ["regconfig", "regdictionary"].contains(&found.name.as_str());
         if found.builtin && found.kind == "b" && found.name.starts_with("reg") && !of_search {
@@ -370,18 +513,23 @@ impl Truth {
         }
         let array = !found.parts.is_empty();
         if found.kind == "b" && !found.builtin && !array && !known {
-            depends.objections.insert(format!("type {} is a user's", found.name));
+            depends
+                .objections
+                .insert(format!("type {} is a user's", found.name));
         }
     }
 
     fn judge_function(&self, oid: u32, depends: &mut Depends) {
         let Some(function) = self.functions.get(&oid) else {
-            depends.objections.insert(format!("function {oid} is unknown"));
+            depends
+                .objections
+                .insert(format!("function {oid} is unknown"));
             return;
         };
         let on = |list: &[&str]| {
             let every = format!("{}(*)", function.name);
-            list.iter().any(|known| *known == function.signature || *known == every)
+            list.iter()
+                .any(|known| *known == function.signature || *known == every)
         };
         let volatile = function.volatility == "v";
         let fine = if function.builtin {
@@ -423,7 +571,11 @@ impl Truth {
     /// corpus has one but by a word such as 'today'.
     fn is_of_now(&self, constant: &Constant) -> bool {
         let parts = self.made_of(constant.type_oid);
-        let has = |names: &[&str]| parts.iter().any(|t| t.builtin && names.contains(&t.name.as_str()));
+        let has = |names: &[&str]| {
+            parts
+                .iter()
+                .any(|t| t.builtin && names.contains(&t.name.as_str()))
+        };
         let day = 24 * 3600 * 1_000_000_i64;
         let near = |value: i64, middle: i64, by: i64| (middle - by..=middle + by).contains(&value);
         let dates = has(&["date"])
@@ -433,11 +585,17 @@ impl Truth {
             });
         let eight = |window: &[u8]| i64::from_le_bytes(window.try_into().expect("eight"));
         let moments = has(&["timestamp", "timestamptz"])
-            && constant.bytes.windows(8).any(|window| near(eight(window), self.now, 3 * day));
+            && constant
+                .bytes
+                .windows(8)
+                .any(|window| near(eight(window), self.now, 3 * day));
         // What a clock shows, in the session's time zone, which is UTC here.
         let of_day = (self.now).rem_euclid(day);
         let times = has(&["time", "timetz"])
-            && constant.bytes.windows(8).any(|window| near(eight(window), of_day, 600 * 1_000_000));
+            && constant
+                .bytes
+                .windows(8)
+                .any(|window| near(eight(window), of_day, 600 * 1_000_000));
         dates || moments || times
     }
 }

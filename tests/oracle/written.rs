@@ -62,7 +62,13 @@ fn of_file(file: &str, content: &str) -> Vec<Written> {
             for text in family(whole) {
                 let file = file.to_owned();
                 let path = path.clone();
-                all.push(Written { file, text, path, from, alone });
+                all.push(Written {
+                    file,
+                    text,
+                    path,
+                    from,
+                    alone,
+                });
             }
             text.clear();
             (from, alone) = (0, false);
@@ -83,15 +89,28 @@ fn family(text: &str) -> Vec<String> {
     let tails = family(after);
     let words = words.replace("||", "\0");
     let each = words.split('|').map(|word| word.replace('\0', "||"));
-    each.flat_map(|word| tails.iter().map(move |tail| format!("{before}{word}{tail}")))
-        .collect()
+    each.flat_map(|word| {
+        tails
+            .iter()
+            .map(move |tail| format!("{before}{word}{tail}"))
+    })
+    .collect()
 }
 
 #[test]
 fn a_family_is_every_combination() {
-    let all = of_file("f", "-- note\n--! from 16\nSELECT «1|2 || 3»,\n«a|b»;\n--! path x, y\nTABLE t;\n");
+    let all = of_file(
+        "f",
+        "-- note\n--! from 16\nSELECT «1|2 || 3»,\n«a|b»;\n--! path x, y\nTABLE t;\n",
+    );
     let texts: Vec<&str> = all.iter().map(|w| w.text.as_str()).collect();
-    let expected = ["SELECT 1,\na", "SELECT 1,\nb", "SELECT 2 || 3,\na", "SELECT 2 || 3,\nb", "TABLE t"];
+    let expected = [
+        "SELECT 1,\na",
+        "SELECT 1,\nb",
+        "SELECT 2 || 3,\na",
+        "SELECT 2 || 3,\nb",
+        "TABLE t",
+    ];
     assert_eq!(texts, expected);
     assert_eq!((all[0].from, all[4].from), (16, 0));
     assert_eq!(all[4].path, ["x", "y"]);

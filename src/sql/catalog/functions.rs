@@ -91,8 +91,8 @@ impl Candidate {
             .chain([&row.result])
             .any(|t| types.called(*t, NEVER_KEPT));
         // Values whose type nothing in the statement names may be sorted by a user's function.
-        let made = types.user_order(row.result)
-            && !row.arguments.iter().any(|t| types.user_order(*t));
+        let made =
+            types.user_order(row.result) && !row.arguments.iter().any(|t| types.user_order(*t));
         let class = match made {
             true => class_of(row).and(FunctionClass::anything(Why::UserType)),
             false => class_of(row),

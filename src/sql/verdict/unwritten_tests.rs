@@ -19,12 +19,26 @@ fn refused(rows: &Rows, text: &str) -> Option<Why> {
 /// Two tables, one with a `time` in it.
 fn world() -> Rows {
     let mut rows = Rows::empty_database();
-    let (with, without) = (rows.table("public", "with"), rows.table("public", "without"));
-    let names = ["time", "timestamptz", "text", "timetz", "bytea", "json", "int4"];
+    let (with, without) = (
+        rows.table("public", "with"),
+        rows.table("public", "without"),
+    );
+    let names = [
+        "time",
+        "timestamptz",
+        "text",
+        "timetz",
+        "bytea",
+        "json",
+        "int4",
+    ];
     let types = names.map(|name| rows.named_type("pg_catalog", name, b'b'));
     let row = rows.named_type("public", "of_times", b'c');
     let part = rows.relation("public", "of_times", b'c');
-    rows.types.iter_mut().filter(|t| t.oid == row).for_each(|t| t.relation = part);
+    rows.types
+        .iter_mut()
+        .filter(|t| t.oid == row)
+        .for_each(|t| t.relation = part);
     rows.column(part, "opens", types[0]);
     rows.column(with, "at", types[0]);
     rows.column(with, "made", types[1]);
@@ -35,7 +49,11 @@ fn world() -> Rows {
         rows.builtin("timezone", arguments, b's');
     }
     let made = rows.builtin("make_time", 3, b'i');
-    rows.functions.iter_mut().filter(|f| f.oid == made).for_each(|f| f.result = types[0]);
+    rows.functions
+        .iter_mut()
+        .filter(|f| f.oid == made)
+        .for_each(|f| f.result = types[0]);
+    rows.operator("pg_catalog", ">");
     rows.builtin("json_build_array", 1, b's');
     rows.builtin("json_agg", 1, b's');
     rows.builtin("to_json", 1, b's');
@@ -71,14 +89,28 @@ fn a_time_at_a_zone_gets_the_offset_of_today() {
 #[test]
 fn a_namesake_of_a_plain_type_may_read_the_clock() {
     let mut rows = world();
-    let inner = rows.types.iter().find(|t| &*t.name == "timestamptz").expect("a type").oid;
+    let inner = rows
+        .types
+        .iter()
+        .find(|t| &*t.name == "timestamptz")
+        .expect("a type")
+        .oid;
     let domain = rows.named_type("s", "bytea", b'd');
-    rows.types.iter_mut().filter(|t| t.oid == domain).for_each(|t| t.inner = inner);
+    rows.types
+        .iter_mut()
+        .filter(|t| t.oid == domain)
+        .for_each(|t| t.inner = inner);
     let column = "SELECT t::s.bytea FROM without AS t (t)";
     assert_eq!(refused(&rows, column), Some(Why::UserType));
     // pg_catalog's comes first unless the path says otherwise: both may be meant.
-    assert_eq!(refused(&rows, "SELECT made::bytea FROM without"), Some(Why::UserType));
-    assert_eq!(refused(&rows, "SELECT made::pg_catalog.bytea FROM without"), None);
+    assert_eq!(
+        refused(&rows, "SELECT made::bytea FROM without"),
+        Some(Why::UserType)
+    );
+    assert_eq!(
+        refused(&rows, "SELECT made::pg_catalog.bytea FROM without"),
+        None
+    );
 }
 
 #[test]
@@ -111,7 +143,10 @@ fn syntax_that_an_older_server_takes_for_a_call_is_one_if_somebody_made_the_func
 fn values_that_a_users_function_sorts_may_come_from_a_function() {
     let mut rows = world();
     let circle = rows.named_type("pg_catalog", "circle", b'b');
-    let (makes, takes) = (rows.builtin("makes", 1, b'i'), rows.builtin("takes", 1, b'i'));
+    let (makes, takes) = (
+        rows.builtin("makes", 1, b'i'),
+        rows.builtin("takes", 1, b'i'),
+    );
     for function in &mut rows.functions {
         if function.oid == makes || function.oid == takes {
             function.result = circle;
@@ -122,19 +157,34 @@ fn values_that_a_users_function_sorts_may_come_from_a_function() {
     }
     let text = "SELECT DISTINCT makes(made) FROM without";
     assert_eq!(refused(&rows, text), None);
-    rows.types.iter_mut().filter(|t| t.oid == circle).for_each(|t| t.user_order = true);
+    rows.types
+        .iter_mut()
+        .filter(|t| t.oid == circle)
+        .for_each(|t| t.user_order = true);
     assert_eq!(refused(&rows, text), Some(Why::UserType));
-    assert_eq!(refused(&rows, "SELECT takes($1) FROM without"), None, "of what nothing makes");
+    assert_eq!(
+        refused(&rows, "SELECT takes($1) FROM without"),
+        None,
+        "of what nothing makes"
+    );
 }
 
 #[test]
 fn a_row_is_cast_column_by_column() {
     let mut rows = world();
     let polygon = rows.named_type("pg_catalog", "polygon", b'b');
-    let text = rows.types.iter().find(|t| &*t.name == "text").expect("a type").oid;
+    let text = rows
+        .types
+        .iter()
+        .find(|t| &*t.name == "text")
+        .expect("a type")
+        .oid;
     let row = rows.named_type("public", "polygons", b'c');
     let relation = rows.relation("public", "polygons", b'c');
-    rows.types.iter_mut().filter(|t| t.oid == row).for_each(|t| t.relation = relation);
+    rows.types
+        .iter_mut()
+        .filter(|t| t.oid == row)
+        .for_each(|t| t.relation = relation);
     rows.column(relation, "p", polygon);
     assert_eq!(refused(&rows, "SELECT $1::polygons FROM without"), None);
     let function = rows.function("public", "to_polygon", 1, b'v');
@@ -145,13 +195,19 @@ fn a_row_is_cast_column_by_column() {
         method: b'f',
         context: b'e',
     });
-    assert_eq!(refused(&rows, "SELECT $1::polygons FROM without"), Some(Why::UserType));
+    assert_eq!(
+        refused(&rows, "SELECT $1::polygons FROM without"),
+        Some(Why::UserType)
+    );
 }
 
 #[test]
 fn a_view_with_a_subquery_in_in_is_seen_through() {
     let mut rows = world();
-    let (view, table) = (rows.relation("public", "v", b'v'), rows.table("public", "t"));
+    let (view, table) = (
+        rows.relation("public", "v", b'v'),
+        rows.table("public", "t"),
+    );
     let action = format!(
         "({{QUERY :rtable ({{RTE :relid {table}}}) :x {{SUBLINK :subLinkType 2 :testexpr {{PARAM :paramkind 2 \
          :paramid 1 :paramtype 0 :location -1}} :subselect {{QUERY :rtable <>}}}}}})"

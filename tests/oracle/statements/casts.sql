@@ -27,7 +27,7 @@ SELECT «ts::date|tz::date|d::timestamp|txt::date|txt::text::date|(txt)::date|tx
 SELECT q.i2::int4 FROM (SELECT i2 FROM scalars) q;
 SELECT «b::int|b::text|i4::bool|i8::bit(4)|f8::int|n::int|t::bytea|v::text|c::text|by::text|u::text|ip::cidr|net::inet|ip::text|mac::macaddr8|mac::text|bits::int|vb::text|m::numeric|m::text|f4::numeric|i4::"char"|t::citext|n::float8|i8::oid|by::varchar» FROM scalars;
 SELECT p::text, r::text, d::text, ms::text, ds::text[], d::plain_domain, m::text::mood, ms[1]::text FROM typed;
-SELECT «p::text|d::text|e::text|(e).p::text|(d).d::text|(d).d::timestamptz|es::text|es::date|po::int|pe::numeric|dd::date|dd::timestamptz|dd::text|ms::text|ms[1]::date|arr::text|arr[1]::text|(arr[1]).b::date|m::text|po::positive_even|id::positive|id::positive_even|ROW(1, 'x')::pair|e::deep_row» FROM rows_of;
+SELECT «p::text|d::text|e::text|(e).p::text|(d).d::text|(d).d::timestamptz|es::text|es::date|po::int|pe::numeric|dd::date|dd::timestamptz|dd::text|ms::text|ms[1]::date|arr::text|arr[1]::text|(arr[1]).b::date|po::positive_even|id::positive|id::positive_even|ROW(1, 'x')::pair|e::deep_row» FROM rows_of;
 SELECT cast(a AS text), a::varchar FROM with_cast_enum;
 SELECT rank::int, rank::text, rank::ranked FROM with_ranked;
 SELECT id FROM with_ranked WHERE rank = 'low';
