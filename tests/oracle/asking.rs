@@ -39,7 +39,7 @@ pub enum Verdict {
 
 impl House {
     pub async fn of(client: &Client) -> House {
-        let (catalog, _) = schema::load(client, 7).await.expect("load");
+        let (catalog, _) = schema::load(client, 7, &[]).await.expect("load");
         let truth = Truth::load(client).await;
         let version = &rows(client, "SHOW server_version_num").await[0][0];
         let version = version.parse::<u32>().expect("a number") / 10_000;
