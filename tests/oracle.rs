@@ -42,7 +42,7 @@ const STRICT: &[(Why, usize)] = &[
     (Why::UserFunction, 23),
     (Why::UnknownFunction, 8),
     (Why::UserOperator, 4),
-    (Why::UserType, 75),
+    (Why::UserType, 29),
     (Why::SystemColumn, 1),
     (Why::Construct, 1),
     (Why::SystemCatalog, 69),
