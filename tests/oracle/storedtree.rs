@@ -181,6 +181,10 @@ impl Node {
         let operators = ["opno", "opnos", "sortop", "eqop", "neop", "eqops"];
         let types = ["type", "types", "typeid", "typid", "typeids"];
         let ends = |all: &[&str]| all.iter().any(|end| lower.ends_with(end));
+        // What the constructor makes, by number.
+        if lower == "type" && self.name == "JSONCONSTRUCTOREXPR" {
+            return;
+        }
         let into = if lower == "relid" || lower == "resorigtbl" {
             &mut found.relations
         } else if ends(&operators) {
