@@ -353,7 +353,7 @@ impl Session {
                 let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
                     return;
                 };
-                if let Some(why) = types_refused(asked.types, &catalog) {
+                if let Some(why) = types_refused(asked.types, text, &catalog) {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
                     return;
                 }
@@ -392,10 +392,16 @@ fn other_outcome(text: &Text, raises: bool) -> (Outcome, Option<Why>) {
 /// The types of an answer's columns need no look: a column comes from a relation, a cast or a parameter, which are
 /// refused by their type, or from a function, and those that give such a type and none but such are refused by
 /// their name: the others give it only for a value of such a type.
-fn types_refused(types: &[u8], catalog: &Catalog) -> Option<Why> {
+///
+/// AT TIME ZONE makes a `timetz` of a `time`, unwritten: what offset it gets, the date of today decides.
+fn types_refused(types: &[u8], text: &Text, catalog: &Catalog) -> Option<Why> {
+    let zones = matches!(text.single(), Some(Statement::Query(query)) if query.zones);
     let (types, _) = types.as_chunks::<4>();
-    let mut types = types.iter().map(|oid| u32::from_be_bytes(*oid));
-    types.find_map(|oid| (oid != 0).then(|| catalog.type_kept(oid)).flatten())
+    let types = types.iter().map(|oid| u32::from_be_bytes(*oid));
+    types.filter(|oid| *oid != 0).find_map(|oid| {
+        let time = zones && catalog.type_is_time(oid);
+        catalog.type_kept(oid).or(time.then_some(Why::ClockColumn))
+    })
 }
 
 /// Whether a query is refused because it is a write.
@@ -431,6 +437,7 @@ mod tests {
         let mut rows = Rows::empty_database();
         let fine = rows.named_type("pg_catalog", "int4", b'b');
         let clock = rows.named_type("pg_catalog", "timetz", b'b');
+        let time = rows.named_type("pg_catalog", "time", b'b');
         let catalog = Catalog::build(1, rows);
         for (types, expected) in [
             (vec![], None),
@@ -442,8 +449,24 @@ mod tests {
                 .iter()
                 .flat_map(|oid: &u32| oid.to_be_bytes())
                 .collect();
-            assert_eq!(types_refused(&bytes, &catalog), expected, "{types:?}");
+            let text = Text::new(b"SELECT a FROM t", true);
+            assert_eq!(
+                types_refused(&bytes, &text, &catalog),
+                expected,
+                "{types:?}"
+            );
         }
+        let bytes = time.to_be_bytes();
+        let text = |sql: &[u8]| Text::new(sql, true);
+        let (plain, zoned) = (
+            text(b"SELECT $1 FROM t"),
+            text(b"SELECT $1 AT TIME ZONE 'UTC' FROM t"),
+        );
+        assert_eq!(types_refused(&bytes, &plain, &catalog), None);
+        assert_eq!(
+            types_refused(&bytes, &zoned, &catalog),
+            Some(Why::ClockColumn)
+        );
     }
 
     #[test]

@@ -266,6 +266,9 @@ impl Resolver<'_> {
         if !columns.all(|column| catalog.never_text(&found.named, column)) {
             run = run.and(FunctionClass::reads(Why::ClockText));
         }
+        if query.zones && gives_time(catalog, query, &found.named) {
+            run = run.and(FunctionClass::reads(Why::StableFunction));
+        }
         if run.why == Some(Why::CatalogMoment) {
             (run.why, found.catalogs) = (None, true);
         }
@@ -349,6 +352,7 @@ impl Resolver<'_> {
             && query.types.is_empty()
             && query.attributes.is_empty()
             && query.fields.is_empty()
+            && query.older.is_empty()
             && !query.unknown;
         let effect = if names_nothing {
             Effect::NOTHING
@@ -420,6 +424,9 @@ impl Resolver<'_> {
         for name in &query.fields {
             run = run.and(catalog.field(name));
         }
+        for name in &query.older {
+            run = run.and(catalog.made_by_users(name));
+        }
         run
     }
 
@@ -461,6 +468,25 @@ impl Resolver<'_> {
         }
         effect
     }
+}
+
+/// Whether something in the query may be a `time`. AT TIME ZONE casts it to a `timetz` unwritten, and what offset from UTC
+/// that has, the date of today decides.
+fn gives_time(catalog: &Catalog, query: &Query, relations: &[Oid]) -> bool {
+    relations.iter().any(|oid| catalog.has_time(*oid))
+        || query
+            .types
+            .iter()
+            .any(|name| catalog.type_has_time(&name.name))
+        || query
+            .functions
+            .iter()
+            .any(|(name, _)| catalog.function_gives_time(&name.name))
+        || query
+            .attributes
+            .iter()
+            .chain(&query.fields)
+            .any(|name| catalog.type_has_time(name) || catalog.function_gives_time(name))
 }
 
 impl Found {
@@ -548,6 +574,8 @@ fn reason(why: Option<Why>) -> FunctionClass {
     }
 }
 
+#[cfg(test)]
+mod unwritten_tests;
 #[cfg(test)]
 mod verdict_tests;
 
