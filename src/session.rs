@@ -37,6 +37,7 @@ mod pending;
 mod portal;
 mod probe;
 mod reach;
+mod reading;
 mod replay;
 mod settings;
 mod statements;

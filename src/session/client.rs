@@ -292,7 +292,9 @@ impl Session {
     }
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
-        let text = self.thread.text(sql);
+        let Some(text) = self.text(sql) else {
+            return 0;
+        };
         if text.names && self.pending.in_doubt() {
             return 0;
         }
@@ -330,6 +332,7 @@ impl Session {
                     serve: !self.pending.forwarded(),
                     last: true,
                     parsed: true,
+                    reads: Ok(()),
                 },
                 io.now,
             ) {

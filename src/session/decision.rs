@@ -37,6 +37,8 @@ pub struct How<'a> {
     pub last: bool,
     /// Its text comes with it: constants are looked up now, not when it was prepared.
     pub parsed: bool,
+    /// Whether its constants are what they would be now.
+    pub reads: Result<(), Why>,
 }
 
 /// A statement that goes upstream.
@@ -154,7 +156,8 @@ impl Session {
         how: How<'_>,
         now: Micros,
     ) -> Result<Fresh, Box<Pass>> {
-        let gate = self.gate().and_then(|()| self.own_snapshot(how.last));
+        let gate = self.gate().and(how.reads);
+        let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,

@@ -91,17 +91,22 @@ impl Session {
     }
 
     /// Takes a Parse of a statement that is known to be accepted. `false`: it is not.
-    pub(super) fn parse_local(&mut self, parse: &message::Parse<'_>, io: &mut Io<'_>) -> bool {
+    pub(super) fn parse_local(
+        &mut self,
+        parse: &message::Parse<'_>,
+        text: &Rc<Text>,
+        io: &mut Io<'_>,
+    ) -> bool {
         let free = parse.name.is_empty() || self.statements.get(parse.name).is_none();
         if !free || !self.pending.nothing_awaited() || !self.statements.has_room(parse.name) {
             return false;
         }
-        let text = self.thread.text(parse.text);
-        let Some(shape) = self.described(&text, parse.types) else {
+        let Some(shape) = self.described(text, parse.types) else {
             return false;
         };
         let named = Named {
-            text,
+            reading: self.read_under(text),
+            text: text.clone(),
             types: self.thread.types(parse.types),
             upstream: false,
             checked: self.database.catalog_word(),

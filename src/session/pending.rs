@@ -325,6 +325,11 @@ impl Pending {
         self.closed.front_mut().or(self.open.as_mut())
     }
 
+    /// What the client has closed, oldest first.
+    pub fn closed(&self) -> impl Iterator<Item = &Segment> {
+        self.closed.iter()
+    }
+
     /// Every segment under way.
     pub fn segments(&mut self) -> impl Iterator<Item = &mut Segment> {
         self.closed.iter_mut().chain(&mut self.open)

@@ -183,6 +183,7 @@ impl Session {
             serve: true,
             last: false,
             parsed: false,
+            reads: Ok(()),
         };
         let runs = held.context == now
             && self.pending.nothing_owed()

@@ -7,10 +7,14 @@
 //!   role alone.
 //! * Everything not on the reviewed list of harmless settings is in the key, known or not.
 
+mod constants;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub use constants::{is_of_constants, is_of_text};
 
 use super::probe::{HARMLESS, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
@@ -50,6 +54,8 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
+    /// Texts were once read in another way than they stand.
+    strange: bool,
 }
 
 /// The backend behind the session.
@@ -70,6 +76,7 @@ struct Derived {
     own_snapshots: Cell<Option<bool>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
+    reading: Option<Rc<str>>,
 }
 
 /// Reported since PostgreSQL 14.
@@ -102,7 +109,13 @@ impl Settings {
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
+            strange: false,
         }
+    }
+
+    /// Whether texts were once read in another way than they stand.
+    pub fn was_strange(&self) -> bool {
+        self.strange
     }
 
     fn changed(&mut self) {
@@ -121,6 +134,7 @@ impl Settings {
         // Promoted: what was read of it in recovery is read again. (A primary does not become a standby.)
         let promoted =
             name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
+        self.strange |= constants::is_strange(&name, value);
         if is_reported(&name) {
             Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
             self.changed();
@@ -154,6 +168,8 @@ impl Settings {
     /// A backend that greeted stands behind the session now, or (`absent`) would if one were needed.
     pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
         self.reported = greeting.reported.clone();
+        let strange = |(name, value): (&Box<str>, &Box<str>)| constants::is_strange(name, value);
+        self.strange |= self.reported.iter().any(strange);
         self.peer = Peer {
             announced: Some(greeting.pid).filter(|_| !absent),
             backend: greeting.backend().cloned().filter(|_| !absent),
@@ -265,15 +281,10 @@ impl Settings {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);
         };
-        let is = |name: &str, value: &str| {
-            self.reported
-                .get(name)
-                .is_some_and(|v| v.eq_ignore_ascii_case(value))
-        };
-        if !is("client_encoding", "UTF8") || !is("server_encoding", "UTF8") {
+        if !self.is_utf8() {
             return Err(Why::Encoding);
         }
-        if !is("standard_conforming_strings", "on") {
+        if !self.strings_conform() {
             return Err(Why::StringSyntax);
         }
         if probed.temporary {
@@ -284,7 +295,7 @@ impl Settings {
         if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
         }
-        if probed.recovery || is(RECOVERY, "on") {
+        if probed.recovery || self.is(RECOVERY, "on") {
             return Err(Why::Recovery);
         }
         // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
