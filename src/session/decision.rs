@@ -59,7 +59,8 @@ impl Session {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
         }
-        if self.flow.phase != Phase::Running || self.flow.replication {
+        // Who was told that the backend is gone is answered by nobody (hazard 22).
+        if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {
             return Err(Why::Protocol);
         }
         self.settings.gate(self.thread.pooler)?;

@@ -130,9 +130,7 @@ impl Session {
             self.prepare_upstream(&named.text, io);
         }
         match &unit.parse {
-            Some(parse) => {
-                self.parse_upstream(parse, &named.text, &unit.bytes[..unit.bind_at], io)
-            },
+            Some(parse) => self.parse_upstream(parse, &named.text, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
         if unit.describe_statement[0] {

@@ -287,6 +287,9 @@ impl Settings {
         if !self.strings_conform() {
             return Err(Why::StringSyntax);
         }
+        if self.layer.is_too_much() {
+            return Err(Why::Settings);
+        }
         if probed.temporary {
             return Err(Why::TempSchema);
         }
@@ -315,6 +318,10 @@ impl Settings {
         }
         self.changed();
         let name = setting.name.clone();
+        if self.is_too_much(setting) {
+            self.layer.is_too_much_now(setting.local);
+            return self.forget();
+        }
         if setting.local {
             let value = setting.value.clone().unwrap_or_else(|| DEFAULT.into());
             if setting.value.is_none() && !self.pristine {
@@ -340,6 +347,7 @@ impl Settings {
 
     /// RESET ALL, or with `role` DISCARD ALL.
     pub fn reset_all(&mut self, role: bool) {
+        self.layer.is_reset();
         if !self.pristine {
             return self.forget();
         }
@@ -619,6 +627,48 @@ mod tests {
             value: value.map(Into::into),
             local,
         }
+    }
+
+    /// Hazard 77: more settings than are kept count as unknown, until they are undone; and what names mean stays known.
+    #[test]
+    fn more_settings_than_are_kept_count_against_the_cache() {
+        let mut s = known();
+        let long = "x".repeat(70_000);
+        s.begin();
+        s.set(&set("search_path", Some("elsewhere"), false), true);
+        s.set(&set("app.long", Some(&long), false), true);
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        assert!(s.unknown() && s.path().is_empty());
+        assert!(s.read(&row("0", "elsewhere")));
+        assert_eq!(&*s.path()[0], "elsewhere");
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        s.end(false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
+        s.set(&set("app.long", Some(&long), false), false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        s.reset_all(false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
+    }
+
+    /// Hazards 13, 14: what constants mean is known by what is in force, and is not known in the dark.
+    #[test]
+    fn constants_are_read_under_what_is_in_force() {
+        let mut s = known();
+        let before = s.reading();
+        s.report("application_name", "x");
+        s.set(&set("app.x", Some("1"), false), false);
+        assert_eq!(s.reading(), before);
+        s.report("DateStyle", "ISO, DMY");
+        assert_ne!(s.reading(), before);
+        s.report("DateStyle", "");
+        s.begin();
+        s.set(&set("array_nulls", Some("off"), true), true);
+        assert_ne!(s.reading(), before);
+        s.forget();
+        assert_eq!(s.reading(), None);
     }
 
     #[test]

@@ -65,7 +65,13 @@ impl Text {
 
     /// A text in another encoding: what is not ASCII stands for a character that no name has.
     pub fn of_ascii(sql: &[u8]) -> Text {
-        let seen = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '\u{fffd}' };
+        let seen = |byte: &u8| {
+            if byte.is_ascii() {
+                char::from(*byte)
+            } else {
+                '\u{fffd}'
+            }
+        };
         let seen: String = sql.iter().map(seen).collect();
         Text::analysed(sql, analyse(&seen))
     }

@@ -5,9 +5,11 @@
 //! * A prepared statement's constants are read when it is prepared: `'01/02/2024'` stays the day that it was under the
 //!   DateStyle of that moment, whatever is set later (hazards 13, 14).
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::Settings;
+use super::{Layer, Settings};
+use crate::sql::statement::Setting;
 
 /// Settings that decide what a constant means; the reported ones come first.
 const REPORTED: [&str; 4] = ["timezone", "datestyle", "intervalstyle", "client_encoding"];
@@ -48,6 +50,53 @@ pub(super) fn is_strange(name: &str, value: &str) -> bool {
         "client_encoding" | "server_encoding" => !value.eq_ignore_ascii_case("UTF8"),
         "standard_conforming_strings" => !value.eq_ignore_ascii_case("on"),
         _ => false,
+    }
+}
+
+/// Stands for settings that are more than are kept: no setting has such a name.
+pub(super) const TOO_MUCH: &str = "\0too much";
+
+/// How many bytes of a session's settings are kept, and how many of all that savepoints may bring back.
+const KEPT: usize = 64 << 10;
+const KEPT_BEHIND: usize = 1 << 20;
+
+impl Layer {
+    pub(super) fn is_too_much(&self) -> bool {
+        self.local.contains_key(TOO_MUCH) || self.session.contains_key(TOO_MUCH)
+    }
+
+    /// What was set is not kept; what counts of it is read on the backend.
+    pub(super) fn is_too_much_now(&mut self, local: bool) {
+        let map = match local {
+            true => &mut self.local,
+            false => &mut self.session,
+        };
+        *map = Rc::new(BTreeMap::from([(TOO_MUCH.into(), "".into())]));
+    }
+
+    /// All is undone.
+    pub(super) fn is_reset(&mut self) {
+        if self.is_too_much() {
+            (self.session, self.local) = Default::default();
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let all = self.session.iter().chain(self.local.iter());
+        all.map(|(name, value)| 100 + name.len() + value.len())
+            .sum()
+    }
+}
+
+impl Settings {
+    /// Whether with that setting there would be more than is kept (hazard 77): then nothing hits until it is undone.
+    pub(super) fn is_too_much(&self, setting: &Setting) -> bool {
+        let value = setting.value.as_ref().map_or(0, |value| value.len());
+        let weight = self.layer.weight() + setting.name.len() + value;
+        setting.value.is_some()
+            && (self.layer.is_too_much()
+                || weight > KEPT
+                || weight.saturating_mul(self.journal.len()) > KEPT_BEHIND)
     }
 }
 
