@@ -88,7 +88,7 @@ impl Session {
 
     /// Whether what is under way may change what constants mean.
     fn rereads(&self) -> bool {
-        let journaled = self.settings.journaled();
+        let journaled = self.settings.journaled() || self.settings.was_strange();
         let rereads = |segment: &Segment| {
             segment.marks.opaque
                 || (journaled && segment.marks.ends)
@@ -99,7 +99,8 @@ impl Session {
 
     /// Tells the upstream of statements that only live here, before a text runs that changes what their constants mean.
     pub(super) fn teach_before(&mut self, text: &Text, io: &mut Io<'_>) {
-        if !rereads(text) && !(text.ends && self.settings.journaled()) {
+        let undoes = self.settings.journaled() || self.settings.was_strange();
+        if !rereads(text) && !(text.ends && undoes) {
             return;
         }
         let word = self.database.catalog_word();

@@ -96,7 +96,7 @@ const WAYS: &[(&str, &str, &[&str])] = &[
         &["ALTER TABLE s.secrets OWNER TO postgres"],
     ),
     (
-        "GRANT SELECT ON s.secrets TO %_group",
+        "GRANT SELECT ON s.secrets TO %_group; GRANT %_group TO %_a",
         READ,
         &["ALTER GROUP %_group DROP USER %_a"],
     ),
@@ -117,7 +117,7 @@ const WAYS: &[(&str, &str, &[&str])] = &[
     ),
     // The view's owner reads the table, not who reads the view.
     (
-        "ALTER VIEW s.window_view OWNER TO %_owner; GRANT USAGE ON SCHEMA s TO %_owner; GRANT SELECT ON s.secrets TO %_owner; GRANT SELECT ON s.window_view TO %_a",
+        "REVOKE %_group FROM %_b; ALTER VIEW s.window_view OWNER TO %_owner; GRANT USAGE ON SCHEMA s TO %_owner; GRANT SELECT ON s.secrets TO %_owner; GRANT SELECT ON s.window_view TO %_a",
         VIEW,
         &["REVOKE SELECT ON s.secrets FROM %_owner"],
     ),
