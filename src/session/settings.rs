@@ -16,10 +16,13 @@ use std::sync::Arc;
 
 pub use constants::{is_of_constants, is_of_text};
 
+use super::locks::Patience;
 use super::probe::{HARMLESS, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
+use crate::cache::servers::{Mark, Server, Servers};
 use crate::config::Pooler;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::{Isolation, Setting};
 use crate::why::Why;
 use crate::wire::startup::Startup;
@@ -44,18 +47,25 @@ pub struct Settings {
     reported: Arc<Reported>,
     probed: Option<Arc<Probed>>,
     peer: Peer,
-    /// The backend did not answer the probe.
-    refused: bool,
-    /// A read was passed on because they are unknown.
-    missed: bool,
+    asking: Asking,
     /// The probe was made before the client could set anything.
     pristine: bool,
+    patience: Patience,
     layer: Layer,
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
     /// Texts were once read in another way than they stand.
     strange: bool,
+}
+
+/// Whether the backend is to be asked.
+#[derive(Debug, Default)]
+struct Asking {
+    /// It did not answer the probe.
+    refused: bool,
+    /// A read was passed on because the settings are unknown.
+    missed: bool,
 }
 
 /// The backend behind the session.
@@ -103,9 +113,9 @@ impl Settings {
             reported: Arc::default(),
             probed: None,
             peer: Peer::default(),
-            refused: false,
-            missed: false,
+            asking: Asking::default(),
             pristine: true,
+            patience: Patience::UNKNOWN,
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
@@ -155,6 +165,7 @@ impl Settings {
     }
 
     fn probe_is(&mut self, probed: Arc<Probed>) {
+        self.patience.read(&probed.timeouts, self.is_untouched());
         self.probed = Some(probed);
         let tracked = |name: &str| {
             TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
@@ -175,7 +186,7 @@ impl Settings {
             backend: greeting.backend().cloned().filter(|_| !absent),
             absent: absent && greeting.is_direct(),
         };
-        self.refused = false;
+        self.asking.refused = false;
         match &greeting.probed {
             Some(probed) => self.probe_is(probed.clone()),
             None => self.probed = None,
@@ -205,14 +216,26 @@ impl Settings {
         self.pristine && self.layer.session.is_empty() && self.probed.is_some()
     }
 
-    /// When the backend's server was started, as far as it has said so.
-    pub fn server_started(&self) -> &str {
-        self.probed.as_ref().map_or("", |probed| &*probed.started)
+    fn is_untouched(&self) -> bool {
+        self.pristine && self.layer.session.is_empty() && self.journal.is_empty()
+    }
+
+    /// Whether no time-out that may be in force is short.
+    pub fn is_patient(&self) -> bool {
+        self.patience.is_long()
+    }
+
+    /// The backend's server, as far as it has said which; `mark`: of before it was asked.
+    pub fn server(&self, servers: &Servers, mark: &Mark) -> Server {
+        match &self.probed {
+            Some(probed) => servers.named(&probed.started, probed.position, mark),
+            None => Server::UNKNOWN,
+        }
     }
 
     /// Whether the backend must be asked.
     pub fn unknown(&self) -> bool {
-        self.probed.is_none() && !self.refused
+        self.probed.is_none() && !self.asking.refused
     }
 
     /// Whether the backend was asked and has answered.
@@ -222,24 +245,24 @@ impl Settings {
 
     /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
     pub fn asked(&mut self) {
-        self.refused = self.probed.is_none();
-        self.missed = false;
+        self.asking.refused = self.probed.is_none();
+        self.asking.missed = false;
     }
 
     /// A read was passed on because they are unknown.
     pub fn miss(&mut self) {
-        self.missed = true;
+        self.asking.missed = true;
     }
 
     /// Whether one was since the backend was last asked.
     pub fn missed(&self) -> bool {
-        self.missed
+        self.asking.missed
     }
 
     /// Something may have changed unseen.
     pub fn forget(&mut self) {
         self.probed = None;
-        self.refused = false;
+        self.asking.refused = false;
         self.pristine = false;
         self.changed();
     }
@@ -281,7 +304,7 @@ impl Settings {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);
         };
-        if !self.is_utf8() {
+        if !self.is_utf8() && stands(Guard::Encoding) {
             return Err(Why::Encoding);
         }
         if !self.strings_conform() {
@@ -290,7 +313,7 @@ impl Settings {
         if self.layer.is_too_much() {
             return Err(Why::Settings);
         }
-        if probed.temporary {
+        if probed.temporary && stands(Guard::NoTemporary) {
             return Err(Why::TempSchema);
         }
         // Another backend may answer each transaction, and what was read of one says nothing of the next.
@@ -298,7 +321,8 @@ impl Settings {
         if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
         }
-        if probed.recovery || self.is(RECOVERY, "on") {
+        let recovers = probed.recovery || self.is(RECOVERY, "on");
+        if recovers && stands(Guard::NotInRecovery) {
             return Err(Why::Recovery);
         }
         // Each statement is a transaction of that isolation, and a hit would take no part in its conflicts.
@@ -310,6 +334,8 @@ impl Settings {
 
     /// A SET that has taken effect.
     pub fn set(&mut self, setting: &Setting, in_transaction: bool) {
+        self.patience
+            .set(&setting.name, setting.value.as_deref(), !setting.local);
         if HARMLESS.contains(&&*setting.name) || (setting.local && !in_transaction) {
             return;
         }
@@ -348,6 +374,7 @@ impl Settings {
     /// RESET ALL, or with `role` DISCARD ALL.
     pub fn reset_all(&mut self, role: bool) {
         self.layer.is_reset();
+        self.patience.reset();
         if !self.pristine {
             return self.forget();
         }
@@ -421,7 +448,8 @@ impl Settings {
     /// The transaction has ended.
     pub fn end(&mut self, committed: bool) {
         let journal = std::mem::take(&mut self.journal);
-        if let (false, Some((_, before))) = (committed, journal.into_iter().next()) {
+        let kept = committed || !stands(Guard::RollbackUndoes);
+        if let (false, Some((_, before))) = (kept, journal.into_iter().next()) {
             self.layer = before;
             self.changed();
         }
@@ -511,11 +539,13 @@ impl Settings {
         }
         let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
         if let Some(probed) = &self.probed {
-            parts.extend([
-                probed.identity.as_bytes(),
-                probed.session_user.as_bytes(),
-                probed.current_user.as_bytes(),
-            ]);
+            parts.push(probed.identity.as_bytes());
+            if stands(Guard::RoleInKey) {
+                parts.extend([
+                    probed.session_user.as_bytes(),
+                    probed.current_user.as_bytes(),
+                ]);
+            }
             parts.extend(probed.values.iter().map(|value| value.as_bytes()));
         }
         let pairs = |map: &BTreeMap<Box<str>, Box<str>>| map.len().to_string();
@@ -524,10 +554,11 @@ impl Settings {
             pairs(&self.layer.session),
             pairs(&self.layer.local),
         ];
-        for (count, map) in
-            counts
-                .iter()
-                .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
+        let maps = if stands(Guard::SettingsInKey) { 3 } else { 0 };
+        for (count, map) in counts
+            .iter()
+            .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
+            .take(maps)
         {
             parts.push(count.as_bytes());
             parts.extend(
@@ -612,7 +643,13 @@ mod tests {
     fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
-        row.extend([Some(&b"1/1/5"[..]), Some(b"f"), Some(b"t0")]);
+        row.extend([
+            Some(&b"1/1/5"[..]),
+            Some(b"f"),
+            Some(b"t0"),
+            Some(b"0/1"),
+            Some(b"0"),
+        ]);
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),
