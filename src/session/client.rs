@@ -322,20 +322,7 @@ impl Session {
             self.pending.open(io.now).marks.impure = true;
             self.count(Outcome::Other, None);
         } else {
-            match self.plan(
-                &text,
-                How {
-                    types: &[],
-                    tail: None,
-                    describe: true,
-                    limit: 0,
-                    serve: !self.pending.forwarded(),
-                    last: true,
-                    parsed: true,
-                    reads: Ok(()),
-                },
-                io.now,
-            ) {
+            match self.plan(&text, How::simple(!self.pending.forwarded()), io.now) {
                 Ok(entry) if !self.pending.forwarded() => {
                     self.query_hit(&entry, io);
                     return raw.len();

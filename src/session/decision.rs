@@ -42,6 +42,22 @@ pub struct How<'a> {
     pub reads: Result<(), Why>,
 }
 
+impl How<'_> {
+    /// By simple query.
+    pub fn simple(serve: bool) -> Self {
+        How {
+            types: &[],
+            tail: None,
+            describe: true,
+            limit: 0,
+            serve,
+            last: true,
+            parsed: true,
+            reads: Ok(()),
+        }
+    }
+}
+
 /// A statement that goes upstream.
 #[derive(Debug)]
 pub struct Pass {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::pending::Owed;
 use super::portal::{ASIDE, Local};
-use super::statements::{Known, Named};
+use super::statements::Known;
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::sql::statement::Statement;
@@ -104,14 +104,7 @@ impl Session {
         let Some(shape) = self.described(text, parse.types) else {
             return false;
         };
-        let named = Named {
-            reading: self.read_under(text),
-            text: text.clone(),
-            types: self.thread.types(parse.types),
-            upstream: false,
-            checked: self.database.catalog_word(),
-            shape: Some(shape),
-        };
+        let named = self.named_now(text.clone(), parse.types, Some(shape));
         self.statements.put(parse.name, Some(Known::Named(named)));
         self.transaction.hit |= self.transaction.status() == b'T';
         self.emit(message::PARSE_COMPLETE, io);

@@ -39,14 +39,7 @@ impl Session {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
                 };
-                Named {
-                    reading: self.read_under(&text),
-                    text,
-                    types: self.thread.types(parse.types),
-                    upstream: false,
-                    checked: self.database.catalog_word(),
-                    shape,
-                }
+                self.named_now(text, parse.types, shape)
             }
             None => {
                 match self.verify(unit.bind.statement, io) {

@@ -52,6 +52,23 @@ impl Session {
         })
     }
 
+    /// A statement that is prepared now, here.
+    pub(super) fn named_now(
+        &mut self,
+        text: Rc<Text>,
+        types: &[u8],
+        shape: Option<Rc<[u8]>>,
+    ) -> Named {
+        Named {
+            reading: self.read_under(&text),
+            text,
+            types: self.thread.types(types),
+            upstream: false,
+            checked: self.database.catalog_word(),
+            shape,
+        }
+    }
+
     /// Under what the constants of a text are read that is prepared now; `None` where that is not known, or does not matter.
     pub(super) fn read_under(&mut self, text: &Text) -> Option<Rc<str>> {
         if !text.constants || self.rereads() {
