@@ -39,6 +39,7 @@ mod pending;
 mod portal;
 mod probe;
 mod reach;
+mod reading;
 mod refusal;
 mod replay;
 mod settings;

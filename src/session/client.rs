@@ -292,7 +292,9 @@ impl Session {
     }
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
-        let text = self.thread.text(sql);
+        let Some(text) = self.text(sql) else {
+            return 0;
+        };
         if text.names && self.pending.in_doubt() {
             return 0;
         }
@@ -320,19 +322,7 @@ impl Session {
             self.pending.open(io.now).marks.impure = true;
             self.count(Outcome::Other, None);
         } else {
-            match self.plan(
-                &text,
-                How {
-                    types: &[],
-                    tail: None,
-                    describe: true,
-                    limit: 0,
-                    serve: !self.pending.forwarded(),
-                    last: true,
-                    parsed: true,
-                },
-                io.now,
-            ) {
+            match self.plan(&text, How::simple(!self.pending.forwarded()), io.now) {
                 Ok(entry) if !self.pending.forwarded() => {
                     self.query_hit(&entry, io);
                     return raw.len();

@@ -38,6 +38,24 @@ pub struct How<'a> {
     pub last: bool,
     /// Its text comes with it: constants are looked up now, not when it was prepared.
     pub parsed: bool,
+    /// Whether its constants are what they would be now.
+    pub reads: Result<(), Why>,
+}
+
+impl How<'_> {
+    /// By simple query.
+    pub fn simple(serve: bool) -> Self {
+        How {
+            types: &[],
+            tail: None,
+            describe: true,
+            limit: 0,
+            serve,
+            last: true,
+            parsed: true,
+            reads: Ok(()),
+        }
+    }
 }
 
 /// A statement that goes upstream.
@@ -58,7 +76,8 @@ impl Session {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
         }
-        if self.flow.phase != Phase::Running || self.flow.replication {
+        // Who was told that the backend is gone is answered by nobody (hazard 22).
+        if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {
             return Err(Why::Protocol);
         }
         self.settings.gate(self.thread.pooler)?;
@@ -163,7 +182,8 @@ impl Session {
         how: How<'_>,
         now: Micros,
     ) -> Result<Fresh, Box<Pass>> {
-        let gate = self.gate().and_then(|()| self.own_snapshot(how.last));
+        let gate = self.gate().and(how.reads);
+        let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,

@@ -29,7 +29,9 @@ impl Session {
                 if !self.statements.has_room(name) {
                     return None;
                 }
-                let text = self.thread.text(parse.text);
+                let Some(text) = self.text(parse.text) else {
+                    return Some(0);
+                };
                 if text.names && self.pending.in_doubt() {
                     return Some(0);
                 }
@@ -37,13 +39,7 @@ impl Session {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
                 };
-                Named {
-                    text,
-                    types: self.thread.types(parse.types),
-                    upstream: false,
-                    checked: self.database.catalog_word(),
-                    shape,
-                }
+                self.named_now(text, parse.types, shape)
             }
             None => {
                 match self.verify(unit.bind.statement, io) {
@@ -79,6 +75,10 @@ impl Session {
                 && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
             parsed: unit.parse.is_some(),
+            reads: match &unit.parse {
+                Some(_) => Ok(()),
+                None => self.constants_hold(&named),
+            },
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
@@ -123,7 +123,7 @@ impl Session {
             self.prepare_upstream(&named.text, io);
         }
         match &unit.parse {
-            Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
+            Some(parse) => self.parse_upstream(parse, &named.text, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
         if unit.describe_statement[0] {
@@ -162,7 +162,13 @@ impl Session {
     }
 
     fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
-        let text = self.thread.text(parse.text);
+        let Some(text) = self.text(parse.text) else {
+            return false;
+        };
+        if text.constants && self.wants_probe(&text) {
+            self.ask_itself(io);
+            return false;
+        }
         // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
         // the name has come to mean it.
         let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
@@ -180,6 +186,7 @@ impl Session {
                 upstream: false,
                 checked: self.database.catalog_word(),
                 shape: None,
+                reading: None,
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -189,11 +196,11 @@ impl Session {
             self.pending.local = true;
             return true;
         }
-        if self.parse_local(parse, io) {
+        if self.parse_local(parse, &text, io) {
             return true;
         }
         self.reach(io) && {
-            self.parse_upstream(parse, raw, io);
+            self.parse_upstream(parse, &text, raw, io);
             true
         }
     }
@@ -288,6 +295,7 @@ impl Session {
                 return false;
             }
             self.ensure_upstream(name, io);
+            self.reads_again(name);
             owed = self.owed_description(name);
         }
         if !self.reach(io) {

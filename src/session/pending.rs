@@ -336,6 +336,11 @@ impl Pending {
         self.closed.front_mut().or(self.open.as_mut())
     }
 
+    /// What the client has closed, oldest first.
+    pub fn closed(&self) -> impl Iterator<Item = &Segment> {
+        self.closed.iter()
+    }
+
     /// The first place, and the segment that the upstream answers now.
     pub fn answered(&mut self) -> (Option<&Item>, Option<&mut Segment>) {
         let segment = self.closed.front_mut().or(self.open.as_mut());

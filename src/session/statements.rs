@@ -26,6 +26,8 @@ pub struct Named {
     pub checked: u64,
     /// Its description then, if it is known.
     pub shape: Option<Rc<[u8]>>,
+    /// The settings that its constants were read under; `None`: not known, or read again since.
+    pub reading: Option<Rc<str>>,
 }
 
 /// What a name stands for.
@@ -210,6 +212,19 @@ impl Statements {
         if let Some(Known::Named(named)) = self.get_mut(name) {
             named.upstream = false;
         }
+    }
+
+    /// PostgreSQL may have read its constants under other settings.
+    pub fn is_read_again(&mut self, name: &[u8]) {
+        if let Some(Known::Named(named)) = self.get_mut(name) {
+            named.reading = None;
+        }
+    }
+
+    /// All that are named, and what they stand for.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], &Known)> {
+        let named = self.known.iter().map(|(name, known)| (&**name, known));
+        named.chain(self.unnamed.as_ref().map(|known| (&b""[..], known)))
     }
 
     /// The upstream has it now.
