@@ -21,6 +21,7 @@ mod badinput;
 mod configuration;
 mod consistency;
 mod demo;
+mod hiddenwrites;
 mod hits;
 mod introspection;
 mod login;

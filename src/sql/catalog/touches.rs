@@ -33,6 +33,8 @@ pub(super) struct Touches {
     rewritten: HashSet<Oid>,
     /// Users' casts may run in any INSERT and UPDATE.
     casts: bool,
+    /// Event triggers, or expressions of indexes and statistics: what is no DML may run a user's code that writes.
+    commands: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +84,13 @@ impl Touches {
                 .push(reference);
         }
         for trigger in &rows.triggers {
+            let writes = functions.by_oid(trigger.function).writes;
+            if trigger.relation == 0 {
+                touches.commands |= writes;
+                continue;
+            }
             touches.rewritten.insert(trigger.relation);
-            if functions.by_oid(trigger.function).writes {
+            if writes {
                 touches.hazards.insert(trigger.relation);
             }
         }
@@ -97,8 +104,12 @@ impl Touches {
             let writes = functions.of_tree(&Tree::scan(&expression.tree)).writes;
             match expression.place {
                 _ if !writes => {}
-                Place::Policy => drop(touches.hazards.insert(expression.owner)),
+                Place::Policy | Place::Trigger => drop(touches.hazards.insert(expression.owner)),
                 Place::Write | Place::Read => drop(touches.row_hazards.insert(expression.owner)),
+                Place::Index => {
+                    touches.row_hazards.insert(expression.owner);
+                    touches.commands = true;
+                }
                 Place::Domain => {}
             }
         }
@@ -137,13 +148,18 @@ impl Touches {
                     return Touched::Everything;
                 }
                 b'v' => work.extend(found.below.iter().map(|below| (*below, act))),
-                // REFRESH runs the query.
+                // REFRESH runs the query, and what its indexes run.
                 b'm' if relations.query_writes(relation) => return Touched::Everything,
                 b'm' | b'S' => {}
                 _ => return Touched::Everything,
             }
         }
         Touched::Relations(touched.into_iter().collect())
+    }
+
+    /// Whether REINDEX, ANALYZE, COMMENT and their kin may write.
+    pub(super) fn commands(&self) -> bool {
+        self.commands
     }
 
     fn runs_code(&self, relation: Oid, act: Act) -> bool {

@@ -3,6 +3,7 @@
 //! * A kind comes from the tree, never from the first word: EXPLAIN ANALYZE of an UPDATE is that UPDATE.
 //! * What is not known is DDL or opaque: both raise everything and have the session read again.
 
+use super::super::query::Query;
 use super::super::statement::{Discard, Name, Statement};
 use super::variables;
 use super::walk::{SelectInto, range_name, walk};
@@ -55,18 +56,28 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             Statement::Set(_) => Statement::Opaque,
             other => other,
         },
-        Node::ExplainStmt(explain) => match explain.query() {
-            source @ (Node::SelectStmt(_)
-            | Node::InsertStmt(_)
-            | Node::UpdateStmt(_)
-            | Node::DeleteStmt(_)
-            | Node::MergeStmt(_)) => Statement::Explain(walk(source).0),
-            _ => Statement::Utility,
-        },
+        Node::ExplainStmt(explain) => planned(explain.query()),
         Node::DoStmt(_) | Node::CallStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
             Statement::Opaque
         }
         _ => utility(node),
+    }
+}
+
+/// What EXPLAIN plans.
+fn planned(node: Node<'_>) -> Statement {
+    match node {
+        Node::SelectStmt(_)
+        | Node::InsertStmt(_)
+        | Node::UpdateStmt(_)
+        | Node::DeleteStmt(_)
+        | Node::MergeStmt(_) => Statement::Explain(walk(node).0),
+        Node::DeclareCursorStmt(declare) => planned(declare.query()),
+        Node::CreateTableAsStmt(create) => planned(create.query()),
+        // REFRESH has no plan.
+        Node::RefreshMatViewStmt(_) => Statement::Utility,
+        // Of EXECUTE only its name is known.
+        _ => Statement::Opaque,
     }
 }
 
@@ -135,9 +146,13 @@ fn copy(copy: &nodes::CopyStmt) -> Statement {
         _ if copy.is_program => Statement::Opaque,
         Some(_) if copy.is_from && !matches!(copy.where_clause(), Node::None) => Statement::Opaque,
         Some(relation) if copy.is_from => Statement::CopyFrom(range_name(relation)),
-        Some(_) => Statement::CopyTo(None),
+        // Its policies may run anything.
+        Some(relation) => Statement::CopyTo(Query {
+            reads: vec![range_name(relation)],
+            ..Query::default()
+        }),
         None => match query(copy.query()) {
-            Statement::Query(query) => Statement::CopyTo(Some(query)),
+            Statement::Query(query) => Statement::CopyTo(query),
             other => other,
         },
     }

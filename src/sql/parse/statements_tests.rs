@@ -146,14 +146,14 @@ fn every_kind_is_told_by_the_tree() {
                 "EXPLAIN VERBOSE SELECT * INTO t FROM u",
                 "EXPLAIN (ANALYZE false) UPDATE t SET a = 1",
                 "EXPLAIN (ANALYZE, ANALYZE off) DELETE FROM t",
+                "EXPLAIN CREATE TABLE t AS SELECT 1",
+                "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
             ],
         ),
         (
             "Utility",
             &[
-                "EXPLAIN EXECUTE p",
-                "EXPLAIN CREATE TABLE t AS SELECT 1",
-                "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
+                "EXPLAIN REFRESH MATERIALIZED VIEW v",
                 "CHECKPOINT",
                 "SET CONSTRAINTS ALL IMMEDIATE",
             ],
