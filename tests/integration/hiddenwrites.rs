@@ -235,7 +235,7 @@ fn p4_reads_beside_a_procedure_that_commits_never_go_back() {
     let ground = Ground::new(
         "hidden_call",
         "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);
-         CREATE PROCEDURE count() LANGUAGE plpgsql AS
+         CREATE PROCEDURE counts() LANGUAGE plpgsql AS
          'BEGIN FOR i IN 1..20 LOOP UPDATE counter SET n = n + 1; COMMIT; PERFORM pg_sleep(0.01); END LOOP; END';",
     );
     let read = "SELECT n FROM counter";
@@ -244,7 +244,7 @@ fn p4_reads_beside_a_procedure_that_commits_never_go_back() {
     readers
         .iter_mut()
         .for_each(|reader| until_hit(reader, read));
-    for (round, call) in ["CALL count()", "DO 'BEGIN CALL count(); END'"]
+    for (round, call) in ["CALL counts()", "DO 'BEGIN CALL counts(); END'"]
         .iter()
         .enumerate()
     {

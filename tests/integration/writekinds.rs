@@ -173,8 +173,9 @@ impl Stage {
         let what = format!("{}, {}", kind.name, way.name);
         let warm = READS.iter().chain(kind.reads).map(|sql| (sql, true));
         let all = warm.chain(kind.cold.iter().map(|sql| (sql, false)));
-        let all: Vec<_> = all
-            .map(|(sql, warm)| (self.text(sql), warm))
+        let texts: Vec<_> = all.map(|(sql, warm)| (self.text(sql), warm)).collect();
+        let all: Vec<_> = texts
+            .into_iter()
             .map(|(sql, warm)| (self.direct.query(&sql), sql, warm))
             .collect();
         for (before, sql, warm) in &all {
