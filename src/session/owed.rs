@@ -25,6 +25,8 @@ pub enum Owed {
     Execute {
         fill: bool,
     },
+    /// The rows that say what the transaction has locked.
+    Locks,
     /// An error: what was to run does not exist.
     Refused,
     /// ReadyForQuery.
@@ -67,6 +69,10 @@ pub enum Tag {
     /// Nothing was completed.
     #[default]
     None,
+    /// Something has begun to run.
+    Begun,
+    /// The upstream refused it all before any of it ran.
+    Unrun,
     /// Nothing can be: it is one statement that names something which does not exist.
     Refused,
     Other,
@@ -78,7 +84,7 @@ pub enum Tag {
 impl Tag {
     /// Whether a statement was completed.
     pub fn is_done(self) -> bool {
-        !matches!(self, Tag::None | Tag::Refused)
+        matches!(self, Tag::Other | Tag::Rollback | Tag::Zero)
     }
 }
 

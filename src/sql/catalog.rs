@@ -9,18 +9,23 @@
 
 mod columns;
 mod datatypes;
+mod declared;
 mod functions;
 mod introspection;
+mod locking;
 mod nodetree;
 mod relations;
 mod reviewed;
 pub mod rows;
 mod touches;
 
+pub use declared::{Declaration, Misdeclared, Path, Reach};
+pub use locking::Locking;
 pub use rows::Rows;
 
 use self::columns::Columns;
 use self::datatypes::Datatypes;
+use self::declared::Declarations;
 use self::functions::Functions;
 use self::relations::Relations;
 use self::touches::Touches;
@@ -58,6 +63,7 @@ pub(crate) struct Parts {
     relations: Relations,
     columns: Columns,
     touches: Touches,
+    locking: Locking,
 }
 
 /// What a name that is called like a function may be.
@@ -88,12 +94,18 @@ pub enum WriteKind {
 impl Catalog {
     /// Concludes everything that can be concluded before a statement is seen.
     pub fn build(version: u64, rows: Rows) -> Catalog {
+        Catalog::build_with(version, rows, &[])
+    }
+
+    /// The same, with what is declared of functions.
+    pub fn build_with(version: u64, rows: Rows, declared: &[Declaration]) -> Catalog {
         let namespaces = rows
             .namespaces
             .iter()
             .map(|n| (n.name.clone(), n.oid))
             .collect();
-        let functions = Functions::build(&rows);
+        let declared = Declarations::build(&rows, declared);
+        let functions = Functions::build(&rows, declared);
         let types = Datatypes::build(&rows, &functions);
         let relations = Relations::build(&rows, &functions, &types);
         let columns = Columns::build(&rows, &types);
@@ -105,11 +117,30 @@ impl Catalog {
             relations,
             columns,
             touches,
+            locking: Locking::default(),
         };
         Catalog {
             version,
             parts: Box::new(parts),
         }
+    }
+
+    /// The same with what the database says of its locks.
+    #[must_use]
+    pub fn with_locks(mut self, locking: Locking) -> Catalog {
+        self.parts.locking = locking.settled();
+        self
+    }
+
+    /// Whether the locks that a transaction holds at its end tell what code in it has written.
+    pub fn locks_tell(&self) -> bool {
+        self.parts.locking.tell()
+    }
+
+    /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was
+    /// changed.
+    pub fn written(&self, locked: &[Oid]) -> (Touched, bool) {
+        self.parts.locking.written(&self.parts.relations, locked)
     }
 
     /// Every relation that the name may mean on this path. Empty: unknown.
@@ -146,9 +177,19 @@ impl Catalog {
         self.parts.relations.runs(relation)
     }
 
+    /// What declared functions write when this relation is read.
+    pub fn written_on_read(&self, relation: Oid) -> &[Oid] {
+        self.parts.relations.written(relation)
+    }
+
     /// What a write to this relation touches. INSERT … ON CONFLICT DO UPDATE is an INSERT and an UPDATE, MERGE is
     /// what its clauses are, REFRESH MATERIALIZED VIEW is an INSERT into it.
     pub fn writes_of(&self, relation: Oid, kind: WriteKind) -> Touched {
+        self.touched(relation, kind).0
+    }
+
+    /// The same, and whether that is all of what a command tag counts: no declared function writes on the way.
+    pub fn touched(&self, relation: Oid, kind: WriteKind) -> (Touched, bool) {
         self.parts.touches.of(&self.parts.relations, relation, kind)
     }
 
@@ -158,11 +199,34 @@ impl Catalog {
         self.parts.touches.commands()
     }
 
-    /// The worst of all functions that a call by this name and number of arguments may mean.
+    /// The worst of all functions that a call by this name and number of arguments may mean. What it reaches by
+    /// declaration is not followed.
     pub fn function(&self, name: &Name, arguments: usize, path: &SearchPath) -> FunctionClass {
-        self.parts
-            .functions
-            .called(&name.name, arguments, &self.schemas(name, path))
+        let mut reach = Reach::default();
+        let class = self.call(name, arguments, path, &mut reach);
+        match reach.is_nothing() {
+            true => class,
+            false => class.and(FunctionClass::anything(Why::UserFunction)),
+        }
+    }
+
+    /// The worst of all functions that a call by this name and number of arguments may mean, with what they reach by
+    /// declaration added.
+    pub fn call(
+        &self,
+        name: &Name,
+        arguments: usize,
+        path: &SearchPath,
+        reach: &mut Reach,
+    ) -> FunctionClass {
+        let schemas = self.schemas(name, path);
+        let functions = &self.parts.functions;
+        functions.called(&name.name, arguments, &schemas, reach)
+    }
+
+    /// Declarations of functions that do not count in this database.
+    pub fn misdeclared(&self) -> &[Misdeclared] {
+        self.parts.functions.misdeclared()
     }
 
     /// Why an operator of this name may not be in a cacheable statement. A user's operator may run anything.
@@ -203,6 +267,11 @@ impl Catalog {
     /// to another type would read. The relations are those that the statement names, views as themselves.
     pub fn never_text(&self, relations: &[Oid], name: &str) -> bool {
         !self.parts.functions.has_attribute(name) && self.parts.columns.never_text(relations, name)
+    }
+
+    /// Whether a cast that an assignment makes unwritten may run a user's code.
+    pub fn assigns_by_code(&self) -> bool {
+        self.parts.types.assignment().writes
     }
 
     /// Schema and name of a relation.

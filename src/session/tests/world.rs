@@ -10,7 +10,7 @@ use crate::cache::store::Store;
 use crate::cache::version::{Database, Ledger};
 use crate::metrics::Metrics;
 use crate::session::{Io, Mode, Next, Session, Shared, Thread};
-use crate::sql::catalog::Rows;
+use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
 use crate::wire::frame::{self, Frame};
@@ -25,6 +25,7 @@ pub struct World {
     /// Sees every write it is told of, and more: writes to it run code that is not known.
     pub triggered: Oid,
     rows: Rows,
+    locking: Locking,
 }
 
 impl World {
@@ -32,7 +33,25 @@ impl World {
         World::with(Mode::On, 1 << 20)
     }
 
+    /// One in which locks tell what was written; `u` has a trigger that fires at COMMIT.
+    pub fn telling() -> World {
+        let mut world = World::new();
+        world.locking = Locking {
+            open: true,
+            deferred: vec![world.u],
+            ..Locking::default()
+        };
+        world.database.raise_catalog();
+        world.load();
+        world
+    }
+
     pub fn with(mode: Mode, max_answer: usize) -> World {
+        World::over(Ledger::default(), mode, max_answer)
+    }
+
+    /// Over that ledger.
+    pub fn over(ledger: Ledger, mode: Mode, max_answer: usize) -> World {
         let mut rows = Rows::empty_database();
         let (t, u) = (rows.table("public", "t"), rows.table("public", "u"));
         let triggered = rows.table("public", "triggered");
@@ -41,13 +60,22 @@ impl World {
             relation: triggered,
             function,
         });
+        // One that introspection reads.
+        rows.relations.push(crate::sql::catalog::rows::Relation {
+            oid: 1259,
+            namespace: 11,
+            name: "pg_class".into(),
+            kind: b'r',
+            persistence: b'p',
+            row_security: false,
+        });
         for name in ["=", "+", "/"] {
             rows.operator("pg_catalog", name);
         }
         let shared = Arc::new(Shared {
             mode,
             transactions: crate::session::Transactions::UntilWrite,
-            ledger: Ledger::default(),
+            ledger,
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
@@ -62,6 +90,7 @@ impl World {
             u,
             triggered,
             rows,
+            locking: Locking::default(),
         };
         world.load();
         world
@@ -72,9 +101,9 @@ impl World {
         if self.database.catalog().is_none()
             && let Some(version) = self.database.load_version()
         {
-            let _ = self
-                .database
-                .publish(Catalog::build(version, self.rows.clone()));
+            let _ = self.database.publish(
+                Catalog::build(version, self.rows.clone()).with_locks(self.locking.clone()),
+            );
         }
     }
 
@@ -341,9 +370,10 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
     let settings = probe
         .split("current_setting('")
         .skip(1)
-        .filter_map(|rest| rest.split('\'').next());
+        .filter_map(|rest| rest.split('\'').next())
+        .filter(|name| !name.ends_with("_timeout"));
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0", "0/1", "0"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,
