@@ -120,6 +120,9 @@ impl Session {
         }
         self.link.pinned |= opaque;
         self.link.strays |= opaque;
+        if opaque {
+            self.statements.doubt_prepared();
+        }
         let opens = self.visible(&set, false);
         let segment = self.pending.open(io.now);
         segment.marks.impure = true;

@@ -208,6 +208,19 @@ const fn copy(
 
 /// Kinds that leave the catalog as it is.
 pub const PLAIN: &[Kind] = &[
+    with(
+        "UPDATE of an unlogged table",
+        "ALTER TABLE w# SET UNLOGGED;",
+        &["UPDATE w# SET name = 'unlogged'"],
+    ),
+    plain(
+        "a commit that is not awaited",
+        &[
+            "SET synchronous_commit = off",
+            "UPDATE t# SET name = 'off' WHERE id = 1",
+            "RESET synchronous_commit",
+        ],
+    ),
     plain("INSERT", &["INSERT INTO t# VALUES (20, 20, 'new')"]),
     plain(
         "INSERT of several rows",
