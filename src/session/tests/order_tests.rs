@@ -326,7 +326,8 @@ fn a_query_that_hits_ends_the_unnamed_portal() {
 
 #[test]
 fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
-    for (failed, sent) in [(false, "BES"), (true, "")] {
+    // Planning of what was bound may have changed the session: before a read that is known it is asked about itself.
+    for (failed, sent) in [(false, "BES"), (true, "Q")] {
         let world = World::new();
         world.warm("t");
         let mut client = world.client();
@@ -342,11 +343,6 @@ fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
         client.answer(&[answer, ready(b'I')].concat());
         client.sent();
         client.ask(&[bind("", "a", false), execute("", 0), sync()].concat());
-        if failed {
-            // Planning of what was bound, if it is anything, may have changed the session.
-            assert_eq!(client.sent(), "Q");
-            client.answer(&own_row(7, "hex", "read committed"));
-        }
         assert_eq!(client.sent(), sent);
     }
 }

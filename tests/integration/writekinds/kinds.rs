@@ -948,7 +948,6 @@ pub const PLAIN: &[Kind] = &[
     Kind {
         reads: &["SELECT * FROM i#"],
         fill: "DELETE FROM i#",
-        cold: &["SELECT last_value, is_called FROM i#_n_seq"],
         ..with(
             "TRUNCATE … RESTART IDENTITY",
             "CREATE TABLE i# (n int GENERATED ALWAYS AS IDENTITY, v int);",
