@@ -110,53 +110,11 @@ impl Touches {
                 .or_default()
                 .push(reference);
         }
-        for trigger in &rows.triggers {
-            let mut reach = Reach::default();
-            let writes = functions.reaching(trigger.function, &mut reach).writes;
-            if trigger.relation == 0 {
-                touches.commands |= writes || !reach.is_nothing();
-                continue;
-            }
-            if !functions.is_declared(trigger.function) {
-                touches.rewritten.insert(trigger.relation);
-            }
-            if writes {
-                touches.hazards.insert(trigger.relation);
-            }
-            add(&mut touches.reached, trigger.relation, reach);
-        }
+        touches.code(rows, functions);
         for rule in &rows.rules {
             if !rule.view {
                 touches.rewritten.insert(rule.relation);
                 touches.hazards.insert(rule.relation);
-            }
-        }
-        for expression in &rows.expressions {
-            let (tree, mut reach) = (Tree::scan(&expression.tree), Reach::default());
-            let writes = functions.of_tree_reaching(&tree, &mut reach).writes;
-            match expression.place {
-                Place::Policy | Place::Trigger => {
-                    add(&mut touches.reached, expression.owner, reach);
-                }
-                Place::Write | Place::Read => {
-                    add(&mut touches.row_reached, expression.owner, reach)
-                }
-                Place::Index => {
-                    touches.commands |= !reach.is_nothing();
-                    add(&mut touches.row_reached, expression.owner, reach);
-                }
-                // Types do not follow what a declared function reaches.
-                Place::Domain => {}
-            }
-            match expression.place {
-                _ if !writes => {}
-                Place::Policy | Place::Trigger => drop(touches.hazards.insert(expression.owner)),
-                Place::Write | Place::Read => drop(touches.row_hazards.insert(expression.owner)),
-                Place::Index => {
-                    touches.row_hazards.insert(expression.owner);
-                    touches.commands = true;
-                }
-                Place::Domain => {}
             }
         }
         for column in &rows.columns {
@@ -165,6 +123,51 @@ impl Touches {
             }
         }
         touches
+    }
+
+    /// What triggers and stored expressions run.
+    fn code(&mut self, rows: &Rows, functions: &Functions) {
+        for trigger in &rows.triggers {
+            let mut reach = Reach::default();
+            let writes = functions.reaching(trigger.function, &mut reach).writes;
+            if trigger.relation == 0 {
+                self.commands |= writes || !reach.is_nothing();
+                continue;
+            }
+            if !functions.is_declared(trigger.function) {
+                self.rewritten.insert(trigger.relation);
+            }
+            if writes {
+                self.hazards.insert(trigger.relation);
+            }
+            add(&mut self.reached, trigger.relation, reach);
+        }
+        for expression in &rows.expressions {
+            let (tree, mut reach) = (Tree::scan(&expression.tree), Reach::default());
+            let writes = functions.of_tree_reaching(&tree, &mut reach).writes;
+            match expression.place {
+                Place::Policy | Place::Trigger => {
+                    add(&mut self.reached, expression.owner, reach);
+                }
+                Place::Write | Place::Read => add(&mut self.row_reached, expression.owner, reach),
+                Place::Index => {
+                    self.commands |= !reach.is_nothing();
+                    add(&mut self.row_reached, expression.owner, reach);
+                }
+                // Types do not follow what a declared function reaches.
+                Place::Domain => {}
+            }
+            match expression.place {
+                _ if !writes => {}
+                Place::Policy | Place::Trigger => drop(self.hazards.insert(expression.owner)),
+                Place::Write | Place::Read => drop(self.row_hazards.insert(expression.owner)),
+                Place::Index => {
+                    self.row_hazards.insert(expression.owner);
+                    self.commands = true;
+                }
+                Place::Domain => {}
+            }
+        }
     }
 
     /// What a write touches, and whether without declared functions' doing.
