@@ -117,8 +117,10 @@ impl Session {
                 let Some(bind) = message::bind(&rest[HEAD..]) else {
                     return Ok(self.await_names(rest));
                 };
+                let may = self.may_do(bind.statement);
                 self.ensure_upstream(bind.statement, io);
                 self.bind_upstream(bind.portal, bind.statement, io);
+                self.account_bound(may, io);
                 true
             }
             _ => {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::lazy::Transactions;
 use super::text::Text;
+use super::writes::May;
 use super::{Mode, Phase, Session};
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
@@ -291,6 +292,20 @@ impl Session {
             None
         };
         pass
+    }
+
+    /// What a portal of that statement may do where it is bound.
+    pub(super) fn may_do(&mut self, statement: &[u8]) -> May {
+        let Some(named) = self.statements.named(statement) else {
+            return match self.lacks_statement(statement) {
+                true => May::Do(Rc::from([]), None),
+                false => May::Anything,
+            };
+        };
+        let text = named.text.clone();
+        let context = self.settings.context(&self.thread.contexts);
+        let pass = self.pass(&text, context);
+        May::Do(pass.effects, pass.version)
     }
 
     /// What a text does, for its way upstream.

@@ -10,6 +10,7 @@ use super::pending::{Item, Owed};
 use super::portal::Local;
 use super::statements::{Known, Named, Portal};
 use super::unit::Unit;
+use super::writes::May;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
@@ -143,7 +144,10 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-        } else if !unit.describe && unit.bind.portal.is_empty() {
+            return;
+        }
+        self.account_bound(May::Do(pass.effects.clone(), pass.version), io);
+        if !unit.describe && unit.bind.portal.is_empty() {
             // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
             self.statements.bound_fill = pass.fill.take();
         }
@@ -243,8 +247,10 @@ impl Session {
             // Where it exists PostgreSQL shall say so (42P03): it must know. It looks for the statement first.
             self.shadow(bind.portal, io);
         }
+        let may = self.may_do(bind.statement);
         self.ensure_upstream(bind.statement, io);
         self.bind_upstream(bind.portal, bind.statement, io);
+        self.account_bound(may, io);
         io.upstream.extend_from_slice(raw);
         true
     }

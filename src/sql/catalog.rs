@@ -193,6 +193,12 @@ impl Catalog {
         self.parts.touches.of(&self.parts.relations, relation, kind)
     }
 
+    /// Whether what is no DML and no DDL that raises everything (REINDEX, ANALYZE, COMMENT, CREATE TEMP TABLE) may run
+    /// code that writes: an event trigger, the expression of an index.
+    pub fn commands_write(&self) -> bool {
+        self.parts.touches.commands()
+    }
+
     /// The worst of all functions that a call by this name and number of arguments may mean. What it reaches by
     /// declaration is not followed.
     pub fn function(&self, name: &Name, arguments: usize, path: &SearchPath) -> FunctionClass {

@@ -270,6 +270,8 @@ fn expression(row: &Row) -> Result<Expression, Error> {
         "read" => Place::Read,
         "policy" => Place::Policy,
         "domain" => Place::Domain,
+        "index" => Place::Index,
+        "trigger" => Place::Trigger,
         _ => Place::Write,
     };
     Ok(Expression {

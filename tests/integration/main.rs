@@ -26,6 +26,7 @@ mod failover;
 mod failure;
 mod functions;
 mod hidden;
+mod hiddenwrites;
 mod hits;
 mod introspection;
 mod locks;
