@@ -238,7 +238,7 @@ fn unknown_names_are_errors_with_the_nearest() {
         ),
         (
             "[cache]\ncolour = 'red'",
-            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `transactions`, `memory`, `max_answer`",
+            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `transactions`, `memory`, `max_answer`, `coalesce_wait`",
         ),
         (
             "[pancakes]\nx = 1",

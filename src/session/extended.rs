@@ -82,8 +82,13 @@ impl Session {
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
-            Err(_) if !self.reach(io) => return Some(0),
-            Err(pass) => self.unit_upstream(unit, *pass, &named, io),
+            Err(mut pass) => {
+                let runs = unit.execute.is_some();
+                if (runs && self.joins(&mut pass, &how, io.now)) || !self.reach(io) {
+                    return Some(0);
+                }
+                self.unit_upstream(unit, *pass, &named, io);
+            }
         }
         Some(unit.bytes.len())
     }

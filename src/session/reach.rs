@@ -41,6 +41,8 @@ pub struct Tie {
     unsure: Vec<Rc<Text>>,
     /// What the backend has said.
     greeting: Option<Arc<Greeting>>,
+    /// Process id and secret as the client was told, where they are the backend's own.
+    pub key: Box<[u8]>,
 }
 
 /// How many texts wait to be judged.
@@ -81,6 +83,11 @@ impl Session {
     /// Whether there is an upstream connection.
     pub fn is_linked(&self) -> bool {
         self.link.state == Link::Held
+    }
+
+    /// What a cancel request of the client names, where that is the backend's own.
+    pub fn cancel_key(&self) -> &[u8] {
+        &self.link.key
     }
 
     /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.
@@ -179,6 +186,7 @@ impl Session {
     pub fn rests_in_transaction(&self) -> bool {
         self.link.state == Link::Held
             && self.pending.is_empty()
+            && !self.is_following()
             && self.transaction.told
             && self.transaction.status() != b'I'
     }

@@ -122,6 +122,7 @@ impl Simulation {
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_micros(TTL), []),
+            coalesce_wait: if habits.alone { 0 } else { 1_500_000 },
             metrics: Arc::new(Metrics::new(1).unwrap()),
         });
         let recorder = shared.metrics.recorder(0).unwrap();

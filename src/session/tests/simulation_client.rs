@@ -67,6 +67,8 @@ pub struct Habits {
     pub guests: usize,
     /// There is little memory.
     pub small: bool,
+    /// Nobody waits for an equal read.
+    pub alone: bool,
 }
 
 impl Habits {
@@ -80,6 +82,7 @@ impl Habits {
             peace: [20, 100, 1000][rng.below(3)],
             guests: [0, 2, 4][rng.below(3)],
             small: rng.one_in(4),
+            alone: rng.one_in(4),
         }
     }
 }
