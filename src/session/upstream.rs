@@ -330,7 +330,9 @@ impl Session {
         };
         segment.marks.failed = true;
         // Of class 57 are cancels and shutdowns: the next may do better.
-        let passing = raw[HEAD..].split(|byte| *byte == 0).any(|field| field.starts_with(b"C57"));
+        let passing = raw[HEAD..]
+            .split(|byte| *byte == 0)
+            .any(|field| field.starts_with(b"C57"));
         for fill in &mut segment.fills {
             fill.release(passing);
         }
