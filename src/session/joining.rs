@@ -1,7 +1,7 @@
 //! Coalescing as a session sees it: a miss that waits for an equal one, or that equal ones wait for.
 //!
-//! * A session waits where a hit could be given, with nothing of its own under way, and takes no message of its client
-//!   meanwhile: order and transaction are what they were. Then the message is taken again from its start, as if it had
+//! * A session waits where a hit could be given, with nothing of its own under way and outside of every block that the
+//!   upstream knows of, and takes no message of its client meanwhile: order and transaction are what they were. Then the message is taken again from its start, as if it had
 //!   come now: it hits, leads, waits once more, or goes upstream.
 //! * It waits no longer than `cache.coalesce_wait` in all, for no more than [`ROUNDS`] leaders. A client that Larder has
 //!   let in needs no connection to the database for it.
@@ -122,11 +122,14 @@ impl Session {
         });
         if let Some(fill) = pass.fill.as_mut().filter(|_| alike) {
             let again = joining.lead.take();
+            // The locks of a block that the upstream knows might be what the other waits for.
+            let free = self.transaction.status() == b'I' || !self.transaction.told;
+            let in_time = now < joining.since.saturating_add(limit);
             let asks = Asks {
                 described: how.describe,
                 now,
                 limit,
-                waits: joining.rounds < ROUNDS && now < joining.since.saturating_add(limit),
+                waits: free && in_time && joining.rounds < ROUNDS,
             };
             let entered = match again {
                 Some(lead) if lead.renew(fill, now) => Entered::Leads(lead),

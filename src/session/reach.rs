@@ -186,7 +186,6 @@ impl Session {
     pub fn rests_in_transaction(&self) -> bool {
         self.link.state == Link::Held
             && self.pending.is_empty()
-            && !self.is_following()
             && self.transaction.told
             && self.transaction.status() != b'I'
     }

@@ -7,6 +7,7 @@
 mod backend;
 mod binding_tests;
 mod describe_tests;
+mod joining_tests;
 mod ledger_tests;
 mod limits_tests;
 mod order_tests;

@@ -69,6 +69,8 @@ struct Tally {
     evicted: u64,
     /// Backends that went to another client.
     shared: usize,
+    /// Reads that were answered by waiting for another's.
+    coalesced: usize,
 }
 
 struct Simulation {
@@ -182,6 +184,7 @@ impl Simulation {
                 self.server.now += units[rng.below(6)];
             }
             87..=92 => self.load(),
+            93 if self.habits.herd && rng.one_in(2) => self.herd()?,
             93 if rng.one_in(4) => self.server.write_outside(),
             93 if rng.one_in(8) => self.thread.store.sweep(self.server.now),
             94..=96 => self.ghosts(&mut rng),
@@ -196,6 +199,19 @@ impl Simulation {
             }
             99 if rng.below(self.habits.peace) < 10 => self.breaks(n, &mut rng)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// All who have nothing else to do ask the same.
+    fn herd(&mut self) -> Result<(), String> {
+        for n in 0..self.lines.len() {
+            let line = &mut self.lines[n];
+            if line.client.is_quiet() && !line.leaving {
+                line.client.ask("SELECT v FROM t", &self.server);
+                self.note(|| format!("client {n} asks with the others"));
+                self.hear_client(n, self.lines[n].client.said.len())?;
+            }
         }
         Ok(())
     }
@@ -494,10 +510,20 @@ impl Simulation {
             });
             let loaded = self.database.catalog().is_some();
             if quiet && loaded && self.ghosts.is_empty() && self.doubts.is_empty() {
+                if self.database.flights.count().1 > 0 {
+                    return Err("somebody waits although nothing is under way".into());
+                }
                 return Ok(());
             }
         }
         Err("it does not come to rest".into())
+    }
+
+    fn coalesced(&self) -> usize {
+        let metrics = self.thread.metrics.render().unwrap_or_default();
+        let name = "larder_coalesced_total{result=\"shared\"} ";
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     /// At rest nothing is shut, and what is read again is a hit.
@@ -525,6 +551,7 @@ impl Simulation {
         }
         self.tally.states = self.server.state;
         self.tally.shared = self.pool.shared;
+        self.tally.coalesced = self.coalesced();
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())
     }
