@@ -119,6 +119,7 @@ impl Drop for Ticket {
 #[derive(Debug, Default)]
 struct Waiting {
     over: bool,
+    cancelled: bool,
     waker: Option<Waker>,
 }
 
@@ -138,10 +139,25 @@ impl Wait {
         Poll::Pending
     }
 
-    /// Ends it, whatever becomes of the leader.
-    pub fn end(&self) {
+    /// Ends it: there is nothing to wait for any more.
+    fn end(&self) {
+        self.ends(false);
+    }
+
+    /// Ends it: its client wants no answer any more, and so it shall wait for no other, either.
+    pub fn cancel(&self) {
+        self.ends(true);
+    }
+
+    /// Whether its client wants no answer any more.
+    pub fn is_cancelled(&self) -> bool {
+        lock(&self.state).cancelled
+    }
+
+    fn ends(&self, cancelled: bool) {
         let mut state = lock(&self.state);
         state.over = true;
+        state.cancelled |= cancelled;
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {

@@ -16,9 +16,11 @@ pub use modelled::{AtomicU64, AtomicUsize, Mutex, RwLock, model};
 #[cfg(test)]
 mod modelled {
     use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
     use std::sync::atomic::Ordering;
     use std::sync::{
-        LockResult, MutexGuard, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult,
+        Arc, LockResult, MutexGuard, Once, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+        TryLockResult,
     };
 
     thread_local! {
@@ -30,13 +32,30 @@ mod modelled {
         let scheduler = shuttle::scheduler::RandomScheduler::new_from_seed(7, orders);
         let mut config = shuttle::Config::new();
         config.stack_size = 1 << 18;
+        keep_to_models();
         MODELLED.set(true);
         let runner = shuttle::Runner::new(scheduler, config);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runner.run(threads)));
+        let done = catch_unwind(AssertUnwindSafe(|| runner.run(threads)));
         MODELLED.set(false);
         if let Err(panic) = done {
-            std::panic::resume_unwind(panic);
+            resume_unwind(panic);
         }
+    }
+
+    /// What is said of a model's panic is not said of any other test's.
+    fn keep_to_models() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let before = Arc::new(take_hook());
+            let same = before.clone();
+            set_hook(Box::new(move |panic| same(panic)));
+            shuttle::check_random(|| {}, 1);
+            let with_schedule = take_hook();
+            set_hook(Box::new(move |panic| match MODELLED.get() {
+                true => with_schedule(panic),
+                false => before(panic),
+            }));
+        });
     }
 
     /// A moment at which another thread may go on.

@@ -34,7 +34,7 @@ impl Waits {
         let Some(wait) = self.lock().get(key).and_then(Weak::upgrade) else {
             return true;
         };
-        wait.end();
+        wait.cancel();
         let outcome = async {
             loop {
                 match wait.outcome() {

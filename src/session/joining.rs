@@ -93,6 +93,13 @@ impl Session {
             return true;
         };
         let over = joining.wait.as_ref().is_none_or(|wait| wait.is_over());
+        if joining
+            .wait
+            .as_ref()
+            .is_some_and(|wait| wait.is_cancelled())
+        {
+            joining.rounds = ROUNDS;
+        }
         joining.holds = !over && now < joining.since.saturating_add(limit);
         !joining.holds
     }

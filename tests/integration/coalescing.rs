@@ -97,7 +97,7 @@ fn p7_equal_misses_are_asked_once_and_all_hear_the_same() {
     assert_eq!(asked(&ground.larder) - before, 2.0);
     assert_eq!(coalesced(&ground.larder, "shared"), 48.0);
     assert_eq!(coalesced(&ground.larder, "freed"), 0.0);
-    let hits = clients.iter_mut().filter(|_| true).map(Client::larder_last);
+    let hits = clients.iter_mut().map(Client::larder_last);
     assert_eq!(hits.filter(|last| last == "hit").count(), 48);
 }
 
@@ -216,7 +216,7 @@ fn p7_a_cancel_request_ends_a_wait_as_it_ends_a_query() {
     for (n, status) in [(1, b'I'), (2, b'E')] {
         cancel(ground.larder.port, clients[n].key);
         let told = clients[n].until_ready();
-        assert_eq!(told.sqlstate().as_deref(), Some("57014"));
+        assert_eq!(told.sqlstate().as_deref(), Some("57014"), "{}", told.tags());
         assert_eq!(told.last().unwrap().body, [status]);
     }
     clients[2].ok("ROLLBACK");

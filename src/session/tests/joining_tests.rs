@@ -183,6 +183,26 @@ fn when_the_leader_is_cancelled_or_gone_one_leads_next() {
 }
 
 #[test]
+fn a_cancel_request_sends_upstream_who_waits() {
+    let world = World::new();
+    let (_leader, mut follower) = two(&world);
+    let wait = follower.session.follows().unwrap().0.clone();
+    wait.cancel();
+    assert_eq!(wait.outcome(), None);
+    assert_eq!(poke(&mut follower), is("Q", ""), "and not to wait again");
+    assert_eq!(wait.outcome(), Some(true), "where the request may follow");
+    // One that was answered meanwhile is followed by none.
+    let (mut leader, mut follower) = (world.client(), world.client());
+    leader.ask(&query(U));
+    follower.ask(&query(U));
+    let wait = follower.session.follows().unwrap().0.clone();
+    leader.answer(&[one_row("1"), ready(b'I')].concat());
+    wait.cancel();
+    assert_eq!(poke(&mut follower), is("", "TDCZ"));
+    assert_eq!(wait.outcome(), Some(false));
+}
+
+#[test]
 fn nobody_waits_for_more_than_two_leaders() {
     let world = World::new();
     let (leader, mut follower) = two(&world);

@@ -71,6 +71,8 @@ struct Tally {
     shared: usize,
     /// Reads that were answered by waiting for another's.
     coalesced: usize,
+    /// … or have waited in vain.
+    freed: usize,
 }
 
 struct Simulation {
@@ -183,8 +185,8 @@ impl Simulation {
                 let units = [1, 1, 1000, 1000, 2_000_000, 30_000_000];
                 self.server.now += units[rng.below(6)];
             }
+            87..=89 if self.habits.herd => self.herd(&mut rng)?,
             87..=92 => self.load(),
-            93 if self.habits.herd && rng.one_in(2) => self.herd()?,
             93 if rng.one_in(4) => self.server.write_outside(),
             93 if rng.one_in(8) => self.thread.store.sweep(self.server.now),
             94..=96 => self.ghosts(&mut rng),
@@ -204,11 +206,12 @@ impl Simulation {
     }
 
     /// All who have nothing else to do ask the same.
-    fn herd(&mut self) -> Result<(), String> {
+    fn herd(&mut self, rng: &mut Rng) -> Result<(), String> {
+        let sql = format!("SELECT v FROM {}", TABLES[rng.below(5)]);
         for n in 0..self.lines.len() {
             let line = &mut self.lines[n];
             if line.client.is_quiet() && !line.leaving {
-                line.client.ask("SELECT v FROM t", &self.server);
+                line.client.ask(&sql, &self.server);
                 self.note(|| format!("client {n} asks with the others"));
                 self.hear_client(n, self.lines[n].client.said.len())?;
             }
@@ -519,10 +522,10 @@ impl Simulation {
         Err("it does not come to rest".into())
     }
 
-    fn coalesced(&self) -> usize {
+    fn coalesced(&self, result: &str) -> usize {
         let metrics = self.thread.metrics.render().unwrap_or_default();
-        let name = "larder_coalesced_total{result=\"shared\"} ";
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        let name = format!("larder_coalesced_total{{result=\"{result}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&*name));
         value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
@@ -551,7 +554,8 @@ impl Simulation {
         }
         self.tally.states = self.server.state;
         self.tally.shared = self.pool.shared;
-        self.tally.coalesced = self.coalesced();
+        self.tally.coalesced = self.coalesced("shared");
+        self.tally.freed = self.coalesced("freed");
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())
     }
