@@ -16,4 +16,4 @@ pub use clock::reads_the_clock;
 pub use parse::analyse;
 pub use query::Query;
 pub use statement::{Analysis, Statement};
-pub use verdict::{Cacheable, Effect, Touched, resolve};
+pub use verdict::{Cacheable, Effect, Touched, resolve, resolve_execute};

@@ -11,6 +11,7 @@ use super::flight::Lead;
 use super::key::Key;
 use super::reply::{Entry, Header};
 use super::version::Stamp;
+use crate::guard::{Guard, stands};
 
 /// A miss being answered.
 #[derive(Debug)]
@@ -115,6 +116,9 @@ impl Fill {
     /// The PortalSuspended: more rows may be left.
     pub fn suspended(&mut self, frame: &[u8]) {
         if self.first == 0 {
+            if !stands(Guard::SuspendedNotKept) {
+                return self.complete(frame);
+            }
             return self.give_up();
         }
         self.key.limit(self.first);
@@ -166,11 +170,19 @@ impl Fill {
 
     /// Whether it is complete and everything it read is still what it was.
     fn holds(&self) -> bool {
-        self.state == State::Complete && self.stamp.holds()
+        self.state == State::Complete && (self.stamp.holds() || !stands(Guard::StampAtFill))
     }
 
     /// The entry, if it is complete and nothing it read was written since it was asked for.
     pub fn finish(self, now: Micros) -> Option<(Key, Entry)> {
+        if !stands(Guard::StampBeforeSent) {
+            let stamp = self.stamp.late();
+            return Fill { stamp, ..self }.entry(now);
+        }
+        self.entry(now)
+    }
+
+    fn entry(self, now: Micros) -> Option<(Key, Entry)> {
         if !self.holds() {
             return None;
         }

@@ -53,6 +53,7 @@ pub const KEYS: &[&str] = &[
     "cache.coalesce_wait",
     "catalog.refresh",
     "rule",
+    "function",
     "pool.mode",
     "pool.pool_size",
     "pool.reserve",

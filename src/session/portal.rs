@@ -18,6 +18,7 @@ use super::unit::Unit;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::Statement;
 use crate::wire::frame::{self, HEAD};
 use crate::wire::message::{self, Target};
@@ -184,8 +185,8 @@ impl Session {
             last: false,
             parsed: false,
         };
-        let runs = held.context == now
-            && self.pending.nothing_owed()
+        let runs = (held.context == now || !stands(Guard::PortalSettings))
+            && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))
             && self.gate().is_ok()
             && held.entry.again(io.now)
             && self.may_give(&held.entry, &held.named.text, &how);
