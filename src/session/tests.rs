@@ -11,6 +11,7 @@ mod execute_tests;
 mod joining_tests;
 mod ledger_tests;
 mod limits_tests;
+mod locks_tests;
 mod order_tests;
 mod portal_tests;
 mod random_tests;

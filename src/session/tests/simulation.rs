@@ -19,7 +19,7 @@ use crate::cache::store::{Cause, Store};
 use crate::cache::version::{Database, Ledger, Outcome};
 use crate::metrics::Metrics;
 use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Thread};
-use crate::sql::catalog::Rows;
+use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
 
@@ -73,6 +73,8 @@ struct Tally {
     coalesced: usize,
     /// … or have waited in vain.
     freed: usize,
+    /// Questions what a transaction has locked.
+    asked: usize,
 }
 
 struct Simulation {
@@ -147,6 +149,7 @@ impl Simulation {
             trace: None,
         };
         simulation.server.now = 1;
+        simulation.server.oids = simulation.tables.clone();
         for n in 0..2 + rng.below(3) {
             let user = if n == 2 { "bob" } else { "ann" };
             let guest = simulation.habits.guests > rng.below(4);
@@ -375,7 +378,11 @@ impl Simulation {
                 catalog: catalog @ None,
             }) => {
                 let rows = self.rows[usize::from(self.server.trigger)].clone();
-                *catalog = Some(Catalog::build(*version, rows));
+                let locking = Locking {
+                    open: self.habits.told,
+                    ..Locking::default()
+                };
+                *catalog = Some(Catalog::build(*version, rows).with_locks(locking));
             }
             Some(Load { catalog, .. }) => match self.database.publish(catalog.take().unwrap()) {
                 Ok(()) => {
@@ -556,6 +563,7 @@ impl Simulation {
         self.tally.shared = self.pool.shared;
         self.tally.coalesced = self.coalesced("shared");
         self.tally.freed = self.coalesced("freed");
+        self.tally.asked = self.server.asked;
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())
     }

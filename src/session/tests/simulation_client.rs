@@ -25,6 +25,8 @@ const WRITES: [&str; 4] = [
     "UPDATE a SET v = 5",
     "UPDATE b SET v = 5",
 ];
+/// What writes more than its text says.
+const CODE: [&str; 2] = ["UPDATE g SET v = 5", "SELECT on_write()"];
 const SETS: [&str; 5] = [
     "SET bytea_output = 'escape'",
     "SET bytea_output = 'hex'",
@@ -71,6 +73,8 @@ pub struct Habits {
     pub alone: bool,
     /// Most read the same.
     pub herd: bool,
+    /// Locks tell what a transaction wrote.
+    pub told: bool,
 }
 
 impl Habits {
@@ -86,6 +90,7 @@ impl Habits {
             small: rng.one_in(4),
             alone: rng.one_in(4),
             herd: rng.one_in(2),
+            told: !rng.one_in(4),
         }
     }
 }
@@ -222,6 +227,9 @@ impl Client {
     fn statement(&self, habits: &Habits, rng: &mut Rng) -> &'static str {
         if matches!(self.status, b'T' | b'E') && rng.one_in(4) {
             return if rng.one_in(4) { "ROLLBACK" } else { "COMMIT" };
+        }
+        if self.status == b'T' && rng.one_in(4) {
+            return CODE[rng.below(CODE.len())];
         }
         match rng.below(200) {
             0..=9 => "BEGIN",

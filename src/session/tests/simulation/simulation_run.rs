@@ -141,6 +141,7 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
         all.shared += tally.shared;
         all.coalesced += tally.coalesced;
         all.freed += tally.freed;
+        all.asked += tally.asked;
     }
     println!("{all:?}");
     // A simulation in which nothing happens finds nothing.
@@ -151,6 +152,7 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
             || (all.in_doubt > 0
                 && all.evicted > 0
                 && all.shared > 0
+                && 4 * all.asked > seeds
                 && all.coalesced > seeds / 10
                 && all.freed > seeds / 50),
         "{all:?}"
