@@ -208,20 +208,6 @@ impl Simulation {
         Ok(())
     }
 
-    /// All who have nothing else to do ask the same.
-    fn herd(&mut self, rng: &mut Rng) -> Result<(), String> {
-        let sql = format!("SELECT v FROM {}", TABLES[rng.below(5)]);
-        for n in 0..self.lines.len() {
-            let line = &mut self.lines[n];
-            if line.client.is_quiet() && !line.leaving {
-                line.client.ask(&sql, &self.server);
-                self.note(|| format!("client {n} asks with the others"));
-                self.hear_client(n, self.lines[n].client.said.len())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Bytes of a client's connection, or its backend, move on; `false`: this was not possible.
     fn moves(&mut self, n: usize, kind: usize, rng: &mut Rng) -> Result<bool, String> {
         let line = &self.lines[n];
@@ -527,13 +513,6 @@ impl Simulation {
             }
         }
         Err("it does not come to rest".into())
-    }
-
-    fn coalesced(&self, result: &str) -> usize {
-        let metrics = self.thread.metrics.render().unwrap_or_default();
-        let name = format!("larder_coalesced_total{{result=\"{result}\"}} ");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(&*name));
-        value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     /// At rest nothing is shut, and what is read again is a hit.
