@@ -83,8 +83,7 @@ impl Session {
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
-            Err(_) if !self.reach(io) => return Some(0),
-            Err(pass) => self.unit_upstream(unit, *pass, &named, io),
+            Err(pass) => return Some(self.unit_upstream(unit, *pass, &named, &how, io)),
         }
         Some(unit.bytes.len())
     }
@@ -118,8 +117,19 @@ impl Session {
         self.pending.local = true;
     }
 
-    /// Forwards a unit.
-    fn unit_upstream(&mut self, unit: &Unit<'_>, mut pass: Pass, named: &Named, io: &mut Io<'_>) {
+    /// Forwards a unit. Gives how many bytes it used; 0: not now.
+    fn unit_upstream(
+        &mut self,
+        unit: &Unit<'_>,
+        mut pass: Pass,
+        named: &Named,
+        how: &How<'_>,
+        io: &mut Io<'_>,
+    ) -> usize {
+        let waits = unit.execute.is_some() && self.joins(&mut pass, how, io.now);
+        if waits || !self.reach(io) {
+            return 0;
+        }
         if unit.execute.is_some() {
             self.prepare_upstream(&named.text, io);
         }
@@ -151,6 +161,7 @@ impl Session {
             // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
             self.statements.bound_fill = pass.fill.take();
         }
+        unit.bytes.len()
     }
 
     /// One message of the extended protocol. `false`: not now.

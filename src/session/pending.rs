@@ -505,8 +505,16 @@ impl Pending {
         None
     }
 
+    /// Nobody waits any longer for what is being kept.
+    pub fn release(&mut self) {
+        for fill in self.segments().flat_map(|segment| &mut segment.fills) {
+            fill.release(true);
+        }
+    }
+
     /// Nothing is known of the order of answers any more.
     pub fn forget_order(&mut self) {
+        self.release();
         self.queue.clear();
         self.waiting = 0;
         self.risky = false;

@@ -140,7 +140,10 @@ impl Session {
         if self.flow.phase == Phase::Login {
             self.relay_login(tag, body, raw, io.client);
             match (tag, body.first_chunk::<4>()) {
-                (b'K', Some(pid)) => self.settings.announce(i32::from_be_bytes(*pid)),
+                (b'K', Some(pid)) => {
+                    self.settings.announce(i32::from_be_bytes(*pid));
+                    self.link.key = body.into();
+                }
                 (b'Z', _) => {
                     self.flow.phase = Phase::Running;
                     self.transaction.ready(b'I');
@@ -177,6 +180,7 @@ impl Session {
         }
         let own = self.pending.front().is_some_and(|segment| {
             segment.marks.noisy = true;
+            segment.fills.iter_mut().for_each(|fill| fill.release(true));
             segment.marks.kind == Kind::Own
         });
         if !(own && tag == b'N') {
@@ -358,6 +362,13 @@ impl Session {
             segment.tag = Tag::Unrun;
         }
         segment.marks.failed = true;
+        // Of class 57 are cancels and shutdowns: the next may do better.
+        let passing = raw[HEAD..]
+            .split(|byte| *byte == 0)
+            .any(|field| field.starts_with(b"C57"));
+        for fill in &mut segment.fills {
+            fill.release(passing);
+        }
         if !matches!(
             self.pending.first(),
             Some(Item::Owed {

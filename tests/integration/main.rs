@@ -18,6 +18,7 @@ mod wireclient;
 mod ground;
 
 mod badinput;
+mod coalescing;
 mod configuration;
 mod consistency;
 mod demo;
