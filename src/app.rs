@@ -18,7 +18,7 @@ use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::session::{Mode, Shared, Thread, Transactions, Verify};
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
@@ -212,6 +212,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         pooler: config.upstream.pooler,
         rules: Rules::new(ttl, tables).catalogs(catalogs),
         metrics,
+        verify: Verify {
+            sample: config.verify.sample,
+            outside_writers: config.verify.outside_writers,
+            ..Verify::default()
+        },
     }
 }
 

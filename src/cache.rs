@@ -1,5 +1,6 @@
-//! Answers, and whether they still hold: key, reply, version, servers, store, rules. No socket and no clock here.
+//! Answers, and whether they still hold: key, reply, version, servers, store, rules, comparison. No socket and no clock here.
 
+pub mod comparison;
 pub mod fill;
 pub mod key;
 pub mod reply;

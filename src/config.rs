@@ -20,6 +20,7 @@ mod sslmode;
 mod units;
 mod url;
 mod values;
+mod verifying;
 
 pub use address::Address;
 pub use auth::{Auth, User};
@@ -31,6 +32,7 @@ pub use password::{Password, Secret};
 pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
+pub use verifying::{Share, Verify};
 
 use std::path::Path;
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub struct Config {
     pub pool: Pool,
     /// `[[users]]`
     pub users: Vec<User>,
+    /// `[verify]`
+    pub verify: Verify,
     /// `[log]`
     pub log: Log,
 }
@@ -225,6 +229,7 @@ struct Tables {
     auth: Auth,
     pool: Pool,
     users: Vec<User>,
+    verify: Verify,
     log: Log,
 }
 
@@ -409,6 +414,7 @@ impl Tables {
             auth: self.auth,
             pool: self.pool,
             users: self.users,
+            verify: self.verify,
             log: self.log,
         })
     }

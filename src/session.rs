@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -38,6 +38,7 @@ mod portal;
 mod probe;
 mod reach;
 mod replay;
+mod selfcheck;
 mod settings;
 mod statements;
 mod text;
@@ -52,6 +53,7 @@ pub use binding::Binding;
 pub use lazy::Transactions;
 use pending::Pending;
 pub use probe::probe;
+pub use selfcheck::Verify;
 use settings::Settings;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
@@ -129,6 +131,8 @@ pub struct Session {
     pending: Pending,
     last: (Outcome, Option<Why>),
     footing: Footing,
+    /// The next hit that can be is to be looked at.
+    due: bool,
 }
 
 /// What the settings that were read rest on.
@@ -180,6 +184,7 @@ impl Session {
                 server: Server::UNKNOWN,
                 baselines: 0,
             },
+            due: false,
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,

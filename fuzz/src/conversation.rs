@@ -47,6 +47,7 @@ fn thread(mode: Mode) -> Rc<Thread> {
         pooler: larder::config::Pooler::None,
         rules: Rules::new(Duration::from_secs(3600), []),
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
+        verify: Default::default(),
     });
     let database = shared.ledger.database("shop");
     let version = database.load_version().expect("nothing is under way");

@@ -329,6 +329,7 @@ impl Session {
                     limit: 0,
                     serve: !self.pending.forwarded(),
                     last: true,
+                    runs: true,
                     parsed: true,
                 },
                 io.now,

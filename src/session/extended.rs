@@ -78,6 +78,7 @@ impl Session {
             serve: named.checked == self.database.catalog_word()
                 && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
+            runs: unit.execute.is_some(),
             parsed: unit.parse.is_some(),
         };
         match self.plan(&named.text, how, io.now) {

@@ -182,11 +182,13 @@ impl Session {
             limit,
             serve: true,
             last: false,
+            runs: true,
             parsed: false,
         };
         let runs = held.context == now
             && self.pending.nothing_owed()
             && self.gate().is_ok()
+            && self.trusted(&held.named.text).is_ok()
             && held.entry.again(io.now)
             && self.may_give(&held.entry, &held.named.text, &how);
         if !runs {

@@ -12,6 +12,7 @@ mod limits_tests;
 mod order_tests;
 mod portal_tests;
 mod random_tests;
+mod selfcheck_tests;
 mod simulation;
 mod simulation_client;
 mod simulation_oracle;

@@ -4,6 +4,7 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Kind, Owed, Tag};
+use super::selfcheck::denies;
 use super::statements::Portal;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::config::Pooler;
@@ -325,6 +326,11 @@ impl Session {
             return;
         };
         segment.marks.failed = true;
+        if let Some(fill) = segment.filling()
+            && denies(raw)
+        {
+            fill.deny();
+        }
         if !matches!(
             self.pending.first(),
             Some(Item::Owed {

@@ -69,6 +69,7 @@ impl Session {
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
+        self.due &= !fill.as_ref().is_some_and(|fill| fill.aside().is_some());
         segment.fills.extend(fill);
         if !opens.is_empty() {
             segment.intend(&self.thread.ledger, &self.database, &opens);

@@ -9,7 +9,7 @@ use crate::cache::rules::Rules;
 use crate::cache::store::Store;
 use crate::cache::version::{Database, Ledger};
 use crate::metrics::Metrics;
-use crate::session::{Io, Mode, Next, Session, Shared, Thread};
+use crate::session::{Io, Mode, Next, Session, Shared, Thread, Verify};
 use crate::sql::catalog::Rows;
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
@@ -33,6 +33,10 @@ impl World {
     }
 
     pub fn with(mode: Mode, max_answer: usize) -> World {
+        World::verifying(mode, max_answer, Verify::default())
+    }
+
+    pub fn verifying(mode: Mode, max_answer: usize, verify: Verify) -> World {
         let mut rows = Rows::empty_database();
         let (t, u) = (rows.table("public", "t"), rows.table("public", "u"));
         let triggered = rows.table("public", "triggered");
@@ -53,6 +57,7 @@ impl World {
             pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_secs(60), []),
             metrics: Arc::new(Metrics::new(1).unwrap()),
+            verify,
         });
         let recorder = shared.metrics.recorder(0).unwrap();
         let world = World {

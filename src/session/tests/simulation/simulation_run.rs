@@ -136,13 +136,19 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
         all.states += tally.states;
         all.evicted += tally.evicted;
         all.shared += tally.shared;
+        all.checked[0] += tally.checked[0];
+        all.checked[1] += tally.checked[1];
     }
     println!("{all:?}");
     // A simulation in which nothing happens finds nothing.
     let seeds = (end - first) as usize;
     assert!(all.hits > 10 * seeds && all.states > 5 * seeds, "{all:?}");
     assert!(
-        seeds < 50 || (all.in_doubt > 0 && all.evicted > 0 && all.shared > 0),
+        seeds < 50
+            || (all.in_doubt > 0
+                && all.evicted > 0
+                && all.shared > 0
+                && all.checked.iter().all(|n| *n > 0)),
         "{all:?}"
     );
 }
