@@ -10,6 +10,7 @@ use super::decision::Pass;
 use super::pending::Tag;
 use super::text::Text;
 use super::{Io, Mode, Session};
+use crate::cache::fill::Fill;
 use crate::cache::version::{Intent, WriteSet};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
@@ -69,7 +70,7 @@ impl Session {
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
-        self.due &= !fill.as_ref().is_some_and(|fill| fill.aside().is_some());
+        self.due &= fill.as_ref().and_then(Fill::aside).is_none();
         segment.fills.extend(fill);
         if !opens.is_empty() {
             segment.intend(&self.thread.ledger, &self.database, &opens);

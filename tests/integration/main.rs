@@ -29,6 +29,7 @@ mod passthrough;
 mod pooling;
 mod portals;
 mod privileges;
+mod selfcheck;
 mod settings;
 mod show;
 mod startup;
