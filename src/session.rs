@@ -21,6 +21,7 @@ use crate::cache::version::{Database, Intent, WriteSet};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::why::Why;
+use crate::wire::frame::{self, Frame, LONGEST_SEEN};
 use crate::wire::startup::Startup;
 
 mod binding;
@@ -58,6 +59,7 @@ use settings::Settings;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+use unit::Ahead;
 pub use welcome::Greeting;
 
 /// Where a session's bytes go.
@@ -227,6 +229,19 @@ impl Session {
                 .pending
                 .segments()
                 .all(|segment| segment.intents.is_empty())
+    }
+
+    /// Whether a client that is gone has left nothing but the beginning of what could be taken.
+    pub fn lacks(&self, unread: &[u8]) -> bool {
+        self.flow.phase == Phase::Running
+            && match frame::peek(unread) {
+                Frame::Whole {
+                    tag: b'P' | b'B', ..
+                } => matches!(unit::ahead(unread), Ahead::Open),
+                Frame::Part { len, .. } => len <= LONGEST_SEEN,
+                Frame::Short => !unread.is_empty(),
+                Frame::Whole { .. } | Frame::Malformed => false,
+            }
     }
 
     /// The database this session is in.

@@ -17,6 +17,7 @@ const WRITERS: usize = 2;
 
 /// What all of them share.
 pub struct Soak {
+    began: Instant,
     accounts: [Versioned; ACCOUNTS],
     pages: Vec<Versioned>,
     stop: AtomicBool,
@@ -36,6 +37,7 @@ pub struct Soak {
 impl Default for Soak {
     fn default() -> Soak {
         Soak {
+            began: Instant::now(),
             accounts: Default::default(),
             pages: (0..PAGES).map(|_| Versioned::default()).collect(),
             stop: AtomicBool::new(false),
@@ -56,6 +58,11 @@ impl Default for Soak {
 impl Soak {
     pub fn running(&self) -> bool {
         !self.stop.load(Ordering::SeqCst)
+    }
+
+    /// DDL and grants shut the whole cache for as long as a catalog takes to load: they come together, and then rest.
+    fn storms(&self) -> bool {
+        self.began.elapsed().as_secs() % 20 < 6
     }
 
     pub fn stop(&self) {
@@ -327,6 +334,10 @@ fn granter(soak: &Soak, mut line: Line, mut reader: Line) {
         if !soak.running() {
             return;
         }
+        if !soak.storms() {
+            std::thread::sleep(Duration::from_millis(200));
+            continue;
+        }
         let Some(client) = line.get() else { continue };
         let (sql, allowed) = match step % 2 {
             0 => ("GRANT SELECT ON secrets TO soak_reader", true),
@@ -366,7 +377,10 @@ fn changer(soak: &Soak, mut line: Line) {
     ];
     let mut step = 0;
     while soak.running() {
-        std::thread::sleep(Duration::from_millis(1200));
+        std::thread::sleep(Duration::from_millis(800));
+        if !soak.storms() {
+            continue;
+        }
         let Some(client) = line.get() else { continue };
         let (sql, columns) = script[step % script.len()];
         soak.columns_changed.fetch_or(1, Ordering::SeqCst);
@@ -428,15 +442,18 @@ fn quitter(soak: &Soak, login: &Login, number: u64) {
     }
 }
 
-/// One backend at random, Larder's own among them.
+/// One backend at random; Larder's own, without which nothing hits, only while it storms.
 fn assassin(soak: &Soak, mut client: Client) {
-    let sql = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE datname = '{}' ORDER BY random() LIMIT 1) p",
-        crate::DATABASE
-    );
+    let sql = |all: bool| {
+        format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
+             WHERE datname = '{}' AND ({all} OR application_name <> 'larder') ORDER BY random() LIMIT 1) p",
+            crate::DATABASE
+        )
+    };
     while soak.running() {
         std::thread::sleep(Duration::from_millis(400));
-        client.ok(&sql);
+        client.ok(&sql(soak.storms()));
         count(&soak.killed);
     }
 }

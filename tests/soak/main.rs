@@ -168,6 +168,11 @@ fn nothing_goes_wrong_for_a_long_time() {
     house
         .larder
         .wait_hit(&house.login(false), "SELECT count(*) FROM rows_a");
+    println!(
+        "PostgreSQL on {}, Larder on {}",
+        house.server.port(),
+        house.larder.port
+    );
     let soak = Soak::default();
     println!(
         "|  s     |   reads   | writes  | hits    |  lost   | kills | loads |  DDL  | leaves | evicted  |  same   | skipped | different | RSS MB  |"
