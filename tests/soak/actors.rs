@@ -203,7 +203,8 @@ fn writer(soak: &Soak, mut line: Line, number: usize) {
         if !done {
             line.drop();
         }
-        std::thread::sleep(Duration::from_millis(4));
+        // A write voids every answer of its table: so seldom that some are asked for again before.
+        std::thread::sleep(Duration::from_millis(15));
     }
 }
 
