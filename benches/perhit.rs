@@ -265,7 +265,7 @@ fn main() -> ExitCode {
         let client = server.connect(ROLE, "postgres").await;
         let database = shared.ledger.database("postgres");
         let version = database.load_version().expect("no change of the catalog");
-        let (catalog, _) = larder::watch::schema::load(&client, version).await.expect("catalog");
+        let (catalog, _) = larder::watch::schema::load(&client, version, &[]).await.expect("catalog");
         database.publish(catalog).expect("nothing was written meanwhile");
     });
     let recorder = shared.metrics.recorder(0).expect("the only thread");

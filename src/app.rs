@@ -19,6 +19,7 @@ use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
 use crate::session::{Mode, Shared, Thread, Transactions, Verify};
+use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
 use crate::watch::control::Control;
@@ -74,10 +75,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
-    let servers = match config.upstream.is_single() {
-        true => Servers::default(),
-        false => Servers::several(),
-    };
+    let servers = Servers::unchosen(!config.upstream.is_single());
     let ledger = Ledger::telling(new_database, servers);
     let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
     watch_store(&shared);
@@ -172,8 +170,11 @@ fn watchers(
     let control = Control {
         dialer: dialer.clone(),
         refresh: config.catalog.refresh,
+        declared: config.catalog.functions.iter().map(declaration).collect(),
         shared: shared.clone(),
         parked: parked.clone(),
+        doubts: doubts.clone(),
+        links: Arc::default(),
     };
     let chooser = Chooser {
         dialer,
@@ -217,6 +218,27 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
             outside_writers: config.verify.outside_writers,
             ..Verify::default()
         },
+    }
+}
+
+/// What is declared of a function, for the catalogs of all databases.
+fn declaration(function: &config::Function) -> Declaration {
+    let paths = |list: &Option<Vec<String>>| {
+        let words = list
+            .iter()
+            .flatten()
+            .filter_map(|word| word.split_once('.'));
+        words.map(|(a, b)| (a.into(), b.into())).collect()
+    };
+    let name = &function.name;
+    let arguments = name.arguments.as_ref();
+    Declaration {
+        schema: (&*name.schema).into(),
+        name: (&*name.name).into(),
+        arguments: arguments.map(|words| words.iter().map(|word| (&**word).into()).collect()),
+        reads: (function.pure == Some(true) || function.reads.is_some())
+            .then(|| paths(&function.reads)),
+        writes: paths(&function.writes),
     }
 }
 

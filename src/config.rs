@@ -12,6 +12,7 @@ mod auth;
 mod cgroup;
 mod clienttls;
 mod complaint;
+mod function;
 mod hosts;
 mod layers;
 mod password;
@@ -26,6 +27,7 @@ pub use address::Address;
 pub use auth::{Auth, User};
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
+pub use function::{Function, FunctionName};
 pub use hosts::SessionAttrs;
 pub use layers::{Flags, KEYS};
 pub use password::{Password, Secret};
@@ -34,6 +36,7 @@ pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, U
 pub use url::{Pooler, Upstream, UpstreamUrl};
 pub use verifying::{Share, Verify};
 
+use function::Everything;
 use std::path::Path;
 use std::time::Duration;
 use values::{Words, a_duration, a_size, a_table, maybe_duration, maybe_parsed, parsed};
@@ -166,6 +169,9 @@ pub struct Catalog {
     /// How often it is compared with the upstream's.
     #[serde(deserialize_with = "a_duration")]
     pub refresh: Duration,
+    /// `[[function]]`: what is declared of functions.
+    #[serde(skip)]
+    pub functions: Vec<Function>,
 }
 
 /// `[[rule]]`: what holds for one table.
@@ -303,6 +309,7 @@ impl Default for Catalog {
     fn default() -> Catalog {
         Catalog {
             refresh: Duration::from_secs(5),
+            functions: Vec::new(),
         }
     }
 }
@@ -327,15 +334,19 @@ impl Config {
         flags: &Flags,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        layers::figment(flags, environment)?
-            .extract::<Tables>()?
-            .judge()
+        let Everything {
+            mut tables,
+            functions,
+        } = layers::figment(flags, environment)?.extract()?;
+        tables.catalog.functions = functions;
+        tables.judge()
     }
 
     /// The admin address alone, for a probe that need not know the upstream.
     pub fn load_admin(flags: &Flags) -> Result<Address, ConfigError> {
         Ok(layers::figment(flags, environment())?
-            .extract::<Tables>()?
+            .extract::<Everything>()?
+            .tables
             .admin
             .address)
     }
@@ -369,6 +380,7 @@ impl Tables {
                 ));
             }
         }
+        wrong.extend(function::contradictions(&self.catalog.functions));
         wrong.extend(self.auth.contradictions());
         wrong.extend(self.pool.contradictions());
         wrong.extend(auth::users_contradictions(&self.users));

@@ -9,7 +9,7 @@
 //! | 3 | `net` | sockets, nothing about SQL |
 //! | 2 | `session` | the protocol brain of one client: no socket, no clock |
 //! | 1 | `cache` | answers, and whether they still hold |
-//! | 0 | `wire` `sql` `why` `config` `metrics` | bytes ⇄ messages; what a statement does; pure |
+//! | 0 | `wire` `sql` `why` `config` `metrics` `guard` | bytes ⇄ messages; what a statement does; pure |
 //!
 //! A read: client → net → wire → session → sql → cache → (hit) client; (miss) upstream → session → cache.
 //! A write: session → cache::version. Change enters by that one door.
@@ -19,6 +19,7 @@ pub mod admin;
 pub mod app;
 pub mod cache;
 pub mod config;
+mod guard;
 pub mod logging;
 pub mod metrics;
 pub mod net;

@@ -9,15 +9,16 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `finish` ends a segment; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::Micros;
-use crate::cache::servers::Server;
-use crate::cache::version::{Database, Intent, WriteSet};
+use crate::cache::servers::{Mark, Server};
+use crate::cache::version::{self, Database, Intent, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::why::Why;
@@ -38,6 +39,7 @@ mod pending;
 mod portal;
 mod probe;
 mod reach;
+mod refusal;
 mod replay;
 mod selfcheck;
 mod settings;
@@ -140,8 +142,10 @@ pub struct Session {
 /// What the settings that were read rest on.
 #[derive(Clone, Copy, Debug)]
 struct Footing {
-    /// The server that the backend belongs to, where there are several.
+    /// The server that the backend belongs to.
     server: Server,
+    /// Taken when the backend was last asked.
+    mark: Mark,
     /// The database's baselines when the settings were last asked for.
     baselines: u64,
 }
@@ -155,7 +159,7 @@ pub struct Doubt {
     pub database: Arc<Database>,
     /// The backend: process id and start time, as far as known.
     pub backend: Option<(i32, Option<Box<str>>)>,
-    /// Its server, where there are several.
+    /// Its server, as far as it is known.
     pub server: Server,
 }
 
@@ -184,6 +188,7 @@ impl Session {
             last: (Outcome::Other, None),
             footing: Footing {
                 server: Server::UNKNOWN,
+                mark: Mark::default(),
                 baselines: 0,
             },
             due: false,
@@ -228,7 +233,7 @@ impl Session {
             && self
                 .pending
                 .segments()
-                .all(|segment| segment.intents.is_empty())
+                .all(|segment| segment.intents.is_empty() || !stands(Guard::LeaveWaits))
     }
 
     /// Whether a client that is gone has left nothing but the beginning of what could be taken.
@@ -253,6 +258,11 @@ impl Session {
     pub fn end(&mut self) -> Option<Doubt> {
         let mut intents = std::mem::take(&mut self.pending).into_intents();
         intents.extend(self.flow.lost.take());
+        if !stands(Guard::DoubtShuts) {
+            for intent in intents.drain(..) {
+                self.close_intent(intent, version::Outcome::Visible);
+            }
+        }
         if intents.is_empty() {
             return None;
         }
@@ -290,7 +300,9 @@ impl Session {
             return false;
         }
         let all = WriteSet::new(Touched::Everything, true, None);
-        self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        if stands(Guard::UnseenShutsAll) {
+            self.flow.lost = Some(Intent::open(&self.thread.ledger, &self.database, &all));
+        }
         true
     }
 

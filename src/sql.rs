@@ -18,4 +18,4 @@ pub use determined::{Determined, determined};
 pub use parse::analyse;
 pub use query::Query;
 pub use statement::{Analysis, Statement};
-pub use verdict::{Cacheable, Effect, Touched, resolve};
+pub use verdict::{Cacheable, Effect, Touched, resolve, resolve_execute};

@@ -12,3 +12,4 @@ pub mod doubt;
 pub mod link;
 pub mod primary;
 pub mod schema;
+pub mod sole;

@@ -51,6 +51,7 @@ why! {
     RowLimit = "row_limit", "Execute asked for fewer rows than the answer has, and the others might look different later";
     Portal = "portal", "a named portal, or a portal already started";
     Batch = "multi_statement", "more than one statement in one message";
+    Execute = "execute", "EXECUTE in SQL: it is run upstream each time";
     TooLong = "too_long", "the statement or its parameters are larger than Larder analyses";
     Unparsable = "unparsable", "the statement does not parse with PostgreSQL's grammar";
     // The statement.
@@ -64,7 +65,7 @@ why! {
     ClockValue = "clock_value", "CURRENT_TIMESTAMP and its kin, CURRENT_USER and its kin";
     VolatileFunction = "volatile_function", "a volatile function";
     StableFunction = "stable_function", "a stable function whose inputs are not in the key";
-    UserFunction = "user_function", "a function that is neither PostgreSQL's own nor declared";
+    UserFunction = "user_function", "a function that is not PostgreSQL's own, and not declared as one that only reads";
     UnknownFunction = "unknown_function", "a function that the catalog does not have";
     UserOperator = "user_operator", "an operator that is not PostgreSQL's own";
     UserType = "user_type", "a type, cast or domain that is not PostgreSQL's own, or one that reads the catalog";

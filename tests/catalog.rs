@@ -22,7 +22,7 @@ struct Loaded {
 impl Loaded {
     async fn from(server: &Postgres, role: &str, database: &str) -> Loaded {
         let client = server.connect(role, database).await;
-        let (catalog, digest) = schema::load(&client, 7).await.expect("load");
+        let (catalog, digest) = schema::load(&client, 7, &[]).await.expect("load");
         assert_eq!(schema::digest(&client).await.expect("digest"), digest);
         assert_eq!(catalog.version, 7);
         Loaded {
@@ -874,7 +874,7 @@ async fn a_load_that_was_left_open_does_not_show_its_old_snapshot() {
     server
         .sql("postgres", "CREATE TABLE made_since (a int)")
         .await;
-    let (catalog, _) = schema::load(&client, 1).await.expect("load");
+    let (catalog, _) = schema::load(&client, 1, &[]).await.expect("load");
     assert_eq!(
         catalog
             .relations_named(&named("public.made_since"), &[])

@@ -119,6 +119,15 @@ fn the_file_in_the_repository_is_the_defaults() {
         }]
     );
     assert_eq!(config.users.len(), 1);
+    let [function] = &*config.catalog.functions else {
+        panic!("{:?}", config.catalog.functions)
+    };
+    assert_eq!(function.name.to_string(), "app.order_total(integer)");
+    assert_eq!(function.reads.as_deref(), Some(&["app.orders".into()][..]));
+    assert_eq!(
+        (function.writes.as_deref(), function.pure),
+        (Some(&[][..]), Some(false))
+    );
     assert_eq!(config.cache.max_answer, 1 << 20);
     for key in KEYS {
         let last = key.rsplit('.').next().unwrap();
@@ -356,6 +365,59 @@ fn wrong_values_say_what_to_write_and_where_they_came_from() {
         (
             "[[rule]]\ntable = 'a.b'\nttl = '1s'\n[[rule]]\ntable = 'a.b'\nttl = '2s'",
             "has a rule already",
+        ),
+        (
+            "[[function]]\nname = 'app.f'\nread = ['app.t']",
+            "unknown key `function.0.read`; did you mean `function.0.reads`?",
+        ),
+        (
+            "[[functon]]\nname = 'app.f'",
+            "unknown key `functon`; did you mean `function`?",
+        ),
+        ("[[function]]\nreads = []", "`name` is missing"),
+        (
+            "[[function]]\nname = 'f'\npure = true",
+            "`f` does not name a schema: write \"schema.name\", such as \"public.f\"",
+        ),
+        (
+            "[[function]]\nname = 'a.f(int'\npure = true",
+            "`a.f(int` is no function's name",
+        ),
+        (
+            "[[function]]\nname = 'a.f(int,)'\npure = true",
+            "its arguments are not types divided by commas",
+        ),
+        (
+            "[[function]]\nname = 'a.f(varchar(3))'\npure = true",
+            "its arguments are not types divided by commas",
+        ),
+        (
+            "[[function]]\nname = 'a.f'\nreads = ['t']",
+            "function.0.reads: `t` does not name a schema",
+        ),
+        (
+            "[[function]]\nname = 'a.f'\nreads = 3",
+            "function.0.reads: expected a text or a list of texts",
+        ),
+        (
+            "[[function]]\nname = 'a.f'\npure = 'maybe'",
+            "function.0.pure: `maybe` is neither true nor false",
+        ),
+        (
+            "[[function]]\nname = 'a.f'\npure = true\nwrites = ['a.t']",
+            "function.0: `a.f` is declared pure, and to read or write tables",
+        ),
+        (
+            "[[function]]\nname = 'a.f'\npure = false",
+            "function.0: nothing is declared of `a.f`: say reads, writes or pure = true",
+        ),
+        (
+            "[[function]]\nname = 'pg_catalog.now()'\npure = true",
+            "`pg_catalog.now()` is PostgreSQL's own",
+        ),
+        (
+            "[[function]]\nname = 'a.f( Int )'\npure = true\n[[function]]\nname = 'a.f(int)'\nreads = []",
+            "function.1: `a.f(int)` is declared already",
         ),
         (
             "[auth]\nrelay = 'perhaps'",

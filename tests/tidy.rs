@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("wire", 0),
     ("sql", 0),
     ("why", 0),
+    ("guard", 0),
     ("config", 0),
     ("metrics", 0),
     ("logging", 0),

@@ -11,6 +11,7 @@ use super::key::Key;
 use super::reply::{Entry, Header, Reply};
 use super::store::Store;
 use super::version::Stamp;
+use crate::guard::{Guard, stands};
 
 /// A miss being answered.
 #[derive(Debug)]
@@ -80,7 +81,8 @@ impl Fill {
     /// written since it was put aside.
     pub fn compared(&self) -> Option<Comparison> {
         let aside = self.aside()?;
-        if !(self.stamp.holds() && aside.entry.header().stamp.holds()) {
+        let held = self.stamp.holds() && aside.entry.header().stamp.holds();
+        if !held && stands(Guard::CheckFenced) {
             return None;
         }
         match self.state {
@@ -139,6 +141,9 @@ impl Fill {
     /// The PortalSuspended: more rows may be left.
     pub fn suspended(&mut self, frame: &[u8]) {
         if self.first == 0 {
+            if !stands(Guard::SuspendedNotKept) {
+                return self.complete(frame);
+            }
             return self.give_up();
         }
         self.key.limit(self.first);
@@ -189,11 +194,19 @@ impl Fill {
 
     /// Whether it is complete and everything it read is still what it was.
     fn holds(&self) -> bool {
-        self.state == State::Complete && self.stamp.holds()
+        self.state == State::Complete && (self.stamp.holds() || !stands(Guard::StampAtFill))
     }
 
     /// The entry, if it is complete and nothing it read was written since it was asked for.
     pub fn finish(self, now: Micros) -> Option<(Key, Entry)> {
+        if !stands(Guard::StampBeforeSent) {
+            let stamp = self.stamp.late();
+            return Fill { stamp, ..self }.entry(now);
+        }
+        self.entry(now)
+    }
+
+    fn entry(self, now: Micros) -> Option<(Key, Entry)> {
         if !self.holds() {
             return None;
         }

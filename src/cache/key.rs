@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Equivalent;
 
+use crate::guard::{Guard, stands};
+
 /// Database, roles and settings of a session at one moment.
 #[derive(Debug)]
 pub struct Context {
@@ -167,11 +169,11 @@ impl Hash for Asked<'_> {
 impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         let (lengths, text, types, tail) = key.parts();
-        self.context == key.context
-            && self.lengths() == lengths
+        let same = self.lengths() == lengths
             && self.text == text
             && self.types == types
-            && self.tail.unwrap_or_default() == tail
+            && self.tail.unwrap_or_default() == tail;
+        self.context == key.context && (same || !stands(Guard::WholeKey))
     }
 }
 

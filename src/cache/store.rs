@@ -14,6 +14,7 @@ use super::fill::Fill;
 use super::key::{Asked, Key};
 use super::reply::{Entry, Reply};
 use super::version::Fresh;
+use crate::guard::{Guard, stands};
 
 /// Bytes an entry costs beside key, stamp and reply: table slots, headers, allocator.
 const OVERHEAD: usize = 160;
@@ -114,7 +115,8 @@ impl Store {
     #[inline]
     pub fn lookup(&self, asked: &Asked<'_>, description: bool, now: Micros) -> Option<Fresh> {
         let entry = self.cache.get(asked)?;
-        if description && entry.description().is_empty() {
+        let bare = description && entry.description().is_empty();
+        if bare && stands(Guard::DescriptionAsked) {
             return None;
         }
         let expired = now >= entry.header().expires;

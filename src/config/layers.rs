@@ -52,6 +52,7 @@ pub const KEYS: &[&str] = &[
     "cache.max_answer",
     "catalog.refresh",
     "rule",
+    "function",
     "pool.mode",
     "pool.pool_size",
     "pool.reserve",

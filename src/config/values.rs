@@ -113,6 +113,10 @@ pub(super) fn switch<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> 
     }
 }
 
+pub(super) fn maybe_switch<'de, D: Deserializer<'de>>(d: D) -> Result<Option<bool>, D::Error> {
+    switch(d).map(Some)
+}
+
 pub(super) fn a_table<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let table = text(d)?;
     match table.split_once('.') {

@@ -10,7 +10,7 @@
 //! What a client may have left in a connection is not known here.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -19,9 +19,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::queue::{Called, Queue, is_full};
 use super::exchange::{Heard, hear, say};
 use super::login::{Credentials, LoggedIn, Login, LoginError, login};
 use super::{Own, Place, Stream, Target, Tls};
@@ -32,10 +32,14 @@ use crate::session::{Greeting, Mode, Shared, database_of, probe};
 use crate::wire::frame::{self, LONGEST_SEEN};
 use crate::wire::message;
 
+mod queue;
+
 /// How long a login may take, the question behind it included.
 const LOGIN: Duration = Duration::from_secs(60);
 /// How long a connection may take to be reset.
 const RESET: Duration = Duration::from_secs(10);
+/// How long a backend may take to go once its connection is closed.
+const CLOSED: Duration = Duration::from_millis(50);
 /// How often pools are looked after.
 const TEND: Duration = Duration::from_secs(1);
 /// A pool without connections is forgotten after this.
@@ -108,7 +112,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.open.set(pool.open.get() - 1);
-            pool.call(None);
+            pool.queue.call(None);
         }
     }
 }
@@ -119,8 +123,6 @@ struct Idle {
     since: Instant,
 }
 
-type Given = Option<(Stream, Lease)>;
-
 /// Connections of one user, database and set of startup parameters.
 pub struct Pool {
     parameters: Parameters,
@@ -128,7 +130,7 @@ pub struct Pool {
     credentials: RefCell<Arc<Credentials>>,
     idle: RefCell<Vec<Idle>>,
     open: Cell<usize>,
-    waiting: RefCell<VecDeque<oneshot::Sender<Given>>>,
+    queue: Queue<(Stream, Lease)>,
     used: Cell<Instant>,
 }
 
@@ -139,21 +141,16 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Gives it to who has waited longest; nothing: there is room for one more. Gives back what nobody wants.
-    fn call(&self, mut given: Given) -> Given {
-        loop {
-            let Some(next) = self.waiting.borrow_mut().pop_front() else {
-                return given;
-            };
-            match next.send(given) {
-                Ok(()) => return None,
-                Err(back) => given = back,
-            }
+    /// What reached a client that does not want it.
+    fn pass_on(&self, given: Option<(Stream, Lease)>) {
+        match given {
+            Some((stream, lease)) => self.give(stream, lease),
+            None => drop(self.queue.call(None)),
         }
     }
 
     fn give(&self, stream: Stream, lease: Lease) {
-        if let Some((stream, lease)) = self.call(Some((stream, lease))) {
+        if let Some((stream, lease)) = self.queue.call(Some((stream, lease))) {
             let since = Instant::now();
             self.idle.borrow_mut().push(Idle {
                 stream,
@@ -241,7 +238,7 @@ impl Pools {
             credentials: RefCell::new(credentials.clone()),
             idle: RefCell::default(),
             open: Cell::new(0),
-            waiting: RefCell::default(),
+            queue: Queue::default(),
             used: Cell::new(Instant::now()),
         })
     }
@@ -258,6 +255,12 @@ impl Pools {
             (lease.opened >= since || lease.greeting.says_the_same(&told))
                 && self.holds(lease, &pool)
         };
+        let limit = match self.limits.query_wait_timeout {
+            Duration::ZERO => Duration::MAX,
+            limit => limit,
+        };
+        let mut place: Option<Called<(Stream, Lease)>> = None;
+        let mut refused = None;
         loop {
             pool.used.set(Instant::now());
             while let Some(mut idle) = self.pop(&pool) {
@@ -267,25 +270,43 @@ impl Pools {
                 }
             }
             let waited = began.elapsed();
-            if self.may_open(&pool, waited) {
-                return self.open(&pool).await;
+            if self.may_open(&pool, waited) && pool.queue.may_try() {
+                let opened = self.open(&pool).await;
+                let full = match &opened {
+                    Err(Refusal::Upstream(words)) if is_full(words) => Some(words.clone()),
+                    _ => None,
+                };
+                pool.queue.tried(full.is_some());
+                // As when its own connections are all in use: some client will leave.
+                if full.is_none() || began.elapsed() >= limit {
+                    return opened;
+                }
+                refused = full;
             }
-            let (call, called) = oneshot::channel();
-            pool.waiting.borrow_mut().push_back(call);
-            let reserve = self.limits.reserve_timeout;
-            let limit = match self.limits.query_wait_timeout {
-                Duration::ZERO => Duration::MAX,
-                limit => limit,
+            let waited = began.elapsed();
+            let until = match self.limits.reserve_timeout {
+                reserve if waited < reserve && self.limits.reserve > 0 => reserve.min(limit),
+                _ => limit,
             };
-            let until = if waited < reserve && self.limits.reserve > 0 {
-                reserve.min(limit)
-            } else {
-                limit
-            };
-            match timeout(until.saturating_sub(waited), called).await {
-                Ok(Ok(Some((stream, lease)))) if suits(&lease) => return Ok((stream, lease)),
-                Err(_) if began.elapsed() >= limit => return Err(Refusal::Waited(limit)),
-                _ => {}
+            let left = until.saturating_sub(waited);
+            let left = pool.queue.pause().map_or(left, |pause| pause.min(left));
+            let mine = place.get_or_insert_with(|| {
+                let back = pool.clone();
+                pool.queue.wait(Box::new(move |given| back.pass_on(given)))
+            });
+            match timeout(left, &mut mine.called).await {
+                Ok(called) => {
+                    place = None;
+                    if let Ok(Some((stream, lease))) = called
+                        && suits(&lease)
+                    {
+                        return Ok((stream, lease));
+                    }
+                }
+                Err(_) if began.elapsed() >= limit => {
+                    return Err(refused.map_or(Refusal::Waited(limit), Refusal::Upstream));
+                }
+                Err(_) => {}
             }
         }
     }
@@ -314,8 +335,30 @@ impl Pools {
         lifetime.is_zero() || lease.opened.elapsed() < lifetime
     }
 
-    /// Opens a connection, whatever the limits.
+    /// Opens a connection, whatever the limits. One that nobody uses makes room for it where the database is full.
     pub async fn open(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
+        loop {
+            match self.open_one(pool).await {
+                Err(Refusal::Upstream(words)) if is_full(&words) && self.close_one() => {
+                    tokio::time::sleep(CLOSED).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Closes a connection that nobody uses; `false`: there is none.
+    fn close_one(&self) -> bool {
+        let pools = self.pools.borrow();
+        let mut idle = pools.values().filter_map(|pool| {
+            let mut idle = pool.idle.borrow_mut();
+            (!idle.is_empty()).then(|| idle.remove(0))
+        });
+        // Who waits for a place in its pool is called, and tries for itself.
+        idle.next().is_some()
+    }
+
+    async fn open_one(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
         let opened = Instant::now();
         pool.open.set(pool.open.get() + 1);
         let mut seat = Seat {
@@ -323,6 +366,8 @@ impl Pools {
             counted: self.metrics.upstream(UpstreamState::Connecting),
         };
         let baselines = pool.database.baselines();
+        let servers = &self.shared.ledger.servers;
+        let mark = servers.mark();
         let (mut stream, place, mut logged_in) = timeout(LOGIN, self.log_in(pool))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -333,6 +378,7 @@ impl Pools {
         let fields: Option<Vec<_>> = answer.as_deref().and_then(message::data_row);
         let (statuses, pid) = (logged_in.statuses, logged_in.pid);
         let greeting = Greeting::new(statuses, pid, fields.as_deref(), baselines);
+        let greeting = greeting.of(servers, &mark);
         seat.counted = self.metrics.upstream(UpstreamState::Client);
         let lease = Lease {
             greeting: Arc::new(greeting),
@@ -381,7 +427,7 @@ impl Pools {
         };
         // A login for a greeting asks for no room; what it has opened above the limit is not kept.
         let over = self.size.is_some_and(|size| pool.open.get() > size);
-        if !self.holds(&lease, &pool) || (over && pool.waiting.borrow().is_empty()) {
+        if !self.holds(&lease, &pool) || (over && pool.queue.is_empty()) {
             return;
         }
         // A login that was only to hear the greeting may be one too many.

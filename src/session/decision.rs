@@ -14,9 +14,10 @@ use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::key::Asked;
 use crate::cache::version::Fresh;
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::{Discard, Isolation, Statement};
-use crate::sql::{Catalog, Effect, reads_the_clock, resolve};
+use crate::sql::{Catalog, Effect, reads_the_clock, resolve, resolve_execute};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -64,20 +65,23 @@ impl Session {
         }
         self.settings.gate(self.thread.pooler)?;
         self.still_counts()?;
-        if self.pending.impure() {
+        if self.pending.impure() && stands(Guard::ReadsOnly) {
             return Err(Why::Pipeline);
         }
         match self.transaction.status() {
             b'I' => Ok(()),
-            b'T' if self.transaction.dirty => Err(Why::Dirty),
+            b'T' if self.transaction.dirty && stands(Guard::CleanOnly) => Err(Why::Dirty),
             b'T' if !self.transactions_allow() => Err(Why::Transactions),
-            b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted) => {
+            b'T' if self.transaction.isolation != Some(Isolation::ReadCommitted)
+                && stands(Guard::IsolationOfBlock) =>
+            {
                 Err(Why::Isolation)
             }
             // An earlier read may yet fail the transaction.
             b'T' if self.pending.has_closed() => Err(Why::Pipeline),
             b'T' => Ok(()),
-            _ => Err(Why::FailedTransaction),
+            _ if stands(Guard::NotFailed) => Err(Why::FailedTransaction),
+            _ => Ok(()),
         }
     }
 
@@ -95,8 +99,9 @@ impl Session {
     /// two raises everything afterwards.
     #[inline]
     pub(super) fn still_counts(&self) -> Result<(), Why> {
-        if !self.thread.ledger.servers.allow(self.footing.server) {
-            return Err(Why::Server);
+        let servers = &self.thread.ledger.servers;
+        if !servers.allow(self.footing.server) && stands(Guard::ServerInUse) {
+            return Err(servers.why());
         }
         if self.is_rebased() {
             return Err(Why::Settings);
@@ -115,7 +120,11 @@ impl Session {
     /// among them is of another moment.
     fn own_snapshot(&self, last: bool) -> Result<(), Why> {
         let alone = || last && !self.pending.forwarded() && !self.pending.local;
-        if self.settings.own_snapshots() || self.transaction.status() != b'I' || alone() {
+        if self.settings.own_snapshots()
+            || self.transaction.status() != b'I'
+            || alone()
+            || !stands(Guard::IsolationOfPipeline)
+        {
             Ok(())
         } else {
             Err(Why::Isolation)
@@ -175,7 +184,7 @@ impl Session {
         if gate.is_ok()
             && how.serve
             && !looked_up
-            && self.pending.nothing_awaited()
+            && (self.pending.nothing_awaited() || !stands(Guard::NoHitBehindOwed))
             && matches!(text.single(), Some(Statement::Query(query)) if query.why.is_none())
         {
             match self.kept(text, asked, &how, now) {
@@ -198,7 +207,9 @@ impl Session {
         let of_catalogs =
             |effect: &Effect| matches!(&effect.reads, Ok(reads) if reads.of_catalogs());
         let gate = match pass.effects.iter().any(of_catalogs) {
-            true if looked_up || !self.own_moment(&how) => gate.and(Err(Why::CatalogMoment)),
+            true if (looked_up || !self.own_moment(&how)) && stands(Guard::OneMoment) => {
+                gate.and(Err(Why::CatalogMoment))
+            }
             _ => gate,
         };
         self.judge(text, &asked, gate, &mut pass, now);
@@ -282,7 +293,10 @@ impl Session {
             _ if discards && !self.pending.impure() && self.settings.nothing_temporary() => {
                 Rc::from([resolve(&Statement::Discard(Discard::Plans), None, &[])])
             }
-            _ => text.effects(catalog.as_ref(), context, &self.settings.path()),
+            _ => match self.executes(text, catalog.as_deref()) {
+                Some(effect) => Rc::from([effect]),
+                None => text.effects(catalog.as_ref(), context, &self.settings.path()),
+            },
         };
         let version = catalog.map(|catalog| catalog.version);
         Box::new(Pass {
@@ -292,6 +306,16 @@ impl Session {
             why: None,
             fill: None,
         })
+    }
+
+    /// What an EXECUTE does of a statement that is known.
+    fn executes(&mut self, text: &Text, catalog: Option<&Catalog>) -> Option<Effect> {
+        let Some(Statement::Execute(name, arguments)) = text.single() else {
+            return None;
+        };
+        let executed = self.executed(name)?;
+        let path = self.settings.path();
+        Some(resolve_execute(executed.body()?, arguments, catalog, &path))
     }
 
     /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
@@ -320,6 +344,9 @@ impl Session {
                 .any(|s| matches!(s, Statement::Query(_)));
             (pass.outcome, pass.why) = match (raises, queries) {
                 (true, _) => (Outcome::Write, None),
+                (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
+                    (Outcome::Bypass, Some(Why::Execute))
+                }
                 (false, true) => (Outcome::Bypass, Some(Why::Batch)),
                 (false, false) => (Outcome::Other, None),
             };
@@ -392,7 +419,7 @@ fn parameters_allow(tail: Option<&[u8]>) -> Result<(), Why> {
         return Err(Why::Protocol);
     };
     let clock = |(_, value): &(u16, Option<&[u8]>)| value.is_some_and(reads_the_clock);
-    if parameters.iter().any(clock) {
+    if parameters.iter().any(clock) && stands(Guard::ClockText) {
         Err(Why::ClockText)
     } else {
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::pending::{Item, Owed};
 use super::{Io, Session};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::wire::message;
 
@@ -16,7 +17,7 @@ impl Session {
 
     /// Sends bytes of ours to the client, behind everything that is owed.
     pub(super) fn emit(&mut self, bytes: &[u8], io: &mut Io<'_>) {
-        if self.pending.nothing_awaited() {
+        if self.pending.nothing_awaited() || !stands(Guard::LocalWaits) {
             io.client.extend_from_slice(bytes);
         } else {
             self.pending.push_local(bytes);
@@ -24,7 +25,7 @@ impl Session {
     }
 
     pub(super) fn answer(&mut self, item: Item, io: &mut Io<'_>) {
-        if self.pending.nothing_awaited() {
+        if self.pending.nothing_awaited() || !stands(Guard::LocalWaits) {
             self.say(item, io);
         } else {
             self.pending.push(item);

@@ -11,6 +11,7 @@ use super::text::Text;
 use super::{Mode, Session};
 use crate::cache::Micros;
 use crate::cache::version::{Intent, Outcome};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome as Statistic;
 use crate::sql::statement::{Discard, Statement, TransactionModes};
 use crate::why::Why;
@@ -35,6 +36,9 @@ impl Session {
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
         let outcome = intent_outcome(&segment, status);
+        if segment.tag == Tag::Unrun {
+            segment.forget_what_ran();
+        }
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }
@@ -59,6 +63,8 @@ impl Session {
     /// Keeps what was read, and compares what was put aside.
     fn settle_fills(&mut self, segment: &mut Segment, now: Micros) {
         let marks = segment.marks;
+        let failed = marks.failed && stands(Guard::FailedNotKept);
+        let noisy = marks.noisy && stands(Guard::NoisyNotKept);
         for fill in segment.fills.drain(..) {
             let aside = fill.aside().is_some();
             // Whether a read could have been answered from memory is known only now.
@@ -73,7 +79,7 @@ impl Session {
             }
             if aside {
                 self.settle_aside(fill, marks, now);
-            } else if !marks.failed && !marks.noisy {
+            } else if !(failed || noisy) {
                 self.thread.store.keep(fill, now);
             }
         }
@@ -84,7 +90,9 @@ impl Session {
     fn raise_late(&mut self, segment: &Segment, before: u8, status: u8) {
         let ended = before != b'I' && status == b'I' && !segment.marks.commits;
         let rolled_back = segment.marks.ends && !segment.marks.opaque;
-        if !ended || rolled_back || self.thread.mode == Mode::Off {
+        let late = !stands(Guard::IntentBeforeBytes) && status == b'I';
+        let unseen = ended && stands(Guard::UnseenEndRaises);
+        if !(unseen || late) || rolled_back || self.thread.mode == Mode::Off {
             return;
         }
         let mut writes = self.transaction.writes.clone();
@@ -170,7 +178,7 @@ impl Session {
         let tangled = (perhaps && (sets || self.settings.journaled()))
             || (count > 1 && controls && (sets || self.settings.journaled()))
             || (marks.failed && sets && count > 1);
-        if marks.opaque || tangled {
+        if (marks.opaque && stands(Guard::OpaqueForgets)) || tangled {
             self.settings.forget();
         }
         let chained = statements().any(|s| {
@@ -220,14 +228,29 @@ impl Session {
                 }
             }
         }
+        let mut texts = segment.ran.iter().filter(|text| text.names);
+        // It has this meaning if it is alone, and nothing was sent behind it that could give it another.
+        let alone = !(segment.marks.failed || segment.marks.opaque) && self.pending.is_empty();
+        let text = match (texts.next(), texts.next()) {
+            (Some(text), None) if alone && text.body().is_some() => Some(text.clone()),
+            _ => None,
+        };
         for statement in segment
             .ran
             .iter()
             .flat_map(|text| text.analysis.statements.iter())
         {
-            // Whether it ran before an error is not known: PostgreSQL shall judge its next use.
-            if let Statement::Prepare(name) = statement {
-                self.statements.put(name.as_bytes(), Some(Known::Prepared));
+            // Whether it ran before an error is not known: PostgreSQL shall judge its next use. Where Parse has given the
+            // name its meaning, this is the error.
+            if let Statement::Prepare(name, _) = statement
+                && !(segment.marks.failed
+                    && matches!(
+                        self.statements.get(name.as_bytes()),
+                        Some(Known::Named(_) | Known::Foreign)
+                    ))
+            {
+                let known = Known::Prepared(text.clone());
+                self.statements.put(name.as_bytes(), Some(known));
             }
         }
     }
@@ -235,6 +258,9 @@ impl Session {
 
 /// Whether what the segment's intents cover may have become visible.
 fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
+    if segment.tag == Tag::Unrun {
+        return Outcome::Nothing;
+    }
     let mut statements = segment
         .ran
         .iter()
@@ -245,7 +271,11 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
             segment.tag == Tag::Rollback
         }
         // What failed outside a transaction block was rolled back whole, if none of it ends a transaction itself.
-        _ => segment.marks.failed && status == b'I' && statements.all(is_rolled_back),
+        _ if segment.tag == Tag::Rollback && !stands(Guard::RollbackProvesOne) => true,
+        _ => {
+            let plain = statements.all(is_rolled_back) || !stands(Guard::ErrorProvesLittle);
+            segment.marks.failed && status == b'I' && plain
+        }
     };
     if (nothing && !segment.marks.opaque) || changed_nothing(segment) {
         Outcome::Nothing
@@ -257,7 +287,8 @@ fn intent_outcome(segment: &Segment, status: u8) -> Outcome {
 /// Whether its one writing statement has counted no row.
 fn changed_nothing(segment: &Segment) -> bool {
     let alone = segment.ran.len() == 1 && !segment.marks.opaque;
-    segment.marks.counted && alone && segment.tag == Tag::Zero
+    let proves = (segment.marks.counted && alone) || !stands(Guard::ZeroProvesOne);
+    proves && segment.tag == Tag::Zero
 }
 
 /// Statements that an error later in the same implicit transaction undoes.

@@ -67,6 +67,10 @@ pub enum Tag {
     /// Nothing was completed.
     #[default]
     None,
+    /// Something has begun to run.
+    Begun,
+    /// The upstream refused it all before any of it ran.
+    Unrun,
     /// Nothing can be: it is one statement that names something which does not exist.
     Refused,
     Other,
@@ -78,7 +82,7 @@ pub enum Tag {
 impl Tag {
     /// Whether a statement was completed.
     pub fn is_done(self) -> bool {
-        !matches!(self, Tag::None | Tag::Refused)
+        matches!(self, Tag::Other | Tag::Rollback | Tag::Zero)
     }
 }
 

@@ -15,6 +15,7 @@ use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::version::{Database, Intent, Ledger, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::Statement;
 
@@ -121,9 +122,19 @@ impl Segment {
         self.marks.add(rest.marks);
     }
 
+    /// Nothing of it has run.
+    pub fn forget_what_ran(&mut self) {
+        self.ran.clear();
+        self.writes = WriteSet::default();
+        self.marks.opaque = false;
+        self.marks.commits = false;
+        self.marks.ends = false;
+    }
+
     /// Opens an intent, unless one that is open covers it: a pipeline of a million writes opens one, not a million.
     pub fn intend(&mut self, ledger: &Ledger, database: &Arc<Database>, writes: &WriteSet) {
-        if self.covered.covers(writes) {
+        let any = !self.covered.is_empty() && !stands(Guard::CoversOnlyCovered);
+        if self.covered.covers(writes) || any {
             return;
         }
         self.intents.push(Intent::open(ledger, database, writes));
@@ -323,6 +334,12 @@ impl Pending {
     /// The segment that the upstream answers now.
     pub fn front(&mut self) -> Option<&mut Segment> {
         self.closed.front_mut().or(self.open.as_mut())
+    }
+
+    /// The first place, and the segment that the upstream answers now.
+    pub fn answered(&mut self) -> (Option<&Item>, Option<&mut Segment>) {
+        let segment = self.closed.front_mut().or(self.open.as_mut());
+        (self.queue.front(), segment)
     }
 
     /// Every segment under way.

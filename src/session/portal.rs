@@ -18,6 +18,7 @@ use super::unit::Unit;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::Statement;
 use crate::wire::frame::{self, HEAD};
 use crate::wire::message::{self, Target};
@@ -185,8 +186,8 @@ impl Session {
             runs: true,
             parsed: false,
         };
-        let runs = held.context == now
-            && self.pending.nothing_owed()
+        let runs = (held.context == now || !stands(Guard::PortalSettings))
+            && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))
             && self.gate().is_ok()
             && self.trusted(&held.named.text).is_ok()
             && held.entry.again(io.now)

@@ -5,6 +5,8 @@
 //!
 //! Not here: when it is asked, and what follows (`settings`).
 
+use crate::cache::servers::position;
+
 /// Settings read on the backend. Of those that no client can see reported, a role's or a database's default may differ.
 pub(super) const TRACKED: [&str; 26] = [
     "search_path",
@@ -66,7 +68,8 @@ const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog
      (SELECT pg_catalog.concat_ws('/', s.system_identifier, c.timeline_id, d.oid) FROM pg_catalog.pg_control_system() s, \
      pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), pg_catalog.pg_is_in_recovery(), \
-     pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US')";
+     pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US'), \
+     CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END";
 
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
@@ -92,6 +95,8 @@ pub(super) struct Probed {
     pub recovery: bool,
     /// When its server was started.
     pub started: Box<str>,
+    /// Where its write-ahead log ended; no two backends say the same.
+    pub position: Option<u64>,
     /// The tracked settings, in their order.
     pub values: Box<[Box<str>]>,
 }
@@ -110,6 +115,7 @@ impl Probed {
             identity,
             recovery,
             started,
+            end,
             values @ ..,
         ] = fields
         else {
@@ -126,6 +132,7 @@ impl Probed {
             identity: text(identity).unwrap_or_default(),
             recovery: text(recovery).as_deref() != Some("f"),
             started: text(started).unwrap_or_default(),
+            position: text(end).and_then(|end| position(&end)),
             values: values.iter().map(|v| text(v).unwrap_or_default()).collect(),
         })
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::text::Text;
 use super::welcome::Greeting;
 use super::{Copy, Footing, Io, Mode, Phase, Session, Thread};
+use crate::cache::servers::Mark;
 use crate::sql::statement::Statement;
 use crate::wire::message;
 use crate::wire::startup::Startup;
@@ -104,9 +105,9 @@ impl Session {
 
     /// The settings are those that were greeted with.
     fn stand_on(&mut self, greeting: &Greeting) {
-        let servers = &self.thread.ledger.servers;
         self.footing = Footing {
-            server: servers.named(self.settings.server_started()),
+            server: greeting.server,
+            mark: Mark::default(),
             baselines: greeting.baselines,
         };
     }
@@ -205,8 +206,8 @@ fn leaves_something(statement: &Statement) -> bool {
         // DECLARE may be WITH HOLD.
         Statement::Declare(_)
         | Statement::Listen
-        | Statement::Prepare(_)
-        | Statement::Execute(_)
+        | Statement::Prepare(..)
+        | Statement::Execute(..)
         | Statement::TemporaryTableAs(_)
         | Statement::Ddl { temporary: true }
         | Statement::Unfollowed

@@ -161,7 +161,7 @@ impl Session {
         let failed = self.in_failed_block();
         for statement in &text.analysis.statements {
             match statement {
-                Statement::Prepare(name) | Statement::Execute(name) if !failed => {
+                Statement::Prepare(name, _) | Statement::Execute(name, _) if !failed => {
                     self.ensure_upstream(name.as_bytes(), io);
                 }
                 // Now, not when it is answered: what is sent behind it may use the names anew.
@@ -208,6 +208,7 @@ impl Session {
             self.settings.forget();
         }
         self.footing.baselines = self.database.baselines();
+        self.footing.mark = self.thread.ledger.servers.mark();
         let mut body = super::probe::probe().into_bytes();
         body.push(0);
         frame::put(io.upstream, b'Q', &body);

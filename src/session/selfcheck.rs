@@ -21,6 +21,7 @@ use crate::cache::fill::Fill;
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
 use crate::config::Share;
+use crate::guard::{Guard, stands};
 use crate::metrics::{Outcome, Verified};
 use crate::sql::{Determined, determined};
 use crate::why::Why;
@@ -51,7 +52,8 @@ impl Session {
     /// Whether this text may be answered from memory as far as the self-check knows.
     #[inline]
     pub(super) fn trusted(&self, text: &Text) -> Result<(), Why> {
-        if self.thread.verify.quarantine.holds_any() && self.is_apart(text) {
+        let any = self.thread.verify.quarantine.holds_any() && stands(Guard::CheckSetsApart);
+        if any && self.is_apart(text) {
             return Err(Why::Quarantined);
         }
         Ok(())
@@ -141,7 +143,9 @@ impl Session {
             (Comparison::Rows, Some(Determined::Below(limit))) => rows < limit,
             (Comparison::Rows, Some(Determined::Whole)) => true,
         };
-        match (proves, self.thread.verify.outside_writers) {
+        let proves = proves || !stands(Guard::CheckSparesFreedom);
+        let others = self.thread.verify.outside_writers && stands(Guard::CheckSparesOthers);
+        match (proves, others) {
             (false, _) => Verified::Unordered,
             (true, true) => Verified::Outside,
             (true, false) => Verified::Different,

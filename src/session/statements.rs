@@ -31,8 +31,9 @@ pub struct Named {
 #[derive(Clone, Debug)]
 pub enum Known {
     Named(Named),
-    /// Made by SQL's PREPARE, which takes nothing but queries and DML.
-    Prepared,
+    /// Made by SQL's PREPARE, which takes nothing but queries and DML; by that text, unless it may have another meaning by
+    /// now.
+    Prepared(Option<Rc<Text>>),
     /// Something the upstream may have and that is not followed: too long.
     Foreign,
 }
@@ -138,9 +139,20 @@ impl Statements {
     /// Whether EXECUTE of that name may end a transaction block: Parse takes COMMIT, too, and EXECUTE of one that does.
     pub fn may_end(&self, name: &[u8]) -> bool {
         match self.get(name) {
-            Some(Known::Prepared) => false,
+            Some(Known::Prepared(_)) => false,
             Some(Known::Named(named)) => !matches!(named.text.single(), Some(Statement::Query(_))),
             Some(Known::Foreign) | None => true,
+        }
+    }
+
+    /// Code that is not known may have prepared other statements under the names of those made by SQL.
+    pub fn doubt_prepared(&mut self) {
+        for (name, known) in &mut self.known {
+            if let Known::Prepared(Some(_)) = known {
+                self.weight -= weight(name, known);
+                *known = Known::Prepared(None);
+                self.weight += weight(name, known);
+            }
         }
     }
 
@@ -218,7 +230,7 @@ impl Statements {
     pub fn query(&mut self, forwarded: bool) {
         let had = matches!(
             self.unnamed.take(),
-            Some(Known::Named(Named { upstream: true, .. }) | Known::Prepared | Known::Foreign)
+            Some(Known::Named(Named { upstream: true, .. }) | Known::Prepared(_) | Known::Foreign)
         );
         self.unnamed_left = !forwarded && (had || self.unnamed_left);
         // In a block the upstream may still have an unnamed portal that the Query would have ended.
@@ -362,7 +374,8 @@ impl Statements {
 fn weight(name: &[u8], known: &Known) -> usize {
     let own = match known {
         Known::Named(named) => named.types.len() + 3 * named.text.sql.len(),
-        Known::Prepared | Known::Foreign => 0,
+        Known::Prepared(Some(text)) => 3 * text.sql.len(),
+        Known::Prepared(None) | Known::Foreign => 0,
     };
     200 + name.len() + own
 }

@@ -7,11 +7,13 @@
 mod backend;
 mod binding_tests;
 mod describe_tests;
+mod execute_tests;
 mod ledger_tests;
 mod limits_tests;
 mod order_tests;
 mod portal_tests;
 mod random_tests;
+mod refusal_tests;
 mod selfcheck_tests;
 mod simulation;
 mod simulation_client;

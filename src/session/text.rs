@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::Descriptions;
+use crate::sql::Query;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Discard, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
@@ -101,6 +102,15 @@ impl Text {
         }
     }
 
+    /// The query or DML that it is, or prepares by SQL.
+    pub fn body(&self) -> Option<&Query> {
+        match self.single()? {
+            Statement::Query(query) => Some(query),
+            Statement::Prepare(_, body) => body.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether a failed block takes it (PostgreSQL's IsTransactionExitStmt).
     pub fn leaves_failure(&self) -> bool {
         use Statement::{Commit, PrepareTransaction, Rollback, RollbackTo};
@@ -154,8 +164,8 @@ impl Text {
 fn names_statements(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::Prepare(_)
-            | Statement::Execute(_)
+        Statement::Prepare(..)
+            | Statement::Execute(..)
             | Statement::Deallocate(_)
             | Statement::Discard(Discard::All)
     )

@@ -4,6 +4,7 @@
 //! * A message that the queue of owed answers does not explain is relayed, too, and ends the following of the session.
 
 use super::pending::{Item, Kind, Owed, Tag};
+use super::refusal::proves_nothing_ran;
 use super::selfcheck::denies;
 use super::statements::Portal;
 use super::{Copy, Io, Next, Phase, Session};
@@ -110,7 +111,8 @@ impl Session {
             && self.settings.read(&fields)
         {
             let servers = &self.thread.ledger.servers;
-            self.footing.server = servers.named(self.settings.server_started());
+            self.footing.server = self.settings.server(servers, &self.footing.mark);
+            servers.meet(self.footing.server);
             let announced = self.settings.backend().is_some();
             if self.database.meet(announced) && !announced && self.thread.pooler == Pooler::None {
                 let hint =
@@ -182,6 +184,7 @@ impl Session {
         let Some(Item::Owed { owed, .. }) = self.pending.first() else {
             return false;
         };
+        let hidden = self.hides();
         let execute = matches!(owed, Owed::Execute { .. });
         let refused = matches!(owed, Owed::Refused);
         let (last, filled) = match (owed, tag) {
@@ -214,8 +217,12 @@ impl Session {
             if filled {
                 Session::fill(segment, tag, raw);
             }
-            if tag == b'C' {
+            // What Larder runs in front of it counts for nothing.
+            if tag == b'C' && !hidden {
                 Session::completed(segment, body);
+            }
+            if tag == b's' && segment.tag == Tag::None {
+                segment.tag = Tag::Begun;
             }
             // The tag of a portal that goes on counts the rows of its last Execute only.
             segment.marks.counted &= tag != b's';
@@ -322,9 +329,13 @@ impl Session {
         if self.flow.copy == Copy::In {
             self.flow.copy = Copy::None;
         }
-        let Some(segment) = self.pending.front() else {
+        let (owed, segment) = self.pending.answered();
+        let Some(segment) = segment else {
             return;
         };
+        if proves_nothing_ran(&raw[HEAD..], owed, segment) {
+            segment.tag = Tag::Unrun;
+        }
         segment.marks.failed = true;
         if let Some(fill) = segment.filling()
             && denies(raw)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::probe::Probed;
 use super::settings::is_reported;
+use crate::cache::servers::{Mark, Server, Servers};
 use crate::cache::version::Database;
 use crate::wire::message;
 
@@ -26,6 +27,8 @@ pub struct Greeting {
     pub(super) probed: Option<Arc<Probed>>,
     /// The database's baselines before the login began: what it says of settings is not newer.
     pub(super) baselines: u64,
+    /// The server of the backend, as far as it has said which.
+    pub(super) server: Server,
 }
 
 impl Greeting {
@@ -48,7 +51,18 @@ impl Greeting {
             pid,
             probed: answer.and_then(Probed::read).map(Arc::new),
             baselines,
+            server: Server::UNKNOWN,
         }
+    }
+
+    /// The same, of the server that it names; `mark`: of before the login.
+    #[must_use]
+    pub fn of(mut self, servers: &Servers, mark: &Mark) -> Greeting {
+        if let Some(probed) = &self.probed {
+            self.server = servers.named(&probed.started, probed.position, mark);
+            servers.meet(self.server);
+        }
+        self
     }
 
     /// The backend's process id and start, as it said itself.
@@ -80,6 +94,9 @@ impl Greeting {
             (None, None) => true,
             _ => false,
         };
-        probed && self.statuses == other.statuses && self.baselines == other.baselines
+        probed
+            && self.server == other.server
+            && self.statuses == other.statuses
+            && self.baselines == other.baselines
     }
 }

@@ -8,10 +8,12 @@ use std::rc::Rc;
 
 use super::decision::Pass;
 use super::pending::Tag;
+use super::statements::Known;
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::fill::Fill;
 use crate::cache::version::{Intent, WriteSet};
+use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::sql::statement::Statement;
@@ -46,10 +48,14 @@ impl Session {
             && set.is_empty();
         // Which statement an EXECUTE runs is known here only.
         let executes = text.analysis.statements.iter().any(|statement| {
-            matches!(statement, Statement::Execute(name) if self.statements.may_end(name.as_bytes()))
+            matches!(statement, Statement::Execute(name, _) if self.statements.may_end(name.as_bytes()))
         }) && !refused;
         self.link.strays |= opaque || executes || text.analysis.statements.iter().any(is_declare);
-        let opens = self.visible(&set, text.commits || executes);
+        if opaque {
+            self.statements.doubt_prepared();
+        }
+        let commits = text.commits || (executes && stands(Guard::ExecuteMayCommit));
+        let opens = self.visible(&set, commits);
         self.pin(text, opaque || leaves, version.is_some());
         let segment = self.pending.open(io.now);
         if refused {
@@ -66,13 +72,15 @@ impl Session {
             segment.marks.counted = counted && segment.ran.is_empty();
             segment.run(text);
             // A portal bound before may send its rows under other settings now.
-            self.statements.bound_fill = None;
+            if stands(Guard::BoundSettings) {
+                self.statements.bound_fill = None;
+            }
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
         self.due &= fill.as_ref().and_then(Fill::aside).is_none();
         segment.fills.extend(fill);
-        if !opens.is_empty() {
+        if !opens.is_empty() && stands(Guard::IntentBeforeBytes) {
             segment.intend(&self.thread.ledger, &self.database, &opens);
         }
         self.last = (outcome, why);
@@ -86,6 +94,7 @@ impl Session {
     pub(super) fn account_opaque(&mut self, why: Why, io: &mut Io<'_>) {
         self.link.pinned = true;
         self.link.strays = true;
+        self.statements.doubt_prepared();
         let segment = self.pending.open(io.now);
         self.statements.bound_fill = None;
         segment.outcome = Outcome::Bypass;
@@ -112,12 +121,26 @@ impl Session {
 
     /// Whether every name that the upstream has is known here at this moment.
     fn knows_names(&self) -> bool {
+        !self.link.strays && !self.statements.spilled && self.names_are_settled()
+    }
+
+    /// Whether nothing is under way that could give a name another meaning.
+    fn names_are_settled(&self) -> bool {
         let open = self.pending.unfinished();
-        !self.link.strays
-            && !self.statements.spilled
-            && self.database.is_direct()
+        self.database.is_direct()
             && !self.pending.has_closed()
             && open.is_none_or(|segment| segment.ran.iter().all(|text| !text.names))
+    }
+
+    /// What an EXECUTE of that name runs, if that is certain: a query or DML.
+    pub(super) fn executed(&self, name: &str) -> Option<Rc<Text>> {
+        let text = match self.statements.get(name.as_bytes())? {
+            Known::Prepared(text) => text.as_ref()?,
+            // Declared types may be a user's.
+            Known::Named(named) if !self.link.strays && named.types.is_empty() => &named.text,
+            _ => return None,
+        };
+        (self.names_are_settled() && text.body().is_some()).then(|| text.clone())
     }
 
     /// Whether there is no such statement.
@@ -132,7 +155,7 @@ impl Session {
 
     /// Whether a simple Query is the EXECUTE of a statement that does not exist.
     fn is_refused(&self, text: &Text) -> bool {
-        matches!(text.single(), Some(Statement::Execute(name)) if self.lacks_statement(name.as_bytes()))
+        matches!(text.single(), Some(Statement::Execute(name, _)) if self.lacks_statement(name.as_bytes()))
             && !self.pending.forwarded()
     }
 
@@ -141,6 +164,7 @@ impl Session {
         let all = WriteSet::new(Touched::Everything, true, None);
         self.link.strays = true;
         self.link.pinned = true;
+        self.statements.doubt_prepared();
         if let Some(segment) = self.pending.front() {
             segment.marks.dirty = true;
             segment.marks.opaque = true;
@@ -159,13 +183,13 @@ impl Session {
         let mut block = self.transaction.status() != b'I';
         let mut earlier = self.transaction.writes.clone();
         for segment in self.pending.segments() {
-            block &= !segment.marks.ends;
+            block &= !(segment.marks.ends && stands(Guard::BehindRollback));
             earlier.add(&segment.writes);
         }
         if block && !commits {
             return WriteSet::default();
         }
-        if commits {
+        if commits && stands(Guard::CommitOpensEarlier) {
             earlier.add(set);
             return earlier;
         }
@@ -178,7 +202,10 @@ impl Session {
             return;
         };
         let outcome = match &*segment.ran {
-            [one] if one.single().is_some() && !segment.marks.opaque => {
+            [one]
+                if (one.single().is_some() && !segment.marks.opaque)
+                    || !stands(Guard::CopyRaisesBefore) =>
+            {
                 crate::cache::version::Outcome::Nothing
             }
             _ => crate::cache::version::Outcome::Visible,
@@ -197,7 +224,7 @@ impl Session {
         let Some(segment) = self.pending.front() else {
             return;
         };
-        if std::mem::take(&mut segment.marks.copying) {
+        if std::mem::take(&mut segment.marks.copying) && stands(Guard::CopyShuts) {
             segment
                 .intents
                 .push(Intent::open(ledger, database, &segment.writes));

@@ -9,6 +9,7 @@
 
 mod columns;
 mod datatypes;
+mod declared;
 mod functions;
 mod introspection;
 mod nodetree;
@@ -17,10 +18,12 @@ mod reviewed;
 pub mod rows;
 mod touches;
 
+pub use declared::{Declaration, Misdeclared, Path, Reach};
 pub use rows::Rows;
 
 use self::columns::Columns;
 use self::datatypes::Datatypes;
+use self::declared::Declarations;
 use self::functions::Functions;
 use self::relations::Relations;
 use self::touches::Touches;
@@ -88,12 +91,18 @@ pub enum WriteKind {
 impl Catalog {
     /// Concludes everything that can be concluded before a statement is seen.
     pub fn build(version: u64, rows: Rows) -> Catalog {
+        Catalog::build_with(version, rows, &[])
+    }
+
+    /// The same, with what is declared of functions.
+    pub fn build_with(version: u64, rows: Rows, declared: &[Declaration]) -> Catalog {
         let namespaces = rows
             .namespaces
             .iter()
             .map(|n| (n.name.clone(), n.oid))
             .collect();
-        let functions = Functions::build(&rows);
+        let declared = Declarations::build(&rows, declared);
+        let functions = Functions::build(&rows, declared);
         let types = Datatypes::build(&rows, &functions);
         let relations = Relations::build(&rows, &functions, &types);
         let columns = Columns::build(&rows, &types);
@@ -146,17 +155,50 @@ impl Catalog {
         self.parts.relations.runs(relation)
     }
 
+    /// What declared functions write when this relation is read.
+    pub fn written_on_read(&self, relation: Oid) -> &[Oid] {
+        self.parts.relations.written(relation)
+    }
+
     /// What a write to this relation touches. INSERT … ON CONFLICT DO UPDATE is an INSERT and an UPDATE, MERGE is
     /// what its clauses are, REFRESH MATERIALIZED VIEW is an INSERT into it.
     pub fn writes_of(&self, relation: Oid, kind: WriteKind) -> Touched {
+        self.touched(relation, kind).0
+    }
+
+    /// The same, and whether that is all of what a command tag counts: no declared function writes on the way.
+    pub fn touched(&self, relation: Oid, kind: WriteKind) -> (Touched, bool) {
         self.parts.touches.of(&self.parts.relations, relation, kind)
     }
 
-    /// The worst of all functions that a call by this name and number of arguments may mean.
+    /// The worst of all functions that a call by this name and number of arguments may mean. What it reaches by
+    /// declaration is not followed.
     pub fn function(&self, name: &Name, arguments: usize, path: &SearchPath) -> FunctionClass {
-        self.parts
-            .functions
-            .called(&name.name, arguments, &self.schemas(name, path))
+        let mut reach = Reach::default();
+        let class = self.call(name, arguments, path, &mut reach);
+        match reach.is_nothing() {
+            true => class,
+            false => class.and(FunctionClass::anything(Why::UserFunction)),
+        }
+    }
+
+    /// The worst of all functions that a call by this name and number of arguments may mean, with what they reach by
+    /// declaration added.
+    pub fn call(
+        &self,
+        name: &Name,
+        arguments: usize,
+        path: &SearchPath,
+        reach: &mut Reach,
+    ) -> FunctionClass {
+        let schemas = self.schemas(name, path);
+        let functions = &self.parts.functions;
+        functions.called(&name.name, arguments, &schemas, reach)
+    }
+
+    /// Declarations of functions that do not count in this database.
+    pub fn misdeclared(&self) -> &[Misdeclared] {
+        self.parts.functions.misdeclared()
     }
 
     /// Why an operator of this name may not be in a cacheable statement. A user's operator may run anything.
@@ -197,6 +239,11 @@ impl Catalog {
     /// to another type would read. The relations are those that the statement names, views as themselves.
     pub fn never_text(&self, relations: &[Oid], name: &str) -> bool {
         !self.parts.functions.has_attribute(name) && self.parts.columns.never_text(relations, name)
+    }
+
+    /// Whether a cast that an assignment makes unwritten may run a user's code.
+    pub fn assigns_by_code(&self) -> bool {
+        self.parts.types.assignment().writes
     }
 
     /// Schema and name of a relation.

@@ -62,10 +62,10 @@ pub enum Statement {
     ResetAll,
     Discard(Discard),
     Show(Box<str>),
-    /// `PREPARE name AS …`; the statement itself writes nothing.
-    Prepare(Box<str>),
-    /// `EXECUTE name(…)`: opaque until prepared statements are followed.
-    Execute(Box<str>),
+    /// `PREPARE name AS …`, with what it prepares where that is a query or DML; the statement itself writes nothing.
+    Prepare(Box<str>, Option<Box<Query>>),
+    /// `EXECUTE name(…)` with its arguments: what it does is known only where the name is.
+    Execute(Box<str>, Box<Query>),
     /// `DEALLOCATE name`, `None` for ALL.
     Deallocate(Option<Box<str>>),
     /// `DECLARE … CURSOR FOR query`: what the query does, it does (locks, functions).
@@ -98,7 +98,9 @@ pub enum Statement {
     Ddl {
         temporary: bool,
     },
-    /// `DO`, `CALL`, `LOAD`, and anything not known: writes everything, may change anything in the session.
+    /// `CALL`: the procedure and its arguments, like a query's.
+    Call(Query),
+    /// `DO`, `LOAD`, and anything not known: writes everything, may change anything in the session.
     Opaque,
 }
 

@@ -8,7 +8,7 @@
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
-use super::catalog::{Catalog, FunctionClass, Oid, SYSTEM_CATALOGS, SearchPath, WriteKind};
+use super::catalog::{Catalog, FunctionClass, Oid, Reach, SYSTEM_CATALOGS, SearchPath, WriteKind};
 use super::query::Query;
 use super::statement::{Discard, Name, Statement};
 use crate::why::Why;
@@ -76,6 +76,18 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
                 ..not_cacheable(effect)
             }
         }
+        // A procedure that is not declared may do anything, DDL included.
+        Statement::Call(query) => {
+            let effect = Resolver { catalog, path }.query(query);
+            match effect.opaque || effect.writes == Touched::Everything {
+                true => Effect::EVERYTHING,
+                false => Effect {
+                    dirty: true,
+                    counted: false,
+                    ..not_cacheable(effect)
+                },
+            }
+        }
         // The session has temporary objects now.
         Statement::TemporaryTableAs(query) => {
             let mut effect = Resolver { catalog, path }.query(query);
@@ -104,6 +116,31 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
     }
 }
 
+/// What EXECUTE does of a statement that is known, with these arguments. Never cacheable.
+pub fn resolve_execute(
+    body: &Query,
+    arguments: &Query,
+    catalog: Option<&Catalog>,
+    path: &SearchPath,
+) -> Effect {
+    let resolver = Resolver { catalog, path };
+    let (mut effect, given) = (resolver.query(body), resolver.query(arguments));
+    effect.touch(given.writes);
+    // An argument is cast to its parameter's type as in an assignment.
+    if catalog.is_none_or(Catalog::assigns_by_code) {
+        effect.touch(Touched::Everything);
+    }
+    Effect {
+        reads: Err(effect.reads.err().unwrap_or(Why::Execute)),
+        catalog: effect.catalog | given.catalog,
+        dirty: effect.dirty | given.dirty | effect.opaque,
+        opaque: effect.opaque | given.opaque,
+        leaves: effect.leaves | given.leaves | effect.opaque,
+        counted: false,
+        writes: effect.writes,
+    }
+}
+
 /// What does the same whatever the catalog is like.
 fn without_names(statement: &Statement) -> Effect {
     match statement {
@@ -119,7 +156,7 @@ fn without_names(statement: &Statement) -> Effect {
         | Statement::Set(_)
         | Statement::ResetAll
         | Statement::Show(_)
-        | Statement::Prepare(_)
+        | Statement::Prepare(..)
         | Statement::Deallocate(_) => Effect::NOTHING,
         // Temporary tables go; where there are none, the session knows.
         Statement::Discard(Discard::All | Discard::Temp) | Statement::Maintenance => Effect {
@@ -214,9 +251,9 @@ impl Resolver<'_> {
         let Some(catalog) = self.catalog else {
             return self.blind(query);
         };
-        let code = self.code(catalog, query);
-        let mut found = Found::default();
-        let mut run = self.reads(catalog, query, &mut found).and(code);
+        let (mut found, mut reach) = (Found::default(), Reach::default());
+        let code = self.code(catalog, query, &mut reach);
+        let mut run = self.reads(catalog, query, &mut found, &mut reach).and(code);
         let mut columns = query.cast_columns.iter();
         if !columns.all(|column| catalog.never_text(&found.named, column)) {
             run = run.and(FunctionClass::reads(Why::ClockText));
@@ -230,12 +267,13 @@ impl Resolver<'_> {
         }
         let why = query
             .why
-            .or(query.reads.is_empty().then_some(Why::NoRelation))
+            .or((query.reads.is_empty() && reach.reads.is_empty()).then_some(Why::NoRelation))
             .or(run.why);
-        let mut effect = self.targets(query.targets.iter().map(|(name, kind)| (name, *kind)));
+        let mut effect = self.counting(query.targets.iter().map(|(name, kind)| (name, *kind)));
         effect.dirty = effect.dirty || query.locks || run.dirty;
         effect.opaque |= run.opaque;
         effect.leaves |= run.leaves;
+        effect.touch(written(catalog, &reach));
         if run.writes || query.unknown {
             effect.writes = Touched::Everything;
         }
@@ -243,6 +281,8 @@ impl Resolver<'_> {
         effect.opaque |= query.unknown;
         effect.dirty |= effect.opaque || effect.writes != Touched::Nothing;
         effect.counted = query.targets.len() == 1
+            && effect.counted
+            && reach.writes.is_empty()
             && run.why.is_none()
             && !effect.opaque
             && matches!(effect.writes, Touched::Relations(_));
@@ -262,26 +302,29 @@ impl Resolver<'_> {
     /// Planned, not run: what a SELECT would not do by running, it does not do by being planned. The planner does
     /// call functions, and a statement that would write locks its target.
     fn explain(&self, query: &Query) -> Effect {
-        let run = match self.catalog {
-            None => {
-                return Effect {
-                    reads: Err(Why::NotSelect),
-                    ..self.blind(query)
-                };
-            }
-            Some(catalog) => self
-                .reads(catalog, query, &mut Found::default())
-                .and(self.code(catalog, query)),
+        let Some(catalog) = self.catalog else {
+            return Effect {
+                reads: Err(Why::NotSelect),
+                ..self.blind(query)
+            };
         };
-        let opaque = run.opaque || query.unknown;
+        let mut reach = Reach::default();
+        let code = self.code(catalog, query, &mut reach);
+        let run = self.reads(catalog, query, &mut Found::default(), &mut reach);
+        let run = run.and(code);
+        let writes = match run.writes || query.unknown {
+            true => Touched::Everything,
+            false => written(catalog, &reach),
+        };
+        let opaque = run.opaque || query.unknown || writes == Touched::Everything;
         Effect {
-            writes: if run.writes || query.unknown {
-                Touched::Everything
-            } else {
-                Touched::Nothing
-            },
+            dirty: opaque
+                || run.dirty
+                || query.locks
+                || !query.targets.is_empty()
+                || writes != Touched::Nothing,
+            writes,
             catalog: query.unknown,
-            dirty: opaque || run.dirty || query.locks || !query.targets.is_empty(),
             opaque,
             leaves: run.leaves,
             ..Effect::NOTHING
@@ -316,8 +359,14 @@ impl Resolver<'_> {
         }
     }
 
-    /// The relations read, and what reading them runs.
-    fn reads(&self, catalog: &Catalog, query: &Query, all: &mut Found) -> FunctionClass {
+    /// The relations read, by declared functions, too, and what reading them runs.
+    fn reads(
+        &self,
+        catalog: &Catalog,
+        query: &Query,
+        all: &mut Found,
+        reach: &mut Reach,
+    ) -> FunctionClass {
         let mut run = FunctionClass::PURE;
         for name in &query.reads {
             let found = catalog.relations_named(name, self.path);
@@ -335,21 +384,20 @@ impl Resolver<'_> {
                     all.statistics |= relation == SYSTEM_CATALOGS;
                     continue;
                 }
-                match catalog.reads_of(relation) {
-                    Ok(below) => all.below.extend_from_slice(below),
-                    Err(why) => run = run.and(FunctionClass::reads(why)),
-                }
-                run = run.and(catalog.runs_on_read(relation));
+                run = run.and(all.read(catalog, relation, reach));
             }
+        }
+        for relation in reach.reads.clone() {
+            run = run.and(all.read(catalog, relation, reach));
         }
         run
     }
 
     /// What the functions, operators and types in the text may do.
-    fn code(&self, catalog: &Catalog, query: &Query) -> FunctionClass {
+    fn code(&self, catalog: &Catalog, query: &Query, reach: &mut Reach) -> FunctionClass {
         let mut run = FunctionClass::PURE;
         for (name, arguments) in &query.functions {
-            run = run.and(catalog.function(name, *arguments, self.path));
+            run = run.and(catalog.call(name, *arguments, self.path, reach));
         }
         for name in &query.operators {
             run = run.and(reason(catalog.operator(name, self.path)));
@@ -367,7 +415,18 @@ impl Resolver<'_> {
     }
 
     fn targets<'t>(&self, targets: impl IntoIterator<Item = (&'t Name, WriteKind)>) -> Effect {
-        let mut effect = Effect::NOTHING;
+        Effect {
+            counted: false,
+            ..self.counting(targets)
+        }
+    }
+
+    /// `counted`: no declared function writes on the way.
+    fn counting<'t>(&self, targets: impl IntoIterator<Item = (&'t Name, WriteKind)>) -> Effect {
+        let mut effect = Effect {
+            counted: true,
+            ..Effect::NOTHING
+        };
         for (name, kind) in targets {
             effect.dirty = true;
             let Some(catalog) = self.catalog else {
@@ -386,11 +445,46 @@ impl Resolver<'_> {
                     effect.catalog = true;
                     effect.touch(Touched::Everything);
                 }
-                effect.touch(catalog.writes_of(relation, kind));
+                let (touched, alone) = catalog.touched(relation, kind);
+                effect.counted &= alone;
+                effect.touch(touched);
             }
         }
         effect
     }
+}
+
+impl Found {
+    fn read(&mut self, catalog: &Catalog, relation: Oid, reach: &mut Reach) -> FunctionClass {
+        let runs = catalog.runs_on_read(relation);
+        reach
+            .writes
+            .extend_from_slice(catalog.written_on_read(relation));
+        match catalog.reads_of(relation) {
+            Ok(below) => {
+                self.below.extend_from_slice(below);
+                runs
+            }
+            Err(why) => FunctionClass::reads(why).and(runs),
+        }
+    }
+}
+
+/// What declared functions may change, in whichever way.
+fn written(catalog: &Catalog, reach: &Reach) -> Touched {
+    const EVERY_WAY: [WriteKind; 4] = [
+        WriteKind::Insert,
+        WriteKind::Update,
+        WriteKind::Delete,
+        WriteKind::Truncate { cascade: true },
+    ];
+    let mut effect = Effect::NOTHING;
+    for relation in &reach.writes {
+        for kind in EVERY_WAY {
+            effect.touch(catalog.writes_of(*relation, kind));
+        }
+    }
+    effect.writes
 }
 
 /// What a read of system catalogs must not show: what changes there without anybody being told.

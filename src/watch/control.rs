@@ -5,23 +5,26 @@
 //! * A write whose connection broke stays in doubt, and what it touches shut, until the upstream says that its backend
 //!   is gone (hazard 40). Larder asks the upstream to end such a backend: nobody waits for its answer any more.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
 use super::doubt::{gone, terminate};
-use super::link::{Dialer, Failure, Link, SMALL, reason};
+use super::link::{Dialer, Facts, Failure, Link, SMALL, facts, reason};
 use super::primary::Parked;
 use super::schema::{Digest, digest, load};
+use super::sole::Links;
 use crate::cache::servers::Server;
 use crate::cache::version::{Database, Intent, Outcome, Raised};
 use crate::metrics::{Scope, Source};
 use crate::session::{Doubt, Shared};
-use crate::sql::catalog::SYSTEM_CATALOGS;
+use crate::sql::Catalog;
+use crate::sql::catalog::{Declaration, Misdeclared, SYSTEM_CATALOGS};
 
 /// How long a catalog may take to load; nothing is served meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,12 +41,18 @@ pub struct Control {
     pub dialer: Arc<Dialer>,
     /// `catalog.refresh`.
     pub refresh: Duration,
+    /// `[[function]]`.
+    pub declared: Arc<[Declaration]>,
     pub shared: Arc<Shared>,
     pub parked: Arc<Parked>,
+    /// Where doubts go that must be settled again.
+    pub doubts: UnboundedSender<Doubt>,
+    /// Which server is in use, where there is nothing to choose.
+    pub links: Arc<Links>,
 }
 
 impl Control {
-    /// Runs until both senders are gone.
+    /// Runs for as long as the process.
     pub async fn run(
         self,
         mut databases: UnboundedReceiver<Arc<Database>>,
@@ -64,28 +73,26 @@ impl Control {
         }
     }
 
-    /// Connects to the server in use, and tells which it is, where there are several.
-    pub(super) async fn connect(&self, database: &str) -> Result<(Link, Server), Failure> {
+    /// Connects to the server that is dialed, and tells what it says of itself.
+    pub(super) async fn connect(&self, database: &str) -> Result<(Link, Facts), Failure> {
         let link = self.dialer.connect(database).await?;
-        let servers = &self.shared.ledger.servers;
-        if servers.is_single() {
-            return Ok((link, Server::UNKNOWN));
-        }
-        let server = servers.named(&link.facts().await?.started);
-        match servers.allow(server) {
-            true => Ok((link, server)),
-            false => Err("it reached a server that is not in use".into()),
-        }
+        let facts = link.facts(&self.shared.ledger.servers).await?;
+        Ok((link, facts))
     }
 
     /// Keeps a database's catalog.
     async fn keep(self, database: Arc<Database>) {
         let (mut pause, mut told) = (RETRY.0, false);
         loop {
-            let error = match self.connect(database.name()).await {
-                Ok((link, server)) => {
+            let held = async {
+                let (link, facts) = self.connect(database.name()).await?;
+                let held = self.hold(&facts)?;
+                Ok::<_, Failure>((link, facts, held))
+            };
+            let error = match held.await {
+                Ok((link, facts, _held)) => {
                     (pause, told) = (RETRY.0, false);
-                    self.watch(&database, link, server).await
+                    self.watch(&database, link, &facts).await
                 }
                 Err(error) => error,
             };
@@ -106,7 +113,9 @@ impl Control {
     /// Loads and looks again; returns only with what went wrong.
     ///
     /// A look that is late is as bad as one that fails: what was changed past Larder is promised to be seen in time.
-    async fn watch(&self, database: &Database, mut link: Link, server: Server) -> Failure {
+    async fn watch(&self, database: &Database, mut link: Link, facts: &Facts) -> Failure {
+        let server = facts.server;
+        let mut moved = pin!(self.moved(database.name(), facts));
         let mut known: Option<Digest> = None;
         loop {
             let step = async {
@@ -118,13 +127,15 @@ impl Control {
                     Some(_) => match timeout(self.refresh, database.wanted.notified()).await {
                         Ok(()) => Ok(Ok(())),
                         Err(_) => {
-                            timeout(SMALL, self.look(database, &link.client, &mut known)).await
+                            timeout(SMALL, self.look(database, &link.client, server, &mut known))
+                                .await
                         }
                     },
                 }
             };
             let done = tokio::select! {
                 done = step => done,
+                () = &mut moved => return "its address leads to another server now".into(),
                 // At once, not at the next look: whoever listens there next may be another.
                 _ = link.runs.join_next() => return "the control connection was closed".into(),
             };
@@ -153,13 +164,14 @@ impl Control {
             return Err("another server is in use".into());
         }
         let began = std::time::Instant::now();
-        let (mut catalog, found) = load(client, version).await?;
+        let (mut catalog, found) = load(client, version, &self.declared).await?;
         if !known
             .as_ref()
             .is_some_and(|known| known.same_baselines(&found))
         {
             database.rebase();
         }
+        tell_misdeclared(database, &catalog);
         // Not in force as long as writes are in flight that were resolved with an older one.
         while database.load_version() == Some(version) {
             match database.publish(catalog) {
@@ -180,8 +192,13 @@ impl Control {
         &self,
         database: &Database,
         client: &Client,
+        server: Server,
         known: &mut Option<Digest>,
     ) -> Result<(), Failure> {
+        let facts = facts(client, &self.shared.ledger.servers).await?;
+        if facts.server != server {
+            return Err("its server was set back".into());
+        }
         let now = digest(client).await?;
         let of = |same: fn(&Digest, &Digest) -> bool| {
             known.as_ref().is_some_and(|known| same(known, &now))
@@ -229,8 +246,9 @@ impl Control {
                 Ok(raised) => return self.tell(&raised),
                 Err(doubt) => doubt,
             };
-            if let Ok((link, server)) = self.connect(doubt.database.name()).await
-                && server == doubt.server
+            let single = self.dialer.route.target.is_single();
+            if let Ok((link, facts)) = self.connect(doubt.database.name()).await
+                && (facts.server == doubt.server || (single && doubt.server == Server::UNKNOWN))
             {
                 pause = RETRY.0;
                 if let Some(start) = &start {
@@ -264,6 +282,21 @@ impl Control {
             for _ in 0..raised.databases {
                 metrics.invalidated(Scope::Database, Source::Own);
             }
+        }
+    }
+}
+
+/// Says which declarations of functions do not count in a database.
+fn tell_misdeclared(database: &Database, catalog: &Catalog) {
+    for wrong in catalog.misdeclared() {
+        match wrong {
+            // It may be meant for another database.
+            Misdeclared::NoFunction(_) => tracing::info!(database = database.name(), "{wrong}"),
+            Misdeclared::NoRelation { .. } => tracing::warn!(
+                database = database.name(),
+                hint = "a call of it counts as a write to everything; correct [[function]] in the configuration",
+                "{wrong}"
+            ),
         }
     }
 }

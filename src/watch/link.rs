@@ -19,6 +19,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage};
 
+use crate::cache::servers::{Server, Servers, position};
 use crate::config::{Address, ChannelBinding as Configured};
 use crate::metrics::{Counted, Metrics, UpstreamState};
 use crate::net::Stream;
@@ -31,7 +32,8 @@ pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// By simple query: poolers that share connections do not know our prepared statements.
 const FACTS: &str = "SELECT pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), \
-    'YYYY-MM-DD HH24:MI:SS.US'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
+    'YYYY-MM-DD HH24:MI:SS.US'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only'), \
+    CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END";
 
 /// What connections are made with.
 pub struct Dialer {
@@ -50,8 +52,8 @@ pub(super) struct Link {
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// When it was started: no two servers were at the same microsecond.
-    pub started: String,
+    /// Which it is: no two servers were started at the same microsecond.
+    pub server: Server,
     pub recovery: bool,
     pub read_only: bool,
 }
@@ -155,19 +157,26 @@ impl TlsStream for Stream {
 
 impl Link {
     /// Asks the server about itself.
-    pub async fn facts(&self) -> Result<Facts, Failure> {
-        let answer = timeout(SMALL, self.client.simple_query(FACTS)).await??;
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let row = row.ok_or("no answer")?;
-        Ok(Facts {
-            started: row.get(0).unwrap_or_default().to_owned(),
-            recovery: row.get(1) != Some("f"),
-            read_only: row.get(2) != Some("off"),
-        })
+    pub async fn facts(&self, servers: &Servers) -> Result<Facts, Failure> {
+        facts(&self.client, servers).await
     }
+}
+
+/// Asks a server about itself.
+pub(super) async fn facts(client: &Client, servers: &Servers) -> Result<Facts, Failure> {
+    let mark = servers.mark();
+    let answer = timeout(SMALL, client.simple_query(FACTS)).await??;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.ok_or("no answer")?;
+    let position = row.get(3).and_then(position);
+    Ok(Facts {
+        server: servers.named(row.get(0).unwrap_or_default(), position, &mark),
+        recovery: row.get(1) != Some("f"),
+        read_only: row.get(2) != Some("off"),
+    })
 }
 
 /// The database's own word for what went wrong.

@@ -29,9 +29,9 @@ use crate::session::{Doubt, Shared};
 use crate::sql::Touched;
 
 /// How often the server in use is asked whether it is still as wanted.
-const CHECK: Duration = Duration::from_secs(2);
+pub(super) const CHECK: Duration = Duration::from_secs(2);
 /// Between two rounds in which none was found.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 /// Writes in doubt on servers that are not in use; their intents are closed.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Parked {
     pub(super) fn park(&self, shared: &Shared, mut doubt: Doubt) -> Result<Vec<Raised>, Doubt> {
         let mut parked = self.lock();
         let servers = &shared.ledger.servers;
-        if servers.is_single() || doubt.server == Server::UNKNOWN || servers.allow(doubt.server) {
+        if doubt.server == Server::UNKNOWN || servers.allow(doubt.server) {
             return Err(doubt);
         }
         let intents = std::mem::take(&mut doubt.intents);
@@ -55,6 +55,24 @@ impl Parked {
             .into_iter()
             .map(|intent| intent.close(Outcome::Visible))
             .collect())
+    }
+
+    /// Puts a server in use. What is in doubt on it shuts everything before the first answer, until it is settled.
+    pub(super) fn choose(&self, shared: &Shared, server: Server, doubts: &UnboundedSender<Doubt>) {
+        let ledger = &shared.ledger;
+        let mut parked = self.lock();
+        let back = parked.extract_if(.., |doubt| {
+            doubt.server == server && server != Server::UNKNOWN
+        });
+        for mut doubt in back {
+            let all = WriteSet::new(Touched::Everything, true, None);
+            doubt
+                .intents
+                .push(Intent::open(ledger, &doubt.database, &all));
+            // Nobody there: then it stays open.
+            let _ = doubts.send(doubt);
+        }
+        ledger.servers.choose(server);
     }
 }
 
@@ -166,7 +184,7 @@ impl Chooser {
     async fn ask(&self, address: &Address) -> Result<(Link, Facts), Failure> {
         let database = &self.dialer.route.upstream.database;
         let link = self.dialer.connect_to(address, database).await?;
-        let facts = link.facts().await?;
+        let facts = link.facts(&self.shared.ledger.servers).await?;
         Ok((link, facts))
     }
 
@@ -181,42 +199,21 @@ impl Chooser {
 
     /// Puts a server in use.
     fn enter(&self, found: &Found) -> Arc<Place> {
-        let ledger = &self.shared.ledger;
-        self.raise();
+        self.shared.ledger.blind();
         let server = match &found.asked {
-            Some((_, facts)) => ledger.servers.named(&facts.started),
+            Some((_, facts)) => facts.server,
             None => Server::UNKNOWN,
         };
-        let mut parked = self.parked.lock();
-        let back = parked.extract_if(.., |doubt| {
-            doubt.server == server && server != Server::UNKNOWN
-        });
-        for mut doubt in back {
-            let all = WriteSet::new(Touched::Everything, true, None);
-            doubt
-                .intents
-                .push(Intent::open(ledger, &doubt.database, &all));
-            // Nobody there: then it stays open.
-            let _ = self.doubts.send(doubt);
-        }
-        ledger.servers.choose(server);
-        drop(parked);
+        self.parked.choose(&self.shared, server, &self.doubts);
         self.dialer.route.target.choose(&found.address, server)
     }
 
     /// Takes it out of use. Clients still go there if it may be as before.
     fn leave(&self, left: &Left) {
         self.shared.ledger.servers.leave();
-        self.raise();
+        self.shared.ledger.blind();
         if matches!(left, Left::Changed) {
             self.dialer.route.target.refuse();
-        }
-    }
-
-    /// What was kept or loaded is void.
-    fn raise(&self) {
-        for database in self.shared.ledger.all() {
-            database.blind();
         }
     }
 
@@ -232,11 +229,9 @@ impl Chooser {
                 }
             }
             let wanted = self.dialer.route.upstream.attrs;
-            match link.facts().await {
+            match link.facts(&self.shared.ledger.servers).await {
                 // A standby that was promoted is not the server it was.
-                Ok(facts)
-                    if facts.started != before.started || facts.recovery != before.recovery =>
-                {
+                Ok(facts) if facts.server != before.server || facts.recovery != before.recovery => {
                     return Left::Changed;
                 }
                 // Found as second best, it stays.
@@ -283,7 +278,7 @@ mod tests {
             (true, true, vec![Any, ReadOnly, Standby, PreferStandby]),
         ] {
             let facts = Facts {
-                started: "t0".into(),
+                server: Server::UNKNOWN,
                 recovery,
                 read_only,
             };

@@ -12,11 +12,11 @@
 mod queries;
 
 use crate::sql::Catalog;
-use crate::sql::catalog::Rows;
 use crate::sql::catalog::rows::{
     Cast, Column, Expression, ForeignKey, Function, Inheritance, Namespace, Operator, Place,
     Relation, Rule, Trigger, Type,
 };
+use crate::sql::catalog::{Declaration, Rows};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
@@ -43,16 +43,20 @@ impl Digest {
     }
 }
 
-/// Loads the catalog, and the digest of the very same moment.
+/// Loads the catalog, with what is declared of functions, and the digest of the very same moment.
 ///
 /// # Errors
 /// The connection's; a catalog that this role may not read.
-pub async fn load(client: &Client, version: u64) -> Result<(Catalog, Digest), Error> {
+pub async fn load(
+    client: &Client,
+    version: u64,
+    declared: &[Declaration],
+) -> Result<(Catalog, Digest), Error> {
     begin(client).await?;
     let loaded = read(client).await;
     client.batch_execute("ROLLBACK").await?;
     let (rows, digest) = loaded?;
-    Ok((Catalog::build(version, rows), digest))
+    Ok((Catalog::build_with(version, rows, declared), digest))
 }
 
 /// The digest of this moment.

@@ -1,8 +1,9 @@
 //! P1, P4 and P5 under load: writers and readers on versioned rows (`accounts`), with backends being terminated meanwhile.
 
-use crate::accounts::{ACCOUNTS, SCHEMA, Versioned, read, write};
+pub use crate::accounts::SCHEMA;
+use crate::accounts::{ACCOUNTS, Versioned, read, write};
 use crate::ground::{Ground, SUPERUSER, server_port};
-use crate::wireclient::Login;
+use crate::wireclient::{Answered, Login};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -77,19 +78,27 @@ fn reader(world: &World, login: &Login, number: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn run(name: &str, duration: Duration, terminate: Option<Duration>) {
-    let ground = Ground::new(name, SCHEMA);
-    ground.warm("rows_a");
+/// What happens meanwhile; it is called again and again until the time is over.
+pub type Disturb<'a> = &'a mut dyn FnMut(&mut Ground);
+
+/// Writers and readers by these logins (past Larder) until the time is over. Gives how many writes were not answered.
+pub fn storm(
+    ground: &mut Ground,
+    logins: &[Login],
+    duration: Duration,
+    disturb: Disturb<'_>,
+) -> u64 {
+    let name = ground.database.clone();
     let world = World::default();
-    let login = ground.over(&ground.login());
+    let logins: Vec<_> = logins.iter().map(|login| ground.over(login)).collect();
     let verdicts = std::thread::scope(|scope| {
         for number in 0..WRITERS {
-            let (world, login) = (&world, &login);
+            let (world, login) = (&world, &logins[number % logins.len()]);
             scope.spawn(move || writer(world, login, number));
         }
         let readers: Vec<_> = (0..READERS)
             .map(|number| {
-                let (world, login) = (&world, &login);
+                let (world, login) = (&world, &logins[number / 2 % logins.len()]);
                 scope.spawn(move || {
                     let verdict = reader(world, login, number);
                     if verdict.is_err() {
@@ -100,15 +109,8 @@ fn run(name: &str, duration: Duration, terminate: Option<Duration>) {
             })
             .collect();
         let end = Instant::now() + duration;
-        let mut assassin = Login::new(server_port(), SUPERUSER, "postgres").connect();
         while Instant::now() < end && world.running() {
-            std::thread::sleep(terminate.unwrap_or(Duration::from_millis(100)));
-            if terminate.is_some() {
-                // One backend at random, Larder's own among them.
-                assassin.ok(&format!(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' ORDER BY random() LIMIT 1"
-                ));
-            }
+            disturb(ground);
         }
         world.stop.store(true, Ordering::SeqCst);
         readers
@@ -136,13 +138,40 @@ fn run(name: &str, duration: Duration, terminate: Option<Duration>) {
         hits > 20.0,
         "{hits} hits of {reads} reads: the cache was not tested"
     );
+    // In the end both say the same.
+    let read = "SELECT * FROM both_rows ORDER BY id";
+    assert_eq!(ground.direct().query(read), ground.through().query(read));
+    // What was acknowledged is there.
+    for (id, account) in world.accounts.iter().enumerate() {
+        let sql = format!("SELECT version FROM rows_a WHERE id = {id}");
+        let there: u64 = ground.direct().ok(&sql).value().unwrap().parse().unwrap();
+        let acknowledged = account.acknowledged();
+        assert!(
+            there >= acknowledged,
+            "{id}: {there}, {acknowledged} was acknowledged"
+        );
+    }
+    lost
+}
+
+fn run(name: &str, duration: Duration, terminate: Option<Duration>) {
+    let mut ground = Ground::new(name, SCHEMA);
+    ground.warm("rows_a");
+    let mut assassin = Login::new(server_port(), SUPERUSER, "postgres").connect();
+    let login = ground.login();
+    let lost = storm(&mut ground, &[login], duration, &mut |_| {
+        std::thread::sleep(terminate.unwrap_or(Duration::from_millis(100)));
+        if terminate.is_some() {
+            // One backend at random, Larder's own among them.
+            assassin.ok(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' ORDER BY random() LIMIT 1"
+            ));
+        }
+    });
     assert!(
         terminate.is_none() || lost > 0,
         "no write was ever lost: the terminations were not tested"
     );
-    // In the end both say the same.
-    let read = "SELECT * FROM both_rows ORDER BY id";
-    assert_eq!(ground.direct().query(read), ground.through().query(read));
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl Versioned {
         self.acknowledged.store(version, Ordering::SeqCst);
     }
 
+    /// The last version whose write was acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
     /// To be asked before a read is sent.
     pub fn before(&self) -> Before {
         Before {

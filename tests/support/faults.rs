@@ -7,7 +7,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -42,7 +42,25 @@ pub enum Fault {
     Garbage(Vec<u8>),
 }
 
+/// Where one connection is cut, and how many bytes have passed on it.
+#[derive(Clone)]
+pub struct Cut {
+    way: Toward,
+    after: usize,
+    passed: [Arc<AtomicUsize>; 2],
+}
+
+impl Cut {
+    /// Bytes that have passed in a direction.
+    pub fn passed(&self, toward: Toward) -> usize {
+        self.passed[toward as usize].load(Ordering::SeqCst)
+    }
+}
+
 struct Shared {
+    target: AtomicU16,
+    /// What happens to the next connection alone.
+    next: Mutex<Option<Cut>>,
     fault: Mutex<(Fault, usize)>,
     /// Bytes in each direction since the fault was set.
     passed: [AtomicUsize; 2],
@@ -65,6 +83,8 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::new(Shared {
+            target: AtomicU16::new(target),
+            next: Mutex::default(),
             fault: Mutex::new((Fault::None, 0)),
             passed: [AtomicUsize::new(0), AtomicUsize::new(0)],
             accepted: AtomicUsize::new(0),
@@ -72,7 +92,7 @@ impl Relay {
             stop: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
-        let handle = thread::spawn(move || accept(listener, port, target, &for_thread));
+        let handle = thread::spawn(move || accept(listener, port, &for_thread));
         Self {
             port,
             shared,
@@ -91,12 +111,33 @@ impl Relay {
         *current = (fault, current.1 + 1);
         drop(current);
         if cut {
-            let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap());
-            sockets
-                .iter()
-                .for_each(|s| drop(s.shutdown(Shutdown::Both)));
+            self.cut();
         }
         thread::sleep(TICK * 3);
+    }
+
+    /// New connections go to another server from now on, as behind a name or an address that moves; those that exist stay.
+    pub fn lead(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
+    }
+
+    /// The next connection, and no other, is cut after so many bytes in one direction.
+    pub fn cut_next(&self, way: Toward, after: usize) -> Cut {
+        let cut = Cut {
+            way,
+            after,
+            passed: Default::default(),
+        };
+        *self.shared.next.lock().unwrap() = Some(cut.clone());
+        cut
+    }
+
+    /// Those that exist are cut.
+    pub fn cut(&self) {
+        let sockets = std::mem::take(&mut *self.shared.sockets.lock().unwrap());
+        sockets
+            .iter()
+            .for_each(|s| drop(s.shutdown(Shutdown::Both)));
     }
 
     /// Nothing goes wrong any more. Connections that were cut stay cut.
@@ -134,7 +175,7 @@ impl Shared {
     }
 }
 
-fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
+fn accept(listener: TcpListener, port: u16, shared: &Arc<Shared>) {
     listener
         .set_nonblocking(true)
         .expect("a non-blocking listener");
@@ -152,6 +193,7 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
         match listener.as_ref().map(TcpListener::accept) {
             Some(Ok((client, _))) if fault != Fault::AcceptAndClose => {
                 shared.accepted.fetch_add(1, Ordering::SeqCst);
+                let target = shared.target.load(Ordering::SeqCst);
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", target)) {
                     let both = [client.try_clone(), server.try_clone()];
                     shared
@@ -159,8 +201,9 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
                         .lock()
                         .unwrap()
                         .extend(both.into_iter().flatten());
-                    pump(Toward::Server, &client, &server, shared);
-                    pump(Toward::Client, &server, &client, shared);
+                    let cut = shared.next.lock().unwrap().take();
+                    pump(Toward::Server, &client, &server, shared, cut.as_ref());
+                    pump(Toward::Client, &server, &client, shared, cut.as_ref());
                 }
             }
             Some(Ok(_)) => {
@@ -171,7 +214,7 @@ fn accept(listener: TcpListener, port: u16, target: u16, shared: &Arc<Shared>) {
     }
 }
 
-fn pump(toward: Toward, from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>) {
+fn pump(toward: Toward, from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>, cut: Option<&Cut>) {
     let (from, to) = (
         from.try_clone().expect("a socket"),
         to.try_clone().expect("a socket"),
@@ -179,16 +222,22 @@ fn pump(toward: Toward, from: &TcpStream, to: &TcpStream, shared: &Arc<Shared>) 
     let _ = from.set_nonblocking(false);
     let _ = from.set_read_timeout(Some(TICK));
     let _ = to.set_nodelay(true);
-    let shared = Arc::clone(shared);
+    let (shared, cut) = (Arc::clone(shared), cut.cloned());
     thread::spawn(move || {
-        carry(toward, &from, &to, &shared);
+        carry(toward, &from, &to, &shared, cut.as_ref());
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
     });
 }
 
 /// Carries bytes one way until either socket ends or the fault says so.
-fn carry(toward: Toward, mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) {
+fn carry(
+    toward: Toward,
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    shared: &Shared,
+    cut: Option<&Cut>,
+) {
     let mut buffer = vec![0u8; 65_536];
     let mut spoken = None;
     while !shared.stopped() {
@@ -212,6 +261,13 @@ fn carry(toward: Toward, mut from: &TcpStream, mut to: &TcpStream, shared: &Shar
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
             Err(_) => return,
         };
+        if let Some(cut) = cut {
+            let before = cut.passed[toward as usize].fetch_add(n, Ordering::SeqCst);
+            if cut.way == toward && before + n >= cut.after {
+                let _ = to.write_all(&buffer[..cut.after.saturating_sub(before)]);
+                return;
+            }
+        }
         if !pass(toward, &buffer[..n], to, shared) {
             return;
         }

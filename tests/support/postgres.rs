@@ -41,6 +41,8 @@ rm -rf "$directory"
 pub enum Stop {
     Fast,
     Immediate,
+    /// The postmaster alone, by SIGKILL: its children notice by themselves.
+    Kill,
 }
 
 /// What a server starts with.
@@ -49,6 +51,7 @@ pub struct Options {
     settings: Vec<String>,
     hba: Vec<String>,
     binaries: Option<PathBuf>,
+    data: Option<PathBuf>,
 }
 
 impl Options {
@@ -74,6 +77,13 @@ impl Options {
     #[must_use]
     pub fn binaries(mut self, directory: PathBuf) -> Options {
         self.binaries = Some(directory);
+        self
+    }
+
+    /// From a copy of this data directory of a server that does not run.
+    #[must_use]
+    pub fn data(mut self, directory: PathBuf) -> Options {
+        self.data = Some(directory);
         self
     }
 
@@ -104,7 +114,8 @@ impl Postgres {
     fn start_with(options: &Options) -> Postgres {
         let binaries = options.binaries.clone().unwrap_or_else(binaries);
         let owner = Owner::choose();
-        let template = template(&binaries, owner);
+        let template = options.data.clone();
+        let template = template.unwrap_or_else(|| self::template(&binaries, owner));
         for attempt in 1.. {
             let directory = fresh_directory(owner);
             copy_tree(&template, &directory.join("data"), owner).expect("copy of the template");
@@ -229,7 +240,25 @@ impl Postgres {
         self.say(match how {
             Stop::Fast => "INT",
             Stop::Immediate => "QUIT",
+            Stop::Kill => "KILL",
         });
+    }
+
+    /// Copies the data of a stopped server, or puts such a copy in its place.
+    pub fn copy_data(&self, from: &Path, to: &Path) {
+        let _absent = fs::remove_dir_all(to);
+        copy_tree(from, to, Owner::choose()).expect("copy of the data");
+    }
+
+    /// A directory for a copy of its data; it goes with the server.
+    pub fn backup_directory(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The postmaster's process id.
+    pub fn postmaster(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.data_directory().join("postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
     }
 
     /// Makes a stopped server a standby that waits for a primary which never comes: it starts in recovery and stays there
@@ -242,10 +271,20 @@ impl Postgres {
 
     /// Starts a stopped server again, on the same port.
     pub fn start_again(&mut self) {
-        let before = self.log().len();
-        self.say("start");
-        if let Err(log) = self.wait_until_ready(before) {
-            panic!("PostgreSQL did not start again:\n{log}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            // What a killed one has left says that it is ready.
+            let stale = self.postmaster();
+            let before = self.log().len();
+            self.say("start");
+            match self.wait_until_ready_but(before, stale) {
+                Ok(()) => return,
+                // Its children have not noticed yet that it is gone.
+                Err(log)
+                    if log.contains("pre-existing shared memory") && Instant::now() < deadline => {}
+                Err(log) => panic!("PostgreSQL did not start again:\n{log}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -261,19 +300,31 @@ impl Postgres {
 
     /// `before`: how much the log had said before the start.
     fn wait_until_ready(&self, before: usize) -> Result<(), String> {
+        self.wait_until_ready_but(before, None)
+    }
+
+    /// `stale`: the postmaster that is not meant.
+    fn wait_until_ready_but(&self, before: usize, stale: Option<u32>) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let status = fs::read_to_string(self.directory.join("data/postmaster.pid"));
+            let fresh = stale.is_none() || self.postmaster() != stale;
             if status.is_ok_and(|text| {
-                text.lines()
-                    .any(|line| matches!(line.trim(), "ready" | "standby"))
+                fresh
+                    && text
+                        .lines()
+                        .any(|line| matches!(line.trim(), "ready" | "standby"))
             }) {
                 return Ok(());
             }
             let log = self.log();
-            if log.get(before..).unwrap_or_default().contains("FATAL") || Instant::now() > deadline
-            {
-                return Err(log);
+            // That it is not ready yet is what it tells clients, not us.
+            let mut lines = log.get(before..).unwrap_or_default().lines();
+            let failed = lines.any(|line| {
+                line.contains("FATAL") && !line.contains("FATAL:  the database system is")
+            });
+            if failed || Instant::now() > deadline {
+                return Err(log.get(before..).unwrap_or_default().to_owned());
             }
             std::thread::sleep(Duration::from_millis(20));
         }

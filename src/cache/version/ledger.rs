@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Database;
 use crate::cache::servers::Servers;
+use crate::guard::{Guard, stands};
 
 /// All databases that clients have used.
 #[derive(Debug, Default)]
@@ -35,7 +36,12 @@ pub(super) struct Databases {
 impl Databases {
     fn made(&mut self, name: &str) -> Arc<Database> {
         let database = Arc::new(Database::new(name));
-        for _ in 0..self.changing {
+        let changing = if stands(Guard::NewDatabases) {
+            self.changing
+        } else {
+            0
+        };
+        for _ in 0..changing {
             database.catalog.open();
         }
         self.by_name.insert(name.into(), database.clone());
@@ -44,17 +50,26 @@ impl Databases {
 
     pub(super) fn open_catalogs(&mut self) {
         self.changing += 1;
-        for database in self.by_name.values() {
+        for database in self.by_name.values().take(reached()) {
             database.catalog.open();
         }
     }
 
     pub(super) fn close_catalogs(&mut self, raise: bool) {
         self.changing -= 1;
-        for database in self.by_name.values() {
+        for database in self.by_name.values().take(reached()) {
             database.catalog.close(raise);
             database.wanted.notify_one();
         }
+    }
+}
+
+/// How many catalogs a change of one reaches.
+fn reached() -> usize {
+    if stands(Guard::AllCatalogs) {
+        usize::MAX
+    } else {
+        1
     }
 }
 
@@ -98,5 +113,12 @@ impl Ledger {
         let databases = self.databases.read();
         let databases = databases.unwrap_or_else(PoisonError::into_inner);
         databases.by_name.values().cloned().collect()
+    }
+
+    /// No catalog can be watched, or another server is in use: what was kept or loaded is void.
+    pub fn blind(&self) {
+        for database in self.all() {
+            database.blind();
+        }
     }
 }

@@ -937,3 +937,51 @@ fn a_name_that_may_be_there_is_not_taken_for_missing() {
         assert!(world.shut(world.u));
     }
 }
+
+#[test]
+fn p4_a_read_of_catalogs_is_kept_only_if_it_was_alone() {
+    let world = World::new();
+    let catalogs = "SELECT oid FROM pg_catalog.pg_class";
+    let read = |client: &mut Client, behind: bool, status: u8| {
+        let first = if behind {
+            unit("SELECT v FROM t")
+        } else {
+            Vec::new()
+        };
+        client.ask(&[first, unit(catalogs), sync()].concat());
+        let rows = if behind { 2 } else { 1 };
+        client.answer(&[unit_row("1").repeat(rows), ready(status)].concat());
+    };
+    let kept = || world.thread.store.entries();
+    let mut client = world.client();
+    begin(&mut client);
+    read(&mut client, false, b'T');
+    assert_eq!(
+        kept(),
+        0,
+        "names are looked up in the state at the block's start"
+    );
+    let mut client = world.client();
+    read(&mut client, true, b'I');
+    assert_eq!(kept(), 1, "the other read");
+    read(&mut world.client(), false, b'I');
+    assert_eq!(kept(), 2);
+}
+
+#[test]
+fn p4_a_backend_of_a_server_that_is_not_in_use_neither_hits_nor_fills() {
+    let (new, _databases) = tokio::sync::mpsc::unbounded_channel();
+    let servers = crate::cache::servers::Servers::several();
+    let in_use = servers.named("t0");
+    servers.choose(in_use);
+    let ledger = crate::cache::version::Ledger::telling(new, servers);
+    let world = World::over(ledger, Mode::On, 1 << 20);
+    world.warm("t");
+    let mut client = world.client();
+    client.ask(&query("SELECT v FROM t"));
+    assert_eq!(client.sent(), "", "t0 is in use: a hit");
+    let servers = &world.thread.ledger.servers;
+    servers.choose(servers.named("t1"));
+    client.ask(&query("SELECT v FROM t"));
+    assert_eq!(client.sent(), "Q");
+}

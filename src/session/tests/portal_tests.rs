@@ -312,3 +312,29 @@ fn a_portal_whose_description_is_not_known_is_described_by_postgresql() {
         assert_eq!(client.sent(), "CES", "what was bound for that is gone, too");
     }
 }
+
+#[test]
+fn what_is_bound_here_is_run_upstream_under_other_settings() {
+    let world = warm();
+    let mut client = in_block(&world);
+    client.ask(&[parse("", T), bind("c", "", false), sync()].concat());
+    assert_eq!(client.sent(), "", "it lives here");
+    client.ask(&query("SET LOCAL bytea_output = 'escape'"));
+    client.answer(&[complete("SET"), ready(b'T')].concat());
+    client.sent();
+    client.ask(&[execute("c", 0), sync()].concat());
+    assert!(client.sent().ends_with("ES"), "rows look different now");
+}
+
+#[test]
+fn p5_what_was_suspended_is_not_the_whole_answer() {
+    let world = World::new();
+    let mut client = in_block(&world);
+    client.ask(&unit_of("", 2));
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    let suspended = message(b's', &[]);
+    client.answer(&[one, two, row("1"), row("2"), suspended, ready(b'T')].concat());
+    let mut other = world.client();
+    other.ask(&[parse("", T), bind("", "", false), execute("", 0), sync()].concat());
+    assert_eq!(other.sent(), "PBES", "nobody knows the rows behind them");
+}

@@ -36,7 +36,16 @@ impl World {
         World::verifying(mode, max_answer, Verify::default())
     }
 
+    /// Over that ledger.
+    pub fn over(ledger: Ledger, mode: Mode, max_answer: usize) -> World {
+        World::built(ledger, mode, max_answer, Verify::default())
+    }
+
     pub fn verifying(mode: Mode, max_answer: usize, verify: Verify) -> World {
+        World::built(Ledger::default(), mode, max_answer, verify)
+    }
+
+    fn built(ledger: Ledger, mode: Mode, max_answer: usize, verify: Verify) -> World {
         let mut rows = Rows::empty_database();
         let (t, u) = (rows.table("public", "t"), rows.table("public", "u"));
         let triggered = rows.table("public", "triggered");
@@ -45,13 +54,22 @@ impl World {
             relation: triggered,
             function,
         });
+        // One that introspection reads.
+        rows.relations.push(crate::sql::catalog::rows::Relation {
+            oid: 1259,
+            namespace: 11,
+            name: "pg_class".into(),
+            kind: b'r',
+            persistence: b'p',
+            row_security: false,
+        });
         for name in ["=", "+", "/"] {
             rows.operator("pg_catalog", name);
         }
         let shared = Arc::new(Shared {
             mode,
             transactions: crate::session::Transactions::UntilWrite,
-            ledger: Ledger::default(),
+            ledger,
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
@@ -348,7 +366,7 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
         .skip(1)
         .filter_map(|rest| rest.split('\'').next());
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0", "0/1"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,

@@ -6,8 +6,11 @@
 //! * A function that takes or gives values that cannot be kept (timetz, regclass) can be named without a word of
 //!   them (`timetz_larger($1, $2)`). Where others of its name take other types, PostgreSQL prefers those for what
 //!   has no type yet.
+//! * Where what a declared function reaches is not followed (operators, casts, `t.f`), it counts as undeclared unless it
+//!   reaches nothing.
 
 use super::datatypes::{DEEPEST, NEVER_KEPT};
+use super::declared::{Declarations, Misdeclared, Reach};
 use super::nodetree::{Surprise, Tree};
 use super::rows::{FIRST_NORMAL, Function, PG_CATALOG, Rows, Type};
 use super::{FunctionClass, Oid, reviewed};
@@ -17,6 +20,7 @@ use std::collections::HashMap;
 /// One function as a call sees it.
 #[derive(Clone, Debug)]
 struct Candidate {
+    oid: Oid,
     namespace: Oid,
     least: usize,
     most: usize,
@@ -36,6 +40,7 @@ pub(super) struct Functions {
     of_rows: HashMap<Box<str>, FunctionClass>,
     /// A user's cast takes rows.
     row_casts: bool,
+    declared: Declarations,
 }
 
 /// The types that tell what a function can be called with.
@@ -83,6 +88,7 @@ impl Candidate {
             .chain([&row.result])
             .any(|t| types.unkept(*t));
         Candidate {
+            oid: row.oid,
             namespace: row.namespace,
             least,
             most,
@@ -97,14 +103,23 @@ impl Candidate {
 }
 
 impl Functions {
-    pub(super) fn build(rows: &Rows) -> Functions {
-        let mut functions = Functions::default();
+    pub(super) fn build(rows: &Rows, declared: Declarations) -> Functions {
+        let mut functions = Functions {
+            declared,
+            ..Functions::default()
+        };
         let types = Types {
             by_oid: rows.types.iter().map(|t| (t.oid, t)).collect(),
         };
         functions.row_casts = rows.casts.iter().any(|cast| types.takes_rows(cast.source));
         for row in &rows.functions {
-            let candidate = Candidate::of(row, &types);
+            let mut candidate = Candidate::of(row, &types);
+            let mut reach = Reach::default();
+            if let Some(class) = functions.declared.of(row.oid, &mut reach)
+                && reach.is_nothing()
+            {
+                candidate.class = class;
+            }
             // In what is stored (views, checks) no stamp would say what it read.
             let class = match candidate.class.why {
                 Some(Why::CatalogMoment) => FunctionClass::reads(Why::StableFunction),
@@ -155,10 +170,18 @@ impl Functions {
         }
     }
 
-    pub(super) fn called(&self, name: &str, arguments: usize, schemas: &[Oid]) -> FunctionClass {
+    /// What a call may do, with what it reaches by declaration added.
+    pub(super) fn called(
+        &self,
+        name: &str,
+        arguments: usize,
+        schemas: &[Oid],
+        reach: &mut Reach,
+    ) -> FunctionClass {
         let all = self.by_name.get(name).into_iter().flatten();
-        worst(all.filter(|c| schemas.contains(&c.namespace) && c.takes(arguments)))
-            .unwrap_or(FunctionClass::anything(Why::UnknownFunction))
+        let all = all.filter(|c| schemas.contains(&c.namespace) && c.takes(arguments));
+        let class = |c: &Candidate| self.declared.of(c.oid, reach).unwrap_or(c.class);
+        worst(all, class).unwrap_or(FunctionClass::anything(Why::UnknownFunction))
     }
 
     /// `t.f`, if it is a call.
@@ -180,7 +203,7 @@ impl Functions {
     /// `(e).f`, if it is a call.
     pub(super) fn field(&self, name: &str) -> FunctionClass {
         let all = self.by_name.get(name).into_iter().flatten();
-        worst(all.filter(|c| c.takes(1))).unwrap_or(FunctionClass::PURE)
+        worst(all.filter(|c| c.takes(1)), |c| c.class).unwrap_or(FunctionClass::PURE)
     }
 
     pub(super) fn operator(&self, name: &str, schemas: &[Oid]) -> Option<Why> {
@@ -197,8 +220,37 @@ impl Functions {
         self.by_oid.get(&oid).copied().unwrap_or(unknown)
     }
 
+    /// The same, with what it reaches by declaration added.
+    pub(super) fn reaching(&self, oid: Oid, reach: &mut Reach) -> FunctionClass {
+        let declared = self.declared.of(oid, reach);
+        declared.unwrap_or_else(|| self.by_oid(oid))
+    }
+
+    /// Whether that function is declared.
+    pub(super) fn is_declared(&self, oid: Oid) -> bool {
+        self.declared.has(oid)
+    }
+
+    /// Declarations that do not count here.
+    pub(super) fn misdeclared(&self) -> &[Misdeclared] {
+        &self.declared.wrong
+    }
+
     /// All functions and operators that a stored expression calls, and what it has of its own.
     pub(super) fn of_tree(&self, tree: &Tree) -> FunctionClass {
+        let functions = tree.functions.iter().map(|oid| self.by_oid(*oid));
+        functions.fold(self.of_tree_itself(tree), FunctionClass::and)
+    }
+
+    /// The same, with what its functions reach by declaration added.
+    pub(super) fn of_tree_reaching(&self, tree: &Tree, reach: &mut Reach) -> FunctionClass {
+        let functions = tree.functions.iter();
+        functions
+            .map(|oid| self.reaching(*oid, reach))
+            .fold(self.of_tree_itself(tree), FunctionClass::and)
+    }
+
+    fn of_tree_itself(&self, tree: &Tree) -> FunctionClass {
         let own = match tree.surprise {
             Surprise::None => FunctionClass::PURE,
             Surprise::Value => FunctionClass::reads(Why::OpaqueView),
@@ -208,9 +260,8 @@ impl Functions {
             },
             Surprise::Unknown => FunctionClass::anything(Why::OpaqueView),
         };
-        let functions = tree.functions.iter().map(|oid| self.by_oid(*oid));
         let operators = tree.operators.iter().map(|oid| self.operator_by_oid(*oid));
-        functions.chain(operators).fold(own, FunctionClass::and)
+        operators.fold(own, FunctionClass::and)
     }
 
     fn operator_by_oid(&self, oid: Oid) -> FunctionClass {
@@ -220,11 +271,14 @@ impl Functions {
 }
 
 /// What any of these may do; `None` if there are none.
-fn worst<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<FunctionClass> {
+fn worst<'a>(
+    candidates: impl Iterator<Item = &'a Candidate>,
+    class: impl FnMut(&'a Candidate) -> FunctionClass,
+) -> Option<FunctionClass> {
     let mut unkept = true;
     let class = candidates
         .inspect(|c| unkept &= c.unkept)
-        .map(|c| c.class)
+        .map(class)
         .reduce(FunctionClass::and)?;
     // What looks names up gives what it found, and that is watched.
     Some(if unkept && class.why != Some(Why::CatalogMoment) {

@@ -8,6 +8,7 @@
 //! Not here: writes (`touches`).
 
 use super::datatypes::Datatypes;
+use super::declared::Reach;
 use super::functions::Functions;
 use super::introspection::{CATALOGS, INFORMATION_SCHEMA, VIEWS};
 use super::nodetree::Tree;
@@ -36,6 +37,8 @@ pub(super) struct Relation {
     runs: FunctionClass,
     /// What the query of a materialised view runs may write.
     query_writes: bool,
+    /// What declared functions write when it is read, or when the query of a materialised view is run.
+    pub(super) written: Box<[Oid]>,
     /// The relations that a view's query names.
     pub(super) below: Box<[Oid]>,
 }
@@ -58,6 +61,8 @@ struct Builder<'a> {
 struct Conclusion {
     reads: Result<BTreeSet<Oid>, Why>,
     runs: FunctionClass,
+    /// What declared functions write.
+    written: BTreeSet<Oid>,
 }
 
 impl Relations {
@@ -67,12 +72,18 @@ impl Relations {
         let mut builder = Builder::new(rows, functions, types);
         let mut relations = Relations::default();
         for row in &rows.relations {
-            let Conclusion { reads, runs } = builder.conclude(row.oid);
+            let Conclusion {
+                reads,
+                runs,
+                mut written,
+            } = builder.conclude(row.oid);
             let reads = match types.implicit().why {
                 Some(why) => reads.and(Err(why)),
                 None => reads.map(|all| all.into_iter().collect()),
             };
-            let query_writes = row.kind == b'm' && builder.view(row.oid).runs.writes;
+            let query = (row.kind == b'm').then(|| builder.view(row.oid));
+            let query_writes = query.as_ref().is_some_and(|query| query.runs.writes);
+            written.extend(query.into_iter().flat_map(|query| query.written));
             let below = builder
                 .queries
                 .get(&row.oid)
@@ -88,6 +99,7 @@ impl Relations {
                 reads,
                 runs: runs.and(types.implicit()),
                 query_writes,
+                written: written.into_iter().collect(),
                 below: below
                     .unwrap_or_default()
                     .iter()
@@ -147,6 +159,10 @@ impl Relations {
     pub(super) fn runs(&self, relation: Oid) -> FunctionClass {
         let unknown = FunctionClass::anything(Why::UnknownRelation);
         self.by_oid.get(&relation).map_or(unknown, |r| r.runs)
+    }
+
+    pub(super) fn written(&self, relation: Oid) -> &[Oid] {
+        self.by_oid.get(&relation).map_or(&[], |r| &r.written)
     }
 }
 
@@ -241,8 +257,10 @@ impl<'a> Builder<'a> {
         for column in self.columns.get(&row.oid).into_iter().flatten() {
             found.also(self.types.kept(*column));
         }
-        for tree in self.expressions.get(&row.oid).into_iter().flatten() {
-            found.also(self.judge(tree));
+        for tree in self.expressions.get(&row.oid).cloned().unwrap_or_default() {
+            let (class, reach) = self.judge(&tree);
+            found.also(class);
+            self.reach(&mut found, reach);
         }
         if row.row_security {
             found.reads = Err(Why::RowSecurity);
@@ -262,7 +280,7 @@ impl<'a> Builder<'a> {
         let Some(tree) = self.queries.get(&oid) else {
             return Conclusion::refused(Why::OpaqueView, FunctionClass::anything(Why::OpaqueView));
         };
-        let (judged, below) = (self.judge(tree), tree.relations.clone());
+        let ((judged, reach), below) = (self.judge(tree), tree.relations.clone());
         let mut found = Conclusion::of(oid);
         // Up to PostgreSQL 15 a view's own query names the view itself, as OLD and NEW.
         for relation in below.into_iter().filter(|relation| *relation != oid) {
@@ -272,15 +290,25 @@ impl<'a> Builder<'a> {
             why: judged.why.map(|_| Why::OpaqueView),
             ..judged
         });
+        self.reach(&mut found, reach);
         found
     }
 
-    fn judge(&self, tree: &Tree) -> FunctionClass {
+    fn judge(&self, tree: &Tree) -> (FunctionClass, Reach) {
         let types = tree.types.iter().map(|oid| self.types.kept(*oid));
         let inputs = tree.inputs.iter().map(|oid| self.types.input(*oid));
-        types
-            .chain(inputs)
-            .fold(self.functions.of_tree(tree), FunctionClass::and)
+        let mut reach = Reach::default();
+        let own = self.functions.of_tree_reaching(tree, &mut reach);
+        let class = types.chain(inputs).fold(own, FunctionClass::and);
+        (class, reach)
+    }
+
+    /// What declared functions read is read, too.
+    fn reach(&mut self, found: &mut Conclusion, reach: Reach) {
+        for relation in reach.reads {
+            found.join(self.conclude(relation));
+        }
+        found.written.extend(reach.writes);
     }
 }
 
@@ -289,6 +317,7 @@ impl Conclusion {
         Conclusion {
             reads: Ok(BTreeSet::from([oid])),
             runs: FunctionClass::PURE,
+            written: BTreeSet::new(),
         }
     }
 
@@ -296,11 +325,13 @@ impl Conclusion {
         Conclusion {
             reads: Err(why),
             runs,
+            written: BTreeSet::new(),
         }
     }
 
     fn join(&mut self, below: Conclusion) {
         self.runs = self.runs.and(below.runs);
+        self.written.extend(below.written);
         match (&mut self.reads, below.reads) {
             (Ok(all), Ok(more)) => all.extend(more),
             (Ok(_), Err(why)) => self.reads = Err(why),

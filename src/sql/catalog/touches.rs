@@ -8,12 +8,15 @@
 //! * A user's trigger or rule touches everything unless its function is known to write nothing: what the function
 //!   writes is not in the catalog.
 //!
+//! * A declared function of a trigger, default or policy touches what it is said to write, in every way.
+//!
 //! Not here: single rows; which relation a statement names.
 
 use super::datatypes::Datatypes;
+use super::declared::Reach;
 use super::functions::Functions;
 use super::nodetree::Tree;
-use super::relations::Relations;
+use super::relations::{Relation, Relations};
 use super::rows::{Place, Rows};
 use super::{Oid, Touched, WriteKind};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -29,8 +32,12 @@ pub(super) struct Touches {
     hazards: HashSet<Oid>,
     /// Relations where a new row version runs a user's code: defaults, constraints, indexes, domains.
     row_hazards: HashSet<Oid>,
-    /// Views and tables with a trigger or rule of any kind.
+    /// Views and tables with a rule, or a trigger whose function is not declared.
     rewritten: HashSet<Oid>,
+    /// What declared functions write with any write to the relation.
+    reached: HashMap<Oid, Vec<Oid>>,
+    /// … and with a new row version.
+    row_reached: HashMap<Oid, Vec<Oid>>,
     /// Users' casts may run in any INSERT and UPDATE.
     casts: bool,
 }
@@ -49,6 +56,26 @@ enum Act {
     Update,
     Delete,
     Truncate { cascade: bool },
+}
+
+/// All that can happen to a relation.
+const EVERY_WAY: [Act; 4] = [
+    Act::Insert,
+    Act::Update,
+    Act::Delete,
+    Act::Truncate { cascade: true },
+];
+
+/// Whether it makes new row versions.
+fn new_row(act: Act) -> bool {
+    matches!(act, Act::Insert | Act::Update)
+}
+
+/// Remembers what declared functions write.
+fn add(reached: &mut HashMap<Oid, Vec<Oid>>, relation: Oid, reach: Reach) {
+    if !reach.writes.is_empty() {
+        reached.entry(relation).or_default().extend(reach.writes);
+    }
 }
 
 impl Touches {
@@ -82,10 +109,14 @@ impl Touches {
                 .push(reference);
         }
         for trigger in &rows.triggers {
-            touches.rewritten.insert(trigger.relation);
-            if functions.by_oid(trigger.function).writes {
+            if !functions.is_declared(trigger.function) {
+                touches.rewritten.insert(trigger.relation);
+            }
+            let mut reach = Reach::default();
+            if functions.reaching(trigger.function, &mut reach).writes {
                 touches.hazards.insert(trigger.relation);
             }
+            add(&mut touches.reached, trigger.relation, reach);
         }
         for rule in &rows.rules {
             if !rule.view {
@@ -94,7 +125,16 @@ impl Touches {
             }
         }
         for expression in &rows.expressions {
-            let writes = functions.of_tree(&Tree::scan(&expression.tree)).writes;
+            let (tree, mut reach) = (Tree::scan(&expression.tree), Reach::default());
+            let writes = functions.of_tree_reaching(&tree, &mut reach).writes;
+            match expression.place {
+                Place::Policy => add(&mut touches.reached, expression.owner, reach),
+                Place::Write | Place::Read => {
+                    add(&mut touches.row_reached, expression.owner, reach)
+                }
+                // Types do not follow what a declared function reaches.
+                Place::Domain => {}
+            }
             match expression.place {
                 _ if !writes => {}
                 Place::Policy => drop(touches.hazards.insert(expression.owner)),
@@ -110,7 +150,13 @@ impl Touches {
         touches
     }
 
-    pub(super) fn of(&self, relations: &Relations, relation: Oid, kind: WriteKind) -> Touched {
+    /// What a write touches, and whether without declared functions' doing.
+    pub(super) fn of(
+        &self,
+        relations: &Relations,
+        relation: Oid,
+        kind: WriteKind,
+    ) -> (Touched, bool) {
         let first = match kind {
             WriteKind::Insert | WriteKind::Copy => Act::Insert,
             WriteKind::Update => Act::Update,
@@ -120,36 +166,54 @@ impl Touches {
         let mut work = vec![(relation, first)];
         let mut seen = HashSet::new();
         let mut touched = BTreeSet::new();
+        let mut alone = true;
+        let everything = (Touched::Everything, false);
         while let Some((relation, act)) = work.pop() {
             if !seen.insert((relation, act)) {
                 continue;
             }
             let Some(found) = relations.get(relation) else {
-                return Touched::Everything;
+                return everything;
             };
             if self.runs_code(relation, act) {
-                return Touched::Everything;
+                return everything;
             }
             touched.insert(relation);
+            for reached in self.reached_by(found, relation, act) {
+                alone = false;
+                work.extend(EVERY_WAY.map(|act| (*reached, act)));
+            }
             match found.kind {
                 b'r' | b'p' => self.spread(relation, found.kind, act, &mut work),
                 b'v' if self.rewritten.contains(&relation) || relations.runs(relation).writes => {
-                    return Touched::Everything;
+                    return everything;
                 }
                 b'v' => work.extend(found.below.iter().map(|below| (*below, act))),
                 // REFRESH runs the query.
-                b'm' if relations.query_writes(relation) => return Touched::Everything,
+                b'm' if relations.query_writes(relation) => return everything,
                 b'm' | b'S' => {}
-                _ => return Touched::Everything,
+                _ => return everything,
             }
         }
-        Touched::Relations(touched.into_iter().collect())
+        (Touched::Relations(touched.into_iter().collect()), alone)
+    }
+
+    /// What declared functions write when that happens.
+    fn reached_by<'a>(
+        &'a self,
+        found: &'a Relation,
+        relation: Oid,
+        act: Act,
+    ) -> impl Iterator<Item = &'a Oid> {
+        let always = self.reached.get(&relation).into_iter().flatten();
+        let row = new_row(act).then(|| self.row_reached.get(&relation));
+        let row = row.flatten().into_iter().flatten();
+        always.chain(row).chain(&found.written)
     }
 
     fn runs_code(&self, relation: Oid, act: Act) -> bool {
-        let new_row = matches!(act, Act::Insert | Act::Update);
         self.hazards.contains(&relation)
-            || (new_row && (self.casts || self.row_hazards.contains(&relation)))
+            || (new_row(act) && (self.casts || self.row_hazards.contains(&relation)))
     }
 
     fn spread(&self, relation: Oid, kind: u8, act: Act, work: &mut Vec<(Oid, Act)>) {

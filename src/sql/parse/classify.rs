@@ -5,7 +5,7 @@
 
 use super::super::statement::{Discard, Name, Statement};
 use super::variables;
-use super::walk::{SelectInto, range_name, walk};
+use super::walk::{SelectInto, add, last_two, range_name, walk};
 use crate::why::Why;
 use pg_raw_parse::nodes;
 use pg_raw_parse::raw::{DiscardMode, DropBehavior, TransactionStmtKind};
@@ -28,8 +28,8 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             DiscardMode::DISCARD_TEMP => Discard::Temp,
             _ => Discard::All,
         }),
-        Node::PrepareStmt(prepare) => Statement::Prepare(prepare.name().unwrap_or_default().into()),
-        Node::ExecuteStmt(execute) => Statement::Execute(execute.name().unwrap_or_default().into()),
+        Node::PrepareStmt(prepare) => prepared(prepare),
+        Node::ExecuteStmt(execute) => executed(execute),
         Node::DeallocateStmt(deallocate) => {
             Statement::Deallocate(deallocate.name().map(Into::into))
         }
@@ -55,7 +55,14 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             Statement::Set(_) => Statement::Opaque,
             other => other,
         },
+        // What is executed is only planned, but its arguments are evaluated.
         Node::ExplainStmt(explain) => match explain.query() {
+            Node::ExecuteStmt(execute) => executed(execute),
+            Node::CreateTableAsStmt(create) => match create.query() {
+                Node::ExecuteStmt(execute) => executed(execute),
+                source => Statement::Explain(walk(source).0),
+            },
+            Node::DeclareCursorStmt(declare) => Statement::Explain(walk(declare.query()).0),
             source @ (Node::SelectStmt(_)
             | Node::InsertStmt(_)
             | Node::UpdateStmt(_)
@@ -63,11 +70,35 @@ pub(super) fn classify(node: Node<'_>) -> Statement {
             | Node::MergeStmt(_)) => Statement::Explain(walk(source).0),
             _ => Statement::Utility,
         },
-        Node::DoStmt(_) | Node::CallStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => {
-            Statement::Opaque
-        }
+        Node::CallStmt(call) => match call.funccall() {
+            Some(call) => Statement::Call(walk(Node::FuncCall(call)).0),
+            None => Statement::Opaque,
+        },
+        Node::DoStmt(_) | Node::LoadStmt(_) | Node::None | Node::Invalid(_) => Statement::Opaque,
         _ => utility(node),
     }
+}
+
+/// PREPARE takes nothing but queries and DML. An argument of a user's type may run a user's code.
+fn prepared(prepare: &nodes::PrepareStmt) -> Statement {
+    let body = match classify(prepare.query()) {
+        Statement::Query(mut query) => {
+            for argument in prepare.argtypes() {
+                let (schema, name) = last_two(argument.names().iter().map(|s| s.sval()));
+                add(&mut query.types, schema, name);
+                query.unknown |= argument.pct_type || argument.setof;
+            }
+            Some(Box::new(query))
+        }
+        _ => None,
+    };
+    Statement::Prepare(prepare.name().unwrap_or_default().into(), body)
+}
+
+fn executed(execute: &nodes::ExecuteStmt) -> Statement {
+    let arguments = walk(Node::NodeList(execute.params())).0;
+    let name = execute.name().unwrap_or_default();
+    Statement::Execute(name.into(), Box::new(arguments))
 }
 
 fn utility(node: Node<'_>) -> Statement {

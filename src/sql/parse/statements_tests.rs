@@ -95,7 +95,13 @@ fn every_kind_is_told_by_the_tree() {
         ),
         (
             "Execute",
-            &["EXECUTE p", "EXECUTE p(1)", "EXPLAIN ANALYZE EXECUTE p"],
+            &[
+                "EXECUTE p",
+                "EXECUTE p(1)",
+                "EXPLAIN ANALYZE EXECUTE p",
+                "EXPLAIN EXECUTE p(f())",
+                "EXPLAIN CREATE TABLE t AS EXECUTE p(f())",
+            ],
         ),
         (
             "Deallocate",
@@ -146,18 +152,11 @@ fn every_kind_is_told_by_the_tree() {
                 "EXPLAIN VERBOSE SELECT * INTO t FROM u",
                 "EXPLAIN (ANALYZE false) UPDATE t SET a = 1",
                 "EXPLAIN (ANALYZE, ANALYZE off) DELETE FROM t",
-            ],
-        ),
-        (
-            "Utility",
-            &[
-                "EXPLAIN EXECUTE p",
-                "EXPLAIN CREATE TABLE t AS SELECT 1",
+                "EXPLAIN CREATE TABLE t AS SELECT f()",
                 "EXPLAIN DECLARE c CURSOR FOR SELECT 1",
-                "CHECKPOINT",
-                "SET CONSTRAINTS ALL IMMEDIATE",
             ],
         ),
+        ("Utility", &["CHECKPOINT", "SET CONSTRAINTS ALL IMMEDIATE"]),
         (
             "Maintenance",
             &[
@@ -168,11 +167,11 @@ fn every_kind_is_told_by_the_tree() {
                 "COMMENT ON TABLE t IS 'now'",
             ],
         ),
+        ("Call", &["CALL p(1)", "CALL s.p(f(1), (SELECT a FROM t))"]),
         (
             "Opaque",
             &[
                 "DO $$ BEGIN END $$",
-                "CALL p(1)",
                 "LOAD 'lib'",
                 "COPY t FROM PROGRAM 'ls'",
                 "COPY t TO PROGRAM 'ls'",

@@ -288,7 +288,6 @@ fn what_only_changes_the_session_writes_nothing() {
         ("EXPLAIN (VERBOSE) SELECT lower(a) FROM v", false, false),
         ("EXPLAIN SELECT * FROM t FOR UPDATE", true, false),
         ("EXPLAIN UPDATE t SET a = 1", true, false),
-        ("EXPLAIN DECLARE c CURSOR FOR SELECT 1", true, false),
         ("COPY t TO STDOUT", true, false),
     ] {
         let effect = effect(&world, text);

@@ -104,6 +104,9 @@ fn simulate(seed: u64, steps: usize) -> Tally {
         Ok(tally) => return tally,
         Err(failed) => failed,
     };
+    if crate::guard::one_is_out() {
+        panic!("seed {seed} fails at step {at}: {error}");
+    }
     let short = shrunk(seed, schedule[..at].to_vec());
     let (shorter, _, trace) = run(seed, &short, true).expect_err("it has failed before");
     panic!(
