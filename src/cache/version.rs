@@ -29,9 +29,11 @@ use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
 
 mod ledger;
+mod writeset;
 
 use ledger::Databases;
 pub use ledger::Ledger;
+pub use writeset::WriteSet;
 
 /// One version step; below it the count of open intents (at most 2^24 − 1, more connections than a machine has).
 const STEP: u64 = 1 << 24;
@@ -306,84 +308,6 @@ impl std::ops::Deref for Fresh {
     type Target = Entry;
     fn deref(&self) -> &Entry {
         &self.0
-    }
-}
-
-/// What a write may make visible.
-#[derive(Clone, Debug, Default)]
-pub struct WriteSet {
-    touched: Touched,
-    catalog: bool,
-    /// The catalog version `touched` was resolved with; `None` if without or with several.
-    version: Option<u64>,
-}
-
-impl WriteSet {
-    /// A statement's write set, resolved with the catalog of that version.
-    pub fn new(touched: Touched, catalog: bool, version: Option<u64>) -> WriteSet {
-        WriteSet {
-            touched,
-            catalog,
-            version,
-        }
-    }
-
-    /// Whether it says nothing at all.
-    pub fn is_empty(&self) -> bool {
-        self.touched == Touched::Nothing && !self.catalog
-    }
-
-    /// Whether an intent on this set shuts all that one on the other would.
-    ///
-    /// An intent on relations is good for sets of the same catalog version only: while it is open no later catalog
-    /// is published, so what a change of the catalog adds to the other set cannot be served meanwhile.
-    pub fn covers(&self, other: &WriteSet) -> bool {
-        let touched = match (&self.touched, &other.touched) {
-            (_, Touched::Nothing) | (Touched::Everything, _) => true,
-            (Touched::Relations(mine), Touched::Relations(others)) => {
-                self.version.is_some()
-                    && self.version == other.version
-                    && others.iter().all(|oid| mine.binary_search(oid).is_ok())
-            }
-            _ => false,
-        };
-        touched && (self.catalog || !other.catalog)
-    }
-
-    /// Takes in a set that an intent was opened on beside this one's: as far as the two can be said in one.
-    pub fn extend(&mut self, other: &WriteSet) {
-        let same = self.version.is_some() && self.version == other.version;
-        if self.is_empty() || same || other.touched == Touched::Everything {
-            self.add(other);
-        }
-    }
-
-    /// Adds another set. Two sets resolved with different catalogs make everything.
-    pub fn add(&mut self, other: &WriteSet) {
-        if other.is_empty() {
-            return;
-        }
-        if self.is_empty() {
-            *self = other.clone();
-            return;
-        }
-        self.catalog |= other.catalog;
-        let same = (self.version.is_some() && self.version == other.version)
-            || !stands(Guard::TwoCatalogsWiden);
-        self.touched = match (std::mem::take(&mut self.touched), &other.touched) {
-            (touched, Touched::Nothing) => touched,
-            (Touched::Nothing, touched) => {
-                self.version = other.version;
-                touched.clone()
-            }
-            (Touched::Relations(a), Touched::Relations(b)) if same => {
-                let mut both: Vec<Oid> = a.iter().chain(b.iter()).copied().collect();
-                both.sort_unstable();
-                both.dedup();
-                Touched::Relations(both.into())
-            }
-            _ => Touched::Everything,
-        };
     }
 }
 

@@ -35,12 +35,21 @@ impl Session {
         let held = self.pending.segments().any(|next| next.marks.held);
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
-        let outcome = intent_outcome(&segment, status);
+        let narrowed = self.narrowed(&segment);
+        let mut outcome = intent_outcome(&segment, status);
+        // Open before the others close: at no moment is what was written not shut.
+        let narrow = narrowed.filter(|_| outcome == Outcome::Visible).map(|set| {
+            outcome = Outcome::Nothing;
+            Intent::open(&self.thread.ledger, &self.database, &set)
+        });
         if segment.tag == Tag::Unrun {
             segment.forget_what_ran();
         }
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
+        }
+        if let Some(intent) = narrow {
+            self.close_intent(intent, Outcome::Visible);
         }
         self.raise_late(&segment, before, status);
         self.settle_fills(&mut segment, now);

@@ -25,6 +25,8 @@ pub enum Owed {
     Execute {
         fill: bool,
     },
+    /// The rows that say what the transaction has locked.
+    Locks,
     /// An error: what was to run does not exist.
     Refused,
     /// ReadyForQuery.

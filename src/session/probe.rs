@@ -69,7 +69,9 @@ const PROBE_HEAD: &str = "SELECT pg_catalog.pg_backend_pid(), (SELECT pg_catalog
      pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_database d \
      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), pg_catalog.pg_is_in_recovery(), \
      pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.pg_postmaster_start_time()), 'YYYY-MM-DD HH24:MI:SS.US'), \
-     CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END";
+     CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_insert_lsn() END, \
+     pg_catalog.concat_ws(' ', pg_catalog.current_setting('statement_timeout'), \
+     pg_catalog.current_setting('transaction_timeout', true))";
 
 /// The question to the backend about itself: one row, all text.
 pub fn probe() -> String {
@@ -97,6 +99,8 @@ pub(super) struct Probed {
     pub started: Box<str>,
     /// Where its write-ahead log ended; no two backends say the same.
     pub position: Option<u64>,
+    /// Time-outs in force: in no key, and no other backend need say the same.
+    pub timeouts: Box<str>,
     /// The tracked settings, in their order.
     pub values: Box<[Box<str>]>,
 }
@@ -116,6 +120,7 @@ impl Probed {
             recovery,
             started,
             end,
+            timeouts,
             values @ ..,
         ] = fields
         else {
@@ -133,6 +138,7 @@ impl Probed {
             recovery: text(recovery).as_deref() != Some("f"),
             started: text(started).unwrap_or_default(),
             position: text(end).and_then(|end| position(&end)),
+            timeouts: text(timeouts).unwrap_or_default(),
             values: values.iter().map(|v| text(v).unwrap_or_default()).collect(),
         })
     }

@@ -185,6 +185,7 @@ impl Session {
                     // The unnamed portal may be the one that is about to run.
                     self.run_aside(b"SELECT 1 WHERE false", ASIDE, io);
                 }
+                Statement::Commit { .. } if !failed => self.ask_locks(text, io),
                 _ => {}
             }
         }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::locks::Patience;
 use super::probe::{HARMLESS, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
 use crate::cache::key::{Context, Contexts};
@@ -48,6 +49,7 @@ pub struct Settings {
     missed: bool,
     /// The probe was made before the client could set anything.
     pristine: bool,
+    patience: Patience,
     layer: Layer,
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
@@ -101,6 +103,7 @@ impl Settings {
             refused: false,
             missed: false,
             pristine: true,
+            patience: Patience::UNKNOWN,
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
@@ -143,6 +146,7 @@ impl Settings {
     }
 
     fn probe_is(&mut self, probed: Arc<Probed>) {
+        self.patience.read(&probed.timeouts, self.is_untouched());
         self.probed = Some(probed);
         let tracked = |name: &str| {
             TRACKED.contains(&name) || matches!(name, "role" | "session_authorization")
@@ -189,6 +193,15 @@ impl Settings {
     /// Whether nothing but what the backend said of itself at login is in force.
     pub fn is_pristine(&self) -> bool {
         self.pristine && self.layer.session.is_empty() && self.probed.is_some()
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.pristine && self.layer.session.is_empty() && self.journal.is_empty()
+    }
+
+    /// Whether no time-out that may be in force is short.
+    pub fn is_patient(&self) -> bool {
+        self.patience.is_long()
     }
 
     /// The backend's server, as far as it has said which; `mark`: of before it was asked.
@@ -303,6 +316,8 @@ impl Settings {
 
     /// A SET that has taken effect.
     pub fn set(&mut self, setting: &Setting, in_transaction: bool) {
+        self.patience
+            .set(&setting.name, setting.value.as_deref(), !setting.local);
         if HARMLESS.contains(&&*setting.name) || (setting.local && !in_transaction) {
             return;
         }
@@ -336,6 +351,7 @@ impl Settings {
 
     /// RESET ALL, or with `role` DISCARD ALL.
     pub fn reset_all(&mut self, role: bool) {
+        self.patience.reset();
         if !self.pristine {
             return self.forget();
         }
@@ -604,7 +620,13 @@ mod tests {
     fn row<'a>(temporary: &'a str, path: &'a str) -> Vec<Option<&'a [u8]>> {
         let mut row: Vec<Option<&[u8]>> = vec![Some(b"7"), Some(b"t0"), Some(b"ann"), Some(b"ann")];
         row.push(Some(temporary.as_bytes()));
-        row.extend([Some(&b"1/1/5"[..]), Some(b"f"), Some(b"t0"), Some(b"0/1")]);
+        row.extend([
+            Some(&b"1/1/5"[..]),
+            Some(b"f"),
+            Some(b"t0"),
+            Some(b"0/1"),
+            Some(b"0"),
+        ]);
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),

@@ -10,6 +10,7 @@ mod describe_tests;
 mod execute_tests;
 mod ledger_tests;
 mod limits_tests;
+mod locks_tests;
 mod order_tests;
 mod portal_tests;
 mod random_tests;

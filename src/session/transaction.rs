@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::locks::Locked;
 use super::text::Text;
 use crate::cache::version::WriteSet;
 use crate::sql::statement::Isolation;
@@ -19,6 +20,8 @@ pub struct Transaction {
     pub isolation: Option<Isolation>,
     /// What its statements may have written so far.
     pub writes: WriteSet,
+    /// What it has locked, as the backend has said in front of its COMMIT.
+    pub locked: Locked,
     /// A hit was given that the upstream does not know of.
     pub hit: bool,
     /// Declared so; `None`: not known.
@@ -36,6 +39,7 @@ impl Default for Transaction {
             dirty: false,
             isolation: None,
             writes: WriteSet::default(),
+            locked: Locked::default(),
             hit: false,
             read_only: None,
             held: Vec::new(),

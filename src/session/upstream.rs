@@ -82,6 +82,12 @@ impl Session {
                 return len;
             }
             Some(Item::Owed {
+                owed: Owed::Locks, ..
+            }) => {
+                self.locks_told(&rest[..len]);
+                return len;
+            }
+            Some(Item::Owed {
                 owed: Owed::Refused,
                 ..
             }) => {}
@@ -204,6 +210,11 @@ impl Session {
             (Owed::Describe { fill }, b'T' | b'n') => (true, *fill),
             (Owed::Execute { fill }, b'C' | b's' | b'I') => (true, *fill),
             (Owed::Refused, b'C' | b's' | b'I') => (true, false),
+            (Owed::Locks, b'C') => {
+                self.transaction.locked.complete();
+                self.pending.pop();
+                return true;
+            }
             (Owed::Query { fill }, b'T' | b'C') => (false, *fill),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G' | b'H' | b'W' | b'd' | b'c')
             | (Owed::Query { .. }, b'I')

@@ -34,11 +34,8 @@ impl Session {
         let refused = self.is_refused(text);
         let effects = if refused { Rc::from([]) } else { effects };
         for effect in effects.iter() {
-            set.add(&WriteSet::new(
-                effect.writes.clone(),
-                effect.catalog,
-                version,
-            ));
+            let writes = WriteSet::new(effect.writes.clone(), effect.catalog, version);
+            set.add(&writes.told(effect.told));
             dirty |= effect.dirty;
             opaque |= effect.opaque;
             leaves |= effect.leaves;

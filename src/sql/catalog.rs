@@ -12,6 +12,7 @@ mod datatypes;
 mod declared;
 mod functions;
 mod introspection;
+mod locking;
 mod nodetree;
 mod relations;
 mod reviewed;
@@ -19,6 +20,7 @@ pub mod rows;
 mod touches;
 
 pub use declared::{Declaration, Misdeclared, Path, Reach};
+pub use locking::Locking;
 pub use rows::Rows;
 
 use self::columns::Columns;
@@ -61,6 +63,7 @@ pub(crate) struct Parts {
     relations: Relations,
     columns: Columns,
     touches: Touches,
+    locking: Locking,
 }
 
 /// What a name that is called like a function may be.
@@ -114,11 +117,30 @@ impl Catalog {
             relations,
             columns,
             touches,
+            locking: Locking::default(),
         };
         Catalog {
             version,
             parts: Box::new(parts),
         }
+    }
+
+    /// The same with what the database says of its locks.
+    #[must_use]
+    pub fn with_locks(mut self, locking: Locking) -> Catalog {
+        self.parts.locking = locking.settled();
+        self
+    }
+
+    /// Whether the locks that a transaction holds at its end tell what code in it has written.
+    pub fn locks_tell(&self) -> bool {
+        self.parts.locking.tell()
+    }
+
+    /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was
+    /// changed.
+    pub fn written(&self, locked: &[Oid]) -> (Touched, bool) {
+        self.parts.locking.written(&self.parts.relations, locked)
     }
 
     /// Every relation that the name may mean on this path. Empty: unknown.

@@ -55,6 +55,8 @@ pub struct Effect {
     pub opaque: bool,
     /// Leaves something in its backend beyond its transaction.
     pub leaves: bool,
+    /// The locks that its transaction holds at its end tell what it has written.
+    pub told: bool,
     /// The command tag counts all that it changes: with a count of zero nothing is touched. One plain table without
     /// triggers and rules, no other write in WITH, only functions that could be in a cacheable statement.
     pub counted: bool,
@@ -95,12 +97,14 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
             Effect {
                 dirty: true,
                 opaque: true,
+                told: false,
                 ..not_cacheable(effect)
             }
         }
-        Statement::CopyFrom(relation) => {
-            Resolver { catalog, path }.targets([(relation, WriteKind::Copy)])
-        }
+        Statement::CopyFrom(relation) => Effect {
+            told: catalog.is_some_and(Catalog::locks_tell),
+            ..Resolver { catalog, path }.targets([(relation, WriteKind::Copy)])
+        },
         Statement::Truncate { relations, cascade } => {
             let kind = WriteKind::Truncate { cascade: *cascade };
             Resolver { catalog, path }.targets(relations.iter().map(|relation| (relation, kind)))
@@ -136,6 +140,7 @@ pub fn resolve_execute(
         dirty: effect.dirty | given.dirty | effect.opaque,
         opaque: effect.opaque | given.opaque,
         leaves: effect.leaves | given.leaves | effect.opaque,
+        told: effect.told && given.told,
         counted: false,
         writes: effect.writes,
     }
@@ -210,6 +215,7 @@ impl Effect {
         dirty: false,
         opaque: false,
         leaves: false,
+        told: false,
         counted: false,
     };
     const EVERYTHING: Effect = Effect {
@@ -219,6 +225,7 @@ impl Effect {
         dirty: true,
         opaque: true,
         leaves: true,
+        told: false,
         counted: false,
     };
     /// Code that nothing is known of, in a statement that is not DDL itself.
@@ -279,6 +286,7 @@ impl Resolver<'_> {
         }
         effect.catalog |= query.unknown;
         effect.opaque |= query.unknown;
+        effect.told = catalog.locks_tell() && !query.unknown;
         effect.dirty |= effect.opaque || effect.writes != Touched::Nothing;
         effect.counted = query.targets.len() == 1
             && effect.counted

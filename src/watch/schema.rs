@@ -16,7 +16,7 @@ use crate::sql::catalog::rows::{
     Cast, Column, Expression, ForeignKey, Function, Inheritance, Namespace, Operator, Place,
     Relation, Rule, Trigger, Type,
 };
-use crate::sql::catalog::{Declaration, Rows};
+use crate::sql::catalog::{Declaration, Locking, Rows};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage};
 
@@ -55,8 +55,9 @@ pub async fn load(
     begin(client).await?;
     let loaded = read(client).await;
     client.batch_execute("ROLLBACK").await?;
-    let (rows, digest) = loaded?;
-    Ok((Catalog::build_with(version, rows, declared), digest))
+    let (rows, locking, digest) = loaded?;
+    let catalog = Catalog::build_with(version, rows, declared);
+    Ok((catalog.with_locks(locking), digest))
 }
 
 /// The digest of this moment.
@@ -95,7 +96,7 @@ async fn read_digest(client: &Client) -> Result<Digest, Error> {
     })
 }
 
-async fn read(client: &Client) -> Result<(Rows, Digest), Error> {
+async fn read(client: &Client) -> Result<(Rows, Locking, Digest), Error> {
     let digest = read_digest(client).await?;
     let version = client.query_one(queries::SERVER_VERSION, &[]).await?;
     let version = version.try_get(0)?;
@@ -114,7 +115,8 @@ async fn read(client: &Client) -> Result<(Rows, Digest), Error> {
         inheritance: all(client, queries::INHERITANCE, inheritance).await?,
         expressions: all(client, queries::EXPRESSIONS, expression).await?,
     };
-    Ok((rows, digest))
+    let locking = locking(&client.query_one(queries::LOCKING, &[]).await?)?;
+    Ok((rows, locking, digest))
 }
 
 async fn all<T>(
@@ -142,6 +144,16 @@ fn count(row: &Row, column: usize) -> Result<u16, Error> {
 
 fn extension(row: &Row, column: usize) -> Result<Option<Box<str>>, Error> {
     Ok(row.try_get::<_, Option<&str>>(column)?.map(Box::from))
+}
+
+fn locking(row: &Row) -> Result<Locking, Error> {
+    let strangers: Vec<&str> = row.try_get(1)?;
+    Ok(Locking {
+        open: row.try_get::<_, Option<bool>>(0)? == Some(true),
+        strangers: strangers.into_iter().map(Box::from).collect(),
+        deferred: row.try_get(2)?,
+        beside: row.try_get(3)?,
+    })
 }
 
 fn namespace(row: &Row) -> Result<Namespace, Error> {

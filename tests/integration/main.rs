@@ -28,6 +28,7 @@ mod failure;
 mod functions;
 mod hits;
 mod introspection;
+mod locks;
 mod login;
 mod metrics;
 mod passthrough;

@@ -42,7 +42,7 @@ impl House {
             .batch_execute("SET timezone = 'UTC'")
             .await
             .expect("UTC");
-        let (catalog, _) = schema::load(&client, 7).await.expect("load");
+        let (catalog, _) = schema::load(&client, 7, &[]).await.expect("load");
         let truth = Truth::load(&client).await;
         let version = &rows(&client, "SHOW server_version_num").await[0][0];
         let version = version.parse::<u32>().expect("a number") / 10_000;

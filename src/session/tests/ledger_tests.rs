@@ -971,8 +971,8 @@ fn p4_a_read_of_catalogs_is_kept_only_if_it_was_alone() {
 #[test]
 fn p4_a_backend_of_a_server_that_is_not_in_use_neither_hits_nor_fills() {
     let (new, _databases) = tokio::sync::mpsc::unbounded_channel();
-    let servers = crate::cache::servers::Servers::several();
-    let in_use = servers.named("t0");
+    let servers = crate::cache::servers::Servers::unchosen(true);
+    let in_use = servers.named("t0", None, &servers.mark());
     servers.choose(in_use);
     let ledger = crate::cache::version::Ledger::telling(new, servers);
     let world = World::over(ledger, Mode::On, 1 << 20);
@@ -981,7 +981,7 @@ fn p4_a_backend_of_a_server_that_is_not_in_use_neither_hits_nor_fills() {
     client.ask(&query("SELECT v FROM t"));
     assert_eq!(client.sent(), "", "t0 is in use: a hit");
     let servers = &world.thread.ledger.servers;
-    servers.choose(servers.named("t1"));
+    servers.choose(servers.named("t1", None, &servers.mark()));
     client.ask(&query("SELECT v FROM t"));
     assert_eq!(client.sent(), "Q");
 }

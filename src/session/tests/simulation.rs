@@ -20,7 +20,7 @@ use crate::cache::store::{Cause, Store};
 use crate::cache::version::{Database, Ledger, Outcome};
 use crate::metrics::{Metrics, Verified};
 use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Thread, Verify};
-use crate::sql::catalog::Rows;
+use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
 
@@ -72,6 +72,8 @@ struct Tally {
     shared: usize,
     /// Hits that were looked at, and those called wrong.
     checked: [u64; 2],
+    /// Questions what a transaction has locked.
+    asked: usize,
 }
 
 struct Simulation {
@@ -152,6 +154,7 @@ impl Simulation {
             trace: None,
         };
         simulation.server.now = 1;
+        simulation.server.oids = simulation.tables.clone();
         for n in 0..2 + rng.below(3) {
             let user = if n == 2 { "bob" } else { "ann" };
             let guest = simulation.habits.guests > rng.below(4);
@@ -387,7 +390,11 @@ impl Simulation {
                 catalog: catalog @ None,
             }) => {
                 let rows = self.rows[usize::from(self.server.trigger)].clone();
-                *catalog = Some(Catalog::build(*version, rows));
+                let locking = Locking {
+                    open: self.habits.told,
+                    ..Locking::default()
+                };
+                *catalog = Some(Catalog::build(*version, rows).with_locks(locking));
             }
             Some(Load { catalog, .. }) => match self.database.publish(catalog.take().unwrap()) {
                 Ok(()) => {
@@ -558,6 +565,7 @@ impl Simulation {
         self.tally.states = self.server.state;
         self.tally.shared = self.pool.shared;
         self.tally.checked = self.checked();
+        self.tally.asked = self.server.asked;
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())
     }

@@ -25,6 +25,8 @@ const WRITES: [&str; 4] = [
     "UPDATE a SET v = 5",
     "UPDATE b SET v = 5",
 ];
+/// What writes more than its text says.
+const CODE: [&str; 2] = ["UPDATE g SET v = 5", "SELECT on_write()"];
 const SETS: [&str; 5] = [
     "SET bytea_output = 'escape'",
     "SET bytea_output = 'hex'",
@@ -67,6 +69,8 @@ pub struct Habits {
     pub guests: usize,
     /// There is little memory.
     pub small: bool,
+    /// Locks tell what a transaction wrote.
+    pub told: bool,
 }
 
 impl Habits {
@@ -80,6 +84,7 @@ impl Habits {
             peace: [20, 100, 1000][rng.below(3)],
             guests: [0, 2, 4][rng.below(3)],
             small: rng.one_in(4),
+            told: !rng.one_in(4),
         }
     }
 }
@@ -216,6 +221,9 @@ impl Client {
     fn statement(&self, habits: &Habits, rng: &mut Rng) -> &'static str {
         if matches!(self.status, b'T' | b'E') && rng.one_in(4) {
             return if rng.one_in(4) { "ROLLBACK" } else { "COMMIT" };
+        }
+        if self.status == b'T' && rng.one_in(4) {
+            return CODE[rng.below(CODE.len())];
         }
         match rng.below(200) {
             0..=9 => "BEGIN",

@@ -167,6 +167,10 @@ pub struct Server {
     pub changes: Vec<Vec<(usize, usize)>>,
     pub writes: Vec<Write>,
     pub backends: Vec<Backend>,
+    /// The tables' numbers in the catalog.
+    pub oids: Vec<crate::sql::Oid>,
+    /// How often a transaction was asked for its locks.
+    pub asked: usize,
     /// `t` has its trigger.
     pub trigger: bool,
     pub now: Micros,

@@ -10,7 +10,7 @@ use crate::cache::store::Store;
 use crate::cache::version::{Database, Ledger};
 use crate::metrics::Metrics;
 use crate::session::{Io, Mode, Next, Session, Shared, Thread, Verify};
-use crate::sql::catalog::Rows;
+use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
 use crate::wire::frame::{self, Frame};
@@ -25,11 +25,25 @@ pub struct World {
     /// Sees every write it is told of, and more: writes to it run code that is not known.
     pub triggered: Oid,
     rows: Rows,
+    locking: Locking,
 }
 
 impl World {
     pub fn new() -> World {
         World::with(Mode::On, 1 << 20)
+    }
+
+    /// One in which locks tell what was written; `u` has a trigger that fires at COMMIT.
+    pub fn telling() -> World {
+        let mut world = World::new();
+        world.locking = Locking {
+            open: true,
+            deferred: vec![world.u],
+            ..Locking::default()
+        };
+        world.database.raise_catalog();
+        world.load();
+        world
     }
 
     pub fn with(mode: Mode, max_answer: usize) -> World {
@@ -85,6 +99,7 @@ impl World {
             u,
             triggered,
             rows,
+            locking: Locking::default(),
         };
         world.load();
         world
@@ -95,9 +110,9 @@ impl World {
         if self.database.catalog().is_none()
             && let Some(version) = self.database.load_version()
         {
-            let _ = self
-                .database
-                .publish(Catalog::build(version, self.rows.clone()));
+            let _ = self.database.publish(
+                Catalog::build(version, self.rows.clone()).with_locks(self.locking.clone()),
+            );
         }
     }
 
@@ -364,9 +379,10 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
     let settings = probe
         .split("current_setting('")
         .skip(1)
-        .filter_map(|rest| rest.split('\'').next());
+        .filter_map(|rest| rest.split('\'').next())
+        .filter(|name| !name.ends_with("_timeout"));
     let pid = pid.to_string();
-    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0", "0/1"];
+    let mut values = vec![&*pid, "t0", user, user, "0", "7/1/5", "f", "t0", "0/1", "0"];
     values.extend(settings.map(|name| match name {
         "search_path" => "public",
         "bytea_output" => bytea_output,

@@ -283,6 +283,37 @@ const READING_EXTENSIONS: &[&str] = &["postgis", "postgis_raster", "postgis_sfcg
 /// Extensions of trigger functions that change nothing but the row at hand.
 const TRIGGER_EXTENSIONS: &[&str] = &["autoinc", "insert_username", "moddatetime", "tcn"];
 
+/// Other extensions whose functions, in C though they are, write nothing outside of the transaction that calls them and
+/// lock what they write in it.
+const STAYING_EXTENSIONS: &[&str] = &[
+    "amcheck",
+    "bloom",
+    "dict_int",
+    "dict_xsyn",
+    "hypopg",
+    "intagg",
+    "isn",
+    "lo",
+    "pageinspect",
+    "pg_buffercache",
+    "pg_freespacemap",
+    "pg_prewarm",
+    "pg_stat_statements",
+    "pg_visibility",
+    "pg_walinspect",
+    "pgaudit",
+    "pgrowlocks",
+    "pgstattuple",
+    "plperl",
+    "pltcl",
+    "refint",
+    "sslinfo",
+    "tablefunc",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "xml2",
+];
+
 /// Of `EXTENSIONS`, functions that feed text to an input function chosen by the caller.
 const EXTENSION_THAT_INPUT: &[&str] = &["populate_record"];
 
@@ -318,6 +349,19 @@ pub(super) fn built_in(name: &str, volatility: u8) -> FunctionClass {
         },
         _ => FunctionClass::anything(Why::VolatileFunction),
     }
+}
+
+/// Whether no function of that extension writes anything outside of its transaction, or unlocked.
+pub(super) fn stays(extension: &str) -> bool {
+    let lists = [
+        EXTENSIONS,
+        READING_EXTENSIONS,
+        TRIGGER_EXTENSIONS,
+        STAYING_EXTENSIONS,
+    ];
+    lists
+        .iter()
+        .any(|list| list.binary_search(&extension).is_ok())
 }
 
 /// The class of a function of an extension, written in C or SQL.

@@ -136,6 +136,27 @@ pub(super) const EXPRESSIONS: &str = "
     FROM pg_policy p, LATERAL (VALUES (p.polqual::text), (p.polwithcheck::text)) e (tree)
     WHERE e.tree IS NOT NULL";
 
+/// What `sql::catalog::Locking` says: may anybody ask `session::locks`' question, whose functions can reach out of their
+/// transaction, which triggers fire at COMMIT, which relations are locked with another. A language that is not trusted
+/// can; so can C.
+pub(super) const LOCKING: &str = "
+    SELECT has_schema_privilege('public', 'pg_catalog', 'USAGE') AND (
+            SELECT bool_and(has_function_privilege('public', f, 'EXECUTE')) FROM unnest(ARRAY[
+                'pg_lock_status()', 'pg_backend_pid()', 'pg_cursor()', 'pg_stat_get_xact_tuples_inserted(oid)',
+                'pg_stat_get_xact_tuples_updated(oid)', 'pg_stat_get_xact_tuples_deleted(oid)', 'unnest(anyarray)',
+                'current_setting(text)', 'texteq(text, text)', 'textne(text, text)', 'int4eq(int4, int4)',
+                'int8pl(int8, int8)', 'int8gt(int8, int8)']::regprocedure[]) f),
+        ARRAY(SELECT DISTINCT coalesce(e.extname::text, '')
+            FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+                LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                    AND d.refclassid = 'pg_extension'::regclass
+                LEFT JOIN pg_extension e ON e.oid = d.refobjid
+            WHERE p.oid >= 16384 AND p.prolang NOT IN (12, 14) AND NOT l.lanpltrusted),
+        ARRAY(SELECT DISTINCT t.tgrelid FROM pg_trigger t
+            WHERE t.tgdeferrable AND t.tgenabled <> 'D' AND t.tgfoid >= 16384),
+        ARRAY(SELECT c.oid FROM pg_class c
+            WHERE c.relkind IN ('i', 'I', 't') AND c.relpersistence <> 't' AND c.oid >= 16384)";
+
 /// The catalogs that count by the transactions that wrote their rows, and which rows the catalog rests on. A read of
 /// such a catalog shows all of them.
 const BY_WRITER: &[(&str, &str)] = &[

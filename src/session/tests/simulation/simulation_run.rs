@@ -141,6 +141,7 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
         all.shared += tally.shared;
         all.checked[0] += tally.checked[0];
         all.checked[1] += tally.checked[1];
+        all.asked += tally.asked;
     }
     println!("{all:?}");
     // A simulation in which nothing happens finds nothing.
@@ -151,6 +152,7 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
             || (all.in_doubt > 0
                 && all.evicted > 0
                 && all.shared > 0
+                && 4 * all.asked > seeds
                 && all.checked.iter().all(|n| *n > 0)),
         "{all:?}"
     );

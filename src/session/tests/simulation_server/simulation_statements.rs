@@ -1,5 +1,6 @@
 //! What a statement does in the simulation's database: snapshots, locks, triggers, transactions.
 
+use crate::session::locks::QUESTION;
 use crate::session::tests::simulation::Rng;
 use crate::session::tests::world::{description, message, row};
 use crate::wire::message as wire;
@@ -105,6 +106,18 @@ impl Server {
             .own
             .extend(tables.iter().map(|table| (*table, number)));
         number
+    }
+
+    /// What a transaction has locked; of the catalog, that it has changed it.
+    fn tell_locks(&mut self, b: usize) -> Ran {
+        self.asked += 1;
+        let held = (0..self.locks.len()).filter(|table| self.locks[*table] == Some(b));
+        let oid = |table: usize| self.oids.get(table).copied().unwrap_or(1259);
+        let told: Vec<u8> = held
+            .flat_map(|table| row(&oid(table).to_string()))
+            .collect();
+        self.backends[b].out.extend(told);
+        Ran::Done("SELECT 1".into())
     }
 
     fn touches(&self, b: usize, sql: &str) -> Option<Vec<usize>> {
@@ -365,6 +378,7 @@ impl Server {
                 }
                 Ran::Done(format!("SELECT {count}"))
             }
+            (Ok(()), None) if portal.sql == QUESTION => self.tell_locks(b),
             (Ok(()), None) => self.run(b, &portal.sql, false),
         };
         if matches!(ran, Ran::Waits) {
