@@ -10,20 +10,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::simulation_client::{Client, Habits, READS};
+use super::simulation_client::{Client, Habits};
 use super::simulation_server::{Server, TABLES};
 use crate::cache::Micros;
-use crate::cache::comparison::number;
 use crate::cache::key::Contexts;
 use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::{Database, Ledger, Outcome};
-use crate::metrics::{Metrics, Verified};
+use crate::metrics::Metrics;
 use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Thread, Verify};
 use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
 
+mod simulation_checks;
 mod simulation_pool;
 mod simulation_run;
 
@@ -339,27 +339,6 @@ impl Simulation {
         followed
             .then_some(())
             .ok_or_else(|| format!("session {n} is not followed any more"))
-    }
-
-    /// The self-check finds nothing but what was written past Larder.
-    fn checks(&self, n: usize) -> Result<(), String> {
-        let quarantine = &self.thread.verify.quarantine;
-        if !quarantine.holds_any() {
-            return Ok(());
-        }
-        let watched = READS.iter().filter(|sql| !sql.ends_with(" o"));
-        for sql in watched {
-            if quarantine.holds(number("shop", sql.as_bytes())) {
-                return Err(format!("session {n} calls {sql} wrong"));
-            }
-        }
-        Ok(())
-    }
-
-    /// How many hits were looked at and called right, and how many were called wrong.
-    fn checked(&self) -> [u64; 2] {
-        [Verified::Same, Verified::Different]
-            .map(|result| self.thread.metrics.verified_so_far(result))
     }
 
     fn tell_client(&mut self, n: usize, count: usize) -> Result<(), String> {
