@@ -275,7 +275,7 @@ fn page_reader(soak: &Soak, mut line: Line, number: usize) {
         let [version, body] = [&row[1], &row[2]].map(|column| column.clone().unwrap_or_default());
         let version: u64 = version.parse().unwrap_or(u64::MAX);
         let after = soak.columns_changed.load(Ordering::SeqCst);
-        if changed % 2 == 0 && after == changed && row.len() as u64 != columns {
+        if changed.is_multiple_of(2) && after == changed && row.len() as u64 != columns {
             soak.violated(format!(
                 "page {id} has {} columns, not {columns}",
                 row.len()
