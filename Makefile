@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ENV := test ! -f target/deps/env || . target/deps/env;
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 30
 
-.PHONY: help deps build test test-drivers lint doc demo bench fuzz
+.PHONY: help deps build test test-drivers soak lint doc demo bench fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,9 @@ test: ## format, lints, all tests, documentation
 test-drivers: ## every driver against direct PostgreSQL; installs them into target/drivers (DRIVERS_ONLY=…, DRIVERS_MODE=…, UPDATE_DOCS=1)
 	@scripts/drivers.sh
 	$(ENV) cargo test --locked --test drivers -- --ignored
+
+soak: ## mixed load with kills, reloads, DDL and evictions for SOAK_MINUTES (30): nothing wrong, memory flat
+	$(ENV) SOAK_MINUTES=$(SOAK_MINUTES) cargo test --locked --test soak -- --ignored --nocapture
 
 lint: ## format and lints alone
 	$(ENV) cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings

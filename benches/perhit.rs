@@ -257,6 +257,7 @@ fn main() -> ExitCode {
         rules: Rules::new(Duration::from_secs(3600), []),
         coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
+        verify: Default::default(),
     });
     runtime.block_on(async {
         let made = "CREATE TABLE bench AS SELECT i AS id, repeat('x', 90) AS body FROM generate_series(1, 1000) i;

@@ -18,7 +18,7 @@ use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread, Transactions};
+use crate::session::{Mode, Shared, Thread, Transactions, Verify};
 use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
@@ -214,6 +214,11 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         rules: Rules::new(ttl, tables).catalogs(catalogs),
         coalesce_wait: u64::try_from(config.cache.coalesce_wait.as_micros()).unwrap_or(u64::MAX),
         metrics,
+        verify: Verify {
+            sample: config.verify.sample,
+            outside_writers: config.verify.outside_writers,
+            ..Verify::default()
+        },
     }
 }
 

@@ -1,5 +1,7 @@
-//! Answers, and whether they still hold: key, reply, version, flight, servers, store, rules. No socket and no clock here.
+//! Answers, and whether they still hold: key, reply, version, flight, servers, store, rules, comparison. No socket and no clock
+//! here.
 
+pub mod comparison;
 pub mod fill;
 pub mod flight;
 pub mod key;

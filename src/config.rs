@@ -21,6 +21,7 @@ mod sslmode;
 mod units;
 mod url;
 mod values;
+mod verifying;
 
 pub use address::Address;
 pub use auth::{Auth, User};
@@ -33,6 +34,7 @@ pub use password::{Password, Secret};
 pub use pooling::{Pool, PoolMode};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
+pub use verifying::{Share, Verify};
 
 use function::Everything;
 use std::path::Path;
@@ -64,6 +66,8 @@ pub struct Config {
     pub pool: Pool,
     /// `[[users]]`
     pub users: Vec<User>,
+    /// `[verify]`
+    pub verify: Verify,
     /// `[log]`
     pub log: Log,
 }
@@ -234,6 +238,7 @@ struct Tables {
     auth: Auth,
     pool: Pool,
     users: Vec<User>,
+    verify: Verify,
     log: Log,
 }
 
@@ -425,6 +430,7 @@ impl Tables {
             auth: self.auth,
             pool: self.pool,
             users: self.users,
+            verify: self.verify,
             log: self.log,
         })
     }

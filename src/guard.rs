@@ -89,6 +89,10 @@ guards! {
     NotInRecovery: "nothing is kept from a server in recovery" => ["p6_a_server_in_recovery_shuts_until_it_was_asked_again"];
     ServerInUse: "… or from one that is no longer the one in use" => ["p4_a_backend_of_a_server_that_is_not_in_use_neither_hits_nor_fills"];
     Encoding: "other encodings are not read as UTF8" => ["what_is_not_known_shuts"];
+    CheckFenced: "the self-check: what was written meanwhile is not held against an entry" => ["simulation", "a_write_in_between_explains_a_difference"];
+    CheckSparesOthers: "… nor what others may have written" => ["where_others_write_a_difference_is_counted_as_theirs"];
+    CheckSparesFreedom: "… nor what PostgreSQL may choose" => ["what_postgresql_may_choose_is_no_mistake"];
+    CheckSetsApart: "… what is found wrong is served no more" => ["a_wrong_answer_is_found_and_its_statement_is_served_no_more", "a_portal_bound_to_what_was_found_wrong_is_run_upstream"];
     RollbackUndoes: "ROLLBACK undoes settings" => ["a_setting_changes_the_context_and_rollback_restores_it", "a_read_behind_a_rollback_does_not_make_its_settings_stay"];
 }
 

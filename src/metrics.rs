@@ -7,12 +7,15 @@
 
 mod recorder;
 mod scrape;
+mod verified;
 
 pub use recorder::{Coalesced, Outcome, Recorder};
+pub use verified::Verified;
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use recorder::Cells;
 use std::sync::{Arc, OnceLock};
+use verified::Verifications;
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $value:ident = $label:literal,)* }) => {
@@ -114,6 +117,7 @@ pub struct Metrics {
     invalidations: IntCounterVec,
     clients: IntGauge,
     upstreams: IntGaugeVec,
+    verifications: Verifications,
 }
 
 /// A connection that a gauge counts while this lives.
@@ -180,6 +184,7 @@ impl Metrics {
         registry.register(Box::new(clients.clone()))?;
         registry.register(Box::new(upstreams.clone()))?;
         registry.register(Box::new(build))?;
+        let verifications = Verifications::register(&registry)?;
         Ok(Metrics {
             registry,
             threads,
@@ -188,6 +193,7 @@ impl Metrics {
             invalidations,
             clients,
             upstreams,
+            verifications,
         })
     }
 
@@ -214,6 +220,17 @@ impl Metrics {
         self.invalidations
             .with_label_values(&[scope.label(), source.label()])
             .inc();
+    }
+
+    /// Counts an answer from memory that was looked at.
+    pub fn verified(&self, result: Verified) {
+        self.verifications.count(result);
+    }
+
+    /// How many looks have ended so.
+    #[cfg(test)]
+    pub fn verified_so_far(&self, result: Verified) -> u64 {
+        self.verifications.so_far(result)
     }
 
     /// Counts a client while the answer lives.

@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -22,6 +22,7 @@ use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::Touched;
 use crate::why::Why;
+use crate::wire::frame::{self, Frame, LONGEST_SEEN};
 use crate::wire::startup::Startup;
 
 mod binding;
@@ -43,6 +44,7 @@ mod reach;
 mod reading;
 mod refusal;
 mod replay;
+mod selfcheck;
 mod settings;
 mod statements;
 mod text;
@@ -57,10 +59,12 @@ pub use binding::Binding;
 pub use lazy::Transactions;
 use pending::Pending;
 pub use probe::probe;
+pub use selfcheck::Verify;
 use settings::Settings;
 use statements::Statements;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
+use unit::Ahead;
 pub use welcome::Greeting;
 
 /// Where a session's bytes go.
@@ -136,6 +140,8 @@ pub struct Session {
     footing: Footing,
     /// An equal miss that is waited for.
     joining: Option<joining::Joining>,
+    /// The next hit that can be is to be looked at.
+    due: bool,
 }
 
 /// What the settings that were read rest on.
@@ -191,6 +197,7 @@ impl Session {
                 baselines: 0,
             },
             joining: None,
+            due: false,
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,
@@ -234,6 +241,19 @@ impl Session {
                 .pending
                 .segments()
                 .all(|segment| segment.intents.is_empty() || !stands(Guard::LeaveWaits))
+    }
+
+    /// Whether a client that is gone has left nothing but the beginning of what could be taken.
+    pub fn lacks(&self, unread: &[u8]) -> bool {
+        self.flow.phase == Phase::Running
+            && match frame::peek(unread) {
+                Frame::Whole {
+                    tag: b'P' | b'B', ..
+                } => matches!(unit::ahead(unread), Ahead::Open),
+                Frame::Part { len, .. } => len <= LONGEST_SEEN,
+                Frame::Short => !unread.is_empty(),
+                Frame::Whole { .. } | Frame::Malformed => false,
+            }
     }
 
     /// The database this session is in.

@@ -6,6 +6,7 @@
 pub mod canonical;
 pub mod catalog;
 pub mod clock;
+pub mod determined;
 pub mod parse;
 pub mod query;
 pub mod statement;
@@ -13,6 +14,7 @@ pub mod verdict;
 
 pub use catalog::{Catalog, Oid};
 pub use clock::reads_the_clock;
+pub use determined::{Determined, determined};
 pub use parse::analyse;
 pub use query::Query;
 pub use statement::{Analysis, Statement};

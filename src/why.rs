@@ -83,6 +83,7 @@ why! {
     ClockColumn = "clock_column", "a column of a type whose input reads the clock or the catalog (timetz, regclass)";
     TooLarge = "too_large", "the answer is larger than `cache.max_answer`";
     Rule = "rule", "a rule gives the table no time to live";
+    Quarantined = "quarantined", "the self-check has found an answer in memory that was not the database's: not served until a restart";
 }
 
 #[cfg(test)]

@@ -612,6 +612,30 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
+fn what_is_looked_at_is_a_share() {
+    let file = File::new(
+        "share",
+        "[verify]\nsample = 0.001\noutside_writers = false\n",
+    );
+    let config = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]);
+    assert_eq!(config.verify.sample, "0.001".parse().unwrap());
+    assert!(!config.verify.outside_writers && load(&upstream(), &[]).verify.outside_writers);
+    for (name, text, expected) in [
+        ("much", "sample = 1.5", "from 0 to 1"),
+        ("percent", "sample = '1%'", "from 0 to 1"),
+        (
+            "maybe",
+            "outside_writers = 'maybe'",
+            "neither true nor false",
+        ),
+        ("near", "outside_writer = false", "outside_writers"),
+    ] {
+        let said = file_refused(name, &format!("[verify]\n{text}\n"));
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn numbers_and_texts_read_alike() {
     let file = File::new("alike", "[server]\nworkers = '2'\n");
     let config = load(&file.flags(), &[("LARDER_UPSTREAM__URL", URL)]);

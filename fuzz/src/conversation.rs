@@ -48,6 +48,7 @@ fn thread(mode: Mode) -> Rc<Thread> {
         rules: Rules::new(Duration::from_secs(3600), []),
         coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
+        verify: Default::default(),
     });
     let database = shared.ledger.database("shop");
     let version = database.load_version().expect("nothing is under way");

@@ -7,9 +7,11 @@
 //! * Who waits for it is freed when it is kept, given up or dropped: by the [`Lead`] in it.
 
 use super::Micros;
+use super::comparison::{Aside, Comparison, compare};
 use super::flight::Lead;
 use super::key::Key;
-use super::reply::{Entry, Header};
+use super::reply::{Entry, Header, Reply};
+use super::store::Store;
 use super::version::Stamp;
 use crate::guard::{Guard, stands};
 
@@ -29,6 +31,8 @@ pub struct Fill {
     state: State,
     /// Equal ones may wait for it.
     lead: Option<Lead>,
+    /// What would have been given instead, to be compared.
+    aside: Option<Box<Aside>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ enum State {
     Complete,
     GivenUp,
     TooLarge,
+    /// The database has said that there is no such answer.
+    Denied,
 }
 
 impl Fill {
@@ -54,12 +60,8 @@ impl Fill {
             rows: 0,
             state: State::Open,
             lead: None,
+            aside: None,
         }
-    }
-
-    /// What it is kept under.
-    pub(super) fn key(&self) -> &Key {
-        &self.key
     }
 
     /// Taken before it is sent.
@@ -83,6 +85,57 @@ impl Fill {
     /// Who waits is told when the entry is there.
     pub(super) fn take_lead(&mut self) -> Option<Lead> {
         self.lead.take()
+    }
+
+    /// Puts an answer aside that the one to come is compared with.
+    pub fn put_aside(&mut self, aside: Aside) {
+        self.aside = Some(Box::new(aside));
+    }
+
+    /// What was put aside.
+    pub fn aside(&self) -> Option<&Aside> {
+        self.aside.as_deref()
+    }
+
+    /// An error says that there is no such answer. Only of one that is compared, and alone.
+    pub fn deny(&mut self) {
+        if self.aside().is_some_and(|aside| aside.alone) {
+            self.give_up();
+            self.state = State::Denied;
+        }
+    }
+
+    /// How what was put aside compares with what has come. `None`: it cannot be said, or something that it read was
+    /// written since it was put aside.
+    pub fn compared(&self) -> Option<Comparison> {
+        let aside = self.aside()?;
+        let held = self.stamp.holds() && aside.entry.header().stamp.holds();
+        if !held && stands(Guard::CheckFenced) {
+            return None;
+        }
+        match self.state {
+            State::Complete => Some(compare(&aside.entry, &self.body, self.description)),
+            State::Denied => Some(Comparison::Shape),
+            // What is in memory is not.
+            State::TooLarge => Some(Comparison::Rows),
+            State::Open | State::GivenUp => None,
+        }
+    }
+
+    /// The key it would be kept under.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Removes what was put aside from the store.
+    pub fn forget(&self, store: &Store) {
+        let Some(aside) = self.aside() else { return };
+        let mut key = self.key.clone();
+        key.limit(match aside.entry.suspended() {
+            true => aside.entry.header().rows,
+            false => 0,
+        });
+        store.forget(&key);
     }
 
     /// Lets its first rows be kept for who asks for so many and no more.

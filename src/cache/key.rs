@@ -142,7 +142,12 @@ impl Key {
         self.bytes.len()
     }
 
-    /// Makes it the key of the first rows only.
+    /// The canonical text.
+    pub fn text(&self) -> &[u8] {
+        self.parts().1
+    }
+
+    /// Makes it the key of the first rows only; 0: of the whole answer.
     pub fn limit(&mut self, rows: u32) {
         self.bytes[8..LENGTHS].copy_from_slice(&rows.to_le_bytes());
     }

@@ -153,6 +153,11 @@ impl Store {
         true
     }
 
+    /// Removes an entry, whatever it is worth.
+    pub fn forget(&self, key: &Key) {
+        self.cache.remove(key);
+    }
+
     /// Removes what no longer holds; locks one shard at a time. For a background thread.
     pub fn sweep(&self, now: Micros) {
         let gone = &self.gone;

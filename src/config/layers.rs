@@ -70,6 +70,8 @@ pub const KEYS: &[&str] = &[
     "auth.auth_query",
     "auth.auth_dbname",
     "users",
+    "verify.sample",
+    "verify.outside_writers",
     "log.format",
     "log.level",
 ];

@@ -132,7 +132,9 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     }
     drive.session.leave_flights();
     let farewell = drive.farewell(&end);
-    drive.upstream.leave(&drive.session);
+    if !drive.heard {
+        drive.upstream.leave(&drive.session);
+    }
     drop(admitted);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
 }
@@ -204,7 +206,8 @@ impl Drive<'_> {
 
     /// Gives the connection back if it is not the client's own and nothing of the client is left in it.
     fn part(&mut self, cx: &mut Context<'_>) {
-        if !self.upstream.is_shared() {
+        // One that was told that nobody is here ends; nobody else may have it.
+        if !self.upstream.is_shared() || self.heard {
             return;
         }
         loop {
@@ -402,6 +405,10 @@ impl Drive<'_> {
             return Some(End::Stopping);
         }
         if self.client.ended {
+            // PostgreSQL does not wait for the rest of a message either, nor holds its locks until then.
+            if self.session.lacks(&self.client.unread) {
+                self.client.unread.clear();
+            }
             if self.session.may_leave(self.client.unread.len()) {
                 return Some(End::Quiet);
             }

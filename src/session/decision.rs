@@ -37,6 +37,8 @@ pub struct How<'a> {
     pub serve: bool,
     /// Nothing else will belong to its segment after it.
     pub last: bool,
+    /// An Execute comes with it.
+    pub runs: bool,
     /// Its text comes with it: constants are looked up now, not when it was prepared.
     pub parsed: bool,
     /// Whether its constants are what they would be now.
@@ -53,6 +55,7 @@ impl How<'_> {
             limit: 0,
             serve,
             last: true,
+            runs: true,
             parsed: true,
             reads: Ok(()),
         }
@@ -185,6 +188,7 @@ impl Session {
     ) -> Result<Fresh, Box<Pass>> {
         let gate = self.gate().and(how.reads);
         let gate = gate.and_then(|()| self.own_snapshot(how.last));
+        let gate = gate.and_then(|()| self.trusted(text));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -197,7 +201,7 @@ impl Session {
             text.single(),
             Some(Statement::Query(query)) if query.catalogs.looks_up && !how.parsed
         );
-        let mut limited = false;
+        let (mut limited, mut aside) = (false, None);
         // Behind a read that is under way a hit could be older than that read's answer (P4).
         if gate.is_ok()
             && how.serve
@@ -208,6 +212,7 @@ impl Session {
             match self.kept(text, asked, &how, now) {
                 // The server has changed meanwhile.
                 Ok(Some(_)) if self.still_counts().is_err() => {}
+                Ok(Some(entry)) if self.is_due(&entry, &how) => aside = Some(entry),
                 Ok(Some(entry)) if self.thread.mode == Mode::On => return Ok(entry),
                 Ok(Some(_)) => {
                     let mut pass = self.pass(text, context);
@@ -238,6 +243,9 @@ impl Session {
             && self.ends(&how)
         {
             fill.first(how.limit as u32);
+        }
+        if let Some(entry) = aside {
+            self.put_aside(entry, &how, &mut pass);
         }
         Err(pass)
     }

@@ -75,6 +75,7 @@ impl Session {
             serve: named.checked == self.database.catalog_word()
                 && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
+            runs: unit.execute.is_some(),
             parsed: unit.parse.is_some(),
             reads: match &unit.parse {
                 Some(_) => Ok(()),
@@ -154,7 +155,7 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-            return;
+            return unit.bytes.len();
         }
         self.account_bound(May::Do(pass.effects.clone(), pass.version), io);
         if !unit.describe && unit.bind.portal.is_empty() {

@@ -52,23 +52,7 @@ impl Session {
             self.close_intent(intent, Outcome::Visible);
         }
         self.raise_late(&segment, before, status);
-        let failed = segment.marks.failed && stands(Guard::FailedNotKept);
-        let noisy = segment.marks.noisy && stands(Guard::NoisyNotKept);
-        let kept = !(failed || noisy);
-        for fill in segment.fills.drain(..) {
-            // Whether a read could have been answered from memory is known only now.
-            let (outcome, why) = match fill.is_too_large() {
-                true => (Statistic::Bypass, Some(Why::TooLarge)),
-                false => (Statistic::Miss, None),
-            };
-            self.thread.count(outcome, why);
-            if why.is_some() && self.last == (Statistic::Miss, None) {
-                self.last = (outcome, why);
-            }
-            if kept {
-                self.thread.store.keep(fill, now);
-            }
-        }
+        self.settle_fills(&mut segment, now);
         if segment.marks.kind == Kind::Own {
             self.settings.asked();
         } else if segment.marks.kind != Kind::Quiet {
@@ -83,6 +67,31 @@ impl Session {
         self.settle_settings(&segment, before, status);
         self.settle_statements(&mut segment);
         self.settle_transaction(segment, before, status);
+    }
+
+    /// Keeps what was read, and compares what was put aside.
+    fn settle_fills(&mut self, segment: &mut Segment, now: Micros) {
+        let marks = segment.marks;
+        let failed = marks.failed && stands(Guard::FailedNotKept);
+        let noisy = marks.noisy && stands(Guard::NoisyNotKept);
+        for fill in segment.fills.drain(..) {
+            let aside = fill.aside().is_some();
+            // Whether a read could have been answered from memory is known only now.
+            let (outcome, why) = match fill.is_too_large() {
+                true => (Statistic::Bypass, Some(Why::TooLarge)),
+                false if aside && self.thread.mode == Mode::Observe => (Statistic::Hit, None),
+                false => (Statistic::Miss, None),
+            };
+            self.thread.count(outcome, why);
+            if why.is_some() && self.last == (Statistic::Miss, None) {
+                self.last = (outcome, why);
+            }
+            if aside {
+                self.settle_aside(fill, marks, now);
+            } else if !(failed || noisy) {
+                self.thread.store.keep(fill, now);
+            }
+        }
     }
 
     /// A block has ended without anything that is known to end one, such as EXECUTE of a COMMIT: what it may have

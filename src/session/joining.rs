@@ -17,6 +17,7 @@ use super::reach::Link;
 use super::unit::{Ahead, ahead};
 use super::{FULL, Io, Mode, Next, Session};
 use crate::cache::Micros;
+use crate::cache::fill::Fill;
 use crate::cache::flight::{Asks, Entered, Lead, Ticket, Wait, enter};
 use crate::metrics::Coalesced;
 use crate::wire::frame::{self, Frame, HEAD};
@@ -127,7 +128,9 @@ impl Session {
             wait: None,
             lead: None,
         });
-        if let Some(fill) = pass.fill.as_mut().filter(|_| alike) {
+        // One that is looked at must be asked anew.
+        let looked_at = |fill: &&mut Fill| fill.aside().is_some();
+        if let Some(fill) = pass.fill.as_mut().filter(|fill| alike && !looked_at(fill)) {
             let again = joining.lead.take();
             // The locks of a block that the upstream knows might be what the other waits for.
             let free = self.transaction.status() == b'I' || !self.transaction.told;

@@ -183,12 +183,14 @@ impl Session {
             limit,
             serve: true,
             last: false,
+            runs: true,
             parsed: false,
             reads: Ok(()),
         };
         let runs = (held.context == now || !stands(Guard::PortalSettings))
             && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))
             && self.gate().is_ok()
+            && self.trusted(&held.named.text).is_ok()
             && held.entry.again(io.now)
             && self.may_give(&held.entry, &held.named.text, &how);
         if !runs {

@@ -16,6 +16,7 @@ mod order_tests;
 mod portal_tests;
 mod random_tests;
 mod refusal_tests;
+mod selfcheck_tests;
 mod simulation;
 mod simulation_client;
 mod simulation_oracle;

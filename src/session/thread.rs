@@ -9,6 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::lazy::Transactions;
+use super::selfcheck::{SEED, Verify, next};
 use super::text::Text;
 use crate::cache::Micros;
 use crate::cache::key::Contexts;
@@ -48,6 +49,7 @@ pub struct Shared {
     /// How long a miss waits for an equal one that is under way; 0: not at all.
     pub coalesce_wait: Micros,
     pub metrics: Arc<Metrics>,
+    pub verify: Verify,
 }
 
 /// What the sessions of one thread share.
@@ -56,6 +58,7 @@ pub struct Thread {
     recorder: Recorder,
     /// Hits of this turn, whose time is taken when their answers are sent.
     hits: Cell<u32>,
+    drawn: Cell<u64>,
     no_types: Rc<[u8]>,
     texts: RefCell<LruCache<Rc<[u8]>, Rc<Text>, foldhash::fast::RandomState>>,
 }
@@ -71,6 +74,7 @@ impl Thread {
             shared,
             recorder,
             hits: Cell::new(0),
+            drawn: Cell::new(SEED),
             no_types: Rc::from([]),
             texts,
         }
@@ -144,6 +148,12 @@ impl Thread {
         for _ in 0..self.hits.take() {
             self.recorder.duration(Outcome::Hit, took);
         }
+    }
+
+    /// A number drawn for the self-check.
+    pub(super) fn draw(&self) -> u64 {
+        self.drawn.set(next(self.drawn.get()));
+        self.drawn.get()
     }
 
     /// Declared parameter types to keep; none are declared most of the time.

@@ -5,6 +5,7 @@
 
 use super::pending::{Item, Kind, Owed, Tag};
 use super::refusal::proves_nothing_ran;
+use super::selfcheck::denies;
 use super::statements::Portal;
 use super::{Copy, Io, Next, Phase, Session};
 use crate::config::Pooler;
@@ -368,6 +369,11 @@ impl Session {
             .any(|field| field.starts_with(b"C57"));
         for fill in &mut segment.fills {
             fill.release(passing);
+        }
+        if let Some(fill) = segment.filling()
+            && denies(raw)
+        {
+            fill.deny();
         }
         if !matches!(
             self.pending.first(),

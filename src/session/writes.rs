@@ -11,6 +11,7 @@ use super::pending::Tag;
 use super::statements::Known;
 use super::text::Text;
 use super::{Io, Mode, Session};
+use crate::cache::fill::Fill;
 use crate::cache::version::{Intent, WriteSet};
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
@@ -82,6 +83,7 @@ impl Session {
         }
         segment.writes.add(&set);
         let counted_later = fill.is_some();
+        self.due &= fill.as_ref().and_then(Fill::aside).is_none();
         segment.fills.extend(fill);
         if !opens.is_empty() && stands(Guard::IntentBeforeBytes) {
             segment.intend(&self.thread.ledger, &self.database, &opens);

@@ -304,6 +304,12 @@ impl Catalog {
         self.parts.relations.name(relation)
     }
 
+    /// Whether a relation is a view; `None`: not known.
+    pub fn is_view(&self, relation: Oid) -> Option<bool> {
+        let found = self.parts.relations.get(relation)?;
+        Some(found.kind == b'v')
+    }
+
     fn schemas(&self, name: &Name, path: &SearchPath) -> Vec<Oid> {
         match &name.schema {
             Some(schema) => self

@@ -352,7 +352,8 @@ fn p9_larders_own_role_loses_what_it_needs() {
     );
     let larder = Setup::new(&url).set("CATALOG__REFRESH", "200ms").start();
     let login = larder.login("someone", "admins");
-    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'";
+    let kick =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'";
     let mut number = 0;
     for (take, give) in [
         ("ALTER ROLE keeper NOLOGIN", "ALTER ROLE keeper LOGIN"),

@@ -3,6 +3,8 @@
 //! Every module compares what a client sees through Larder with what PostgreSQL itself says. Named after the
 //! promise they hold Larder to (`p1_…`, `p6_…`) where there is one.
 
+#[path = "../support/accounts.rs"]
+mod accounts;
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/larder.rs"]
@@ -41,6 +43,7 @@ mod privileges;
 mod readings;
 mod restarts;
 mod rights;
+mod selfcheck;
 mod settings;
 mod severed;
 mod show;

@@ -54,6 +54,8 @@ fn metrics_have_their_fixed_names() {
         "larder_coalesced_total{result=\"freed\"}",
         "larder_client_connections",
         "larder_upstream_connections",
+        "larder_verify_total{result=\"different\"}",
+        "larder_verify_mismatch_total",
         "larder_build_info",
     ] {
         assert!(

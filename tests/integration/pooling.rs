@@ -461,3 +461,64 @@ fn clients_that_come_at_once_cause_one_login() {
         assert!(logins < 12, "{logins} logins");
     }
 }
+
+#[test]
+fn a_connection_that_was_told_of_its_clients_end_is_nobodys() {
+    let pooled = Pooled::new("pooling_end", |setup| {
+        setup
+            .set("POOL__MODE", "transaction")
+            .set("POOL__POOL_SIZE", "1")
+            .set("SERVER__WORKERS", "1")
+    });
+    for round in 0..5 {
+        let mut holder = pooled.direct();
+        holder.ok("BEGIN; LOCK items");
+        let mut gone = pooled.client();
+        gone.send(Batch::new().query("UPDATE items SET name = name WHERE id = 1"));
+        let mut direct = pooled.direct();
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
+        eventually("it waits", || {
+            direct.ok(waits).value().as_deref() == Some("1")
+        });
+        drop(gone);
+        // There is one connection; the next client waits for it.
+        let mut next = pooled.client();
+        next.send(Batch::new().query("SELECT 1"));
+        assert!(next.frame_within(Duration::from_millis(200)).is_none());
+        holder.ok("COMMIT");
+        let answer = next.until_ready();
+        assert_eq!(answer.tags(), "TDCZ", "round {round}: {answer:?}");
+        assert_eq!(next.ok(READ).tags(), "TDCZ");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_message_holds_no_lock() {
+    let pooled = Pooled::new("pooling_middle", |setup| {
+        setup.set("POOL__MODE", "transaction")
+    });
+    let insert = "INSERT INTO items VALUES (77, 'x')";
+    let logins = [
+        pooled.login(),
+        pooled.larder.login(SUPERUSER, &pooled.database),
+    ];
+    for login in logins {
+        for cut in [1, 4] {
+            let batch = Batch::new().unnamed(insert, &[]).sync();
+            let mut gone = login.connect();
+            gone.send(Batch(batch.0[..batch.0.len() - cut].to_vec()));
+            // PostgreSQL has begun with it.
+            let mut direct = pooled.direct();
+            let held = "SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND mode = 'RowExclusiveLock'";
+            eventually("it is held", || {
+                direct.ok(held).value().as_deref() == Some("1")
+            });
+            drop(gone);
+            eventually("it is let go", || {
+                direct.ok(held).value().as_deref() == Some("0")
+            });
+            let found = direct.ok("SELECT count(*) FROM items WHERE id = 77");
+            assert_eq!(found.value().as_deref(), Some("0"));
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::session::{FULL, Mode};
+use crate::wire::frame::{self, Frame};
 
 const T: &str = "SELECT v FROM t";
 
@@ -194,4 +195,32 @@ fn a_write_that_changes_no_row_leaves_answers_valid() {
             );
         }
     }
+}
+
+#[test]
+fn of_a_client_that_is_gone_the_beginning_of_a_message_is_not_awaited() {
+    let world = World::new();
+    let client = world.client();
+    let insert = [unit("INSERT INTO t VALUES (1)"), sync()].concat();
+    let whole = [parse("", "SELECT v FROM t"), bind("", "", false)].concat();
+    for end in 1..insert.len() {
+        let left = &insert[..end];
+        let taken = tags_of_whole(left).contains(['E', 'S']);
+        assert_eq!(client.session.lacks(left), !taken, "{end} bytes");
+    }
+    assert!(
+        client.session.lacks(&whole),
+        "nothing runs without an Execute"
+    );
+    assert!(!client.session.lacks(&query("SELECT v FROM t")));
+    assert!(!client.session.lacks(b""));
+}
+
+fn tags_of_whole(mut bytes: &[u8]) -> String {
+    let mut tags = String::new();
+    while let Frame::Whole { tag, body } = frame::peek(bytes) {
+        tags.push(char::from(tag));
+        bytes = &bytes[frame::HEAD + body.len()..];
+    }
+    tags
 }

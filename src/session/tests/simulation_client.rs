@@ -9,7 +9,7 @@ use super::world::{bind, close, describe, execute, flush, message, parse, query,
 use crate::cache::Micros;
 use crate::wire::frame::{self, Frame};
 
-const READS: [&str; 8] = [
+pub const READS: [&str; 8] = [
     "SELECT v FROM t",
     "SELECT v FROM u",
     "SELECT v FROM a",

@@ -9,7 +9,7 @@ use crate::cache::rules::Rules;
 use crate::cache::store::Store;
 use crate::cache::version::{Database, Ledger};
 use crate::metrics::Metrics;
-use crate::session::{Io, Mode, Next, Session, Shared, Thread};
+use crate::session::{Io, Mode, Next, Session, Shared, Thread, Verify};
 use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
@@ -47,11 +47,19 @@ impl World {
     }
 
     pub fn with(mode: Mode, max_answer: usize) -> World {
-        World::over(Ledger::default(), mode, max_answer)
+        World::verifying(mode, max_answer, Verify::default())
     }
 
     /// Over that ledger.
     pub fn over(ledger: Ledger, mode: Mode, max_answer: usize) -> World {
+        World::built(ledger, mode, max_answer, Verify::default())
+    }
+
+    pub fn verifying(mode: Mode, max_answer: usize, verify: Verify) -> World {
+        World::built(Ledger::default(), mode, max_answer, verify)
+    }
+
+    fn built(ledger: Ledger, mode: Mode, max_answer: usize, verify: Verify) -> World {
         let mut rows = Rows::empty_database();
         let (t, u) = (rows.table("public", "t"), rows.table("public", "u"));
         let triggered = rows.table("public", "triggered");
@@ -82,6 +90,7 @@ impl World {
             rules: Rules::new(Duration::from_secs(60), []),
             coalesce_wait: 1_000_000,
             metrics: Arc::new(Metrics::new(1).unwrap()),
+            verify,
         });
         let recorder = shared.metrics.recorder(0).unwrap();
         let world = World {

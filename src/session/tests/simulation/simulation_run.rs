@@ -141,6 +141,8 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
         all.shared += tally.shared;
         all.coalesced += tally.coalesced;
         all.freed += tally.freed;
+        all.checked[0] += tally.checked[0];
+        all.checked[1] += tally.checked[1];
         all.asked += tally.asked;
     }
     println!("{all:?}");
@@ -154,7 +156,8 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
                 && all.shared > 0
                 && 4 * all.asked > seeds
                 && all.coalesced > seeds / 10
-                && all.freed > seeds / 50),
+                && all.freed > seeds / 50
+                && all.checked.iter().all(|n| *n > 0)),
         "{all:?}"
     );
 }
