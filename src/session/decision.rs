@@ -39,6 +39,24 @@ pub struct How<'a> {
     pub last: bool,
     /// Its text comes with it: constants are looked up now, not when it was prepared.
     pub parsed: bool,
+    /// Whether its constants are what they would be now.
+    pub reads: Result<(), Why>,
+}
+
+impl How<'_> {
+    /// By simple query.
+    pub fn simple(serve: bool) -> Self {
+        How {
+            types: &[],
+            tail: None,
+            describe: true,
+            limit: 0,
+            serve,
+            last: true,
+            parsed: true,
+            reads: Ok(()),
+        }
+    }
 }
 
 /// A statement that goes upstream.
@@ -59,7 +77,8 @@ impl Session {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
         }
-        if self.flow.phase != Phase::Running || self.flow.replication {
+        // Who was told that the backend is gone is answered by nobody (hazard 22).
+        if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {
             return Err(Why::Protocol);
         }
         self.settings.gate(self.thread.pooler)?;
@@ -164,7 +183,8 @@ impl Session {
         how: How<'_>,
         now: Micros,
     ) -> Result<Fresh, Box<Pass>> {
-        let gate = self.gate().and_then(|()| self.own_snapshot(how.last));
+        let gate = self.gate().and(how.reads);
+        let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -345,19 +365,7 @@ impl Session {
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
         let Some(Statement::Query(_)) = text.single() else {
-            let queries = text
-                .analysis
-                .statements
-                .iter()
-                .any(|s| matches!(s, Statement::Query(_)));
-            (pass.outcome, pass.why) = match (raises, queries) {
-                (true, _) => (Outcome::Write, None),
-                (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
-                    (Outcome::Bypass, Some(Why::Execute))
-                }
-                (false, true) => (Outcome::Bypass, Some(Why::Batch)),
-                (false, false) => (Outcome::Other, None),
-            };
+            (pass.outcome, pass.why) = other_outcome(text, raises);
             return;
         };
         let verdict = match &pass.effects[0].reads {
@@ -380,7 +388,7 @@ impl Session {
                 let (Some(version), Some(catalog)) = (pass.version, self.database.catalog()) else {
                     return;
                 };
-                if let Some(why) = types_refused(asked.types, &catalog) {
+                if let Some(why) = types_refused(asked.types, text, &catalog) {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
                     return;
                 }
@@ -400,15 +408,35 @@ impl Session {
     }
 }
 
+/// The outcome of what is no single query.
+fn other_outcome(text: &Text, raises: bool) -> (Outcome, Option<Why>) {
+    let mut statements = text.analysis.statements.iter();
+    let queries = statements.any(|s| matches!(s, Statement::Query(_)));
+    match (raises, queries) {
+        (true, _) => (Outcome::Write, None),
+        (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
+            (Outcome::Bypass, Some(Why::Execute))
+        }
+        (false, true) => (Outcome::Bypass, Some(Why::Batch)),
+        (false, false) => (Outcome::Other, None),
+    }
+}
+
 /// Why a parameter of a declared type may not be in a cacheable statement (0: not declared).
 ///
 /// The types of an answer's columns need no look: a column comes from a relation, a cast or a parameter, which are
 /// refused by their type, or from a function, and those that give such a type and none but such are refused by
 /// their name: the others give it only for a value of such a type.
-fn types_refused(types: &[u8], catalog: &Catalog) -> Option<Why> {
+///
+/// AT TIME ZONE makes a `timetz` of a `time`, unwritten: what offset it gets, the date of today decides.
+fn types_refused(types: &[u8], text: &Text, catalog: &Catalog) -> Option<Why> {
+    let zones = matches!(text.single(), Some(Statement::Query(query)) if query.zones);
     let (types, _) = types.as_chunks::<4>();
-    let mut types = types.iter().map(|oid| u32::from_be_bytes(*oid));
-    types.find_map(|oid| (oid != 0).then(|| catalog.type_kept(oid)).flatten())
+    let types = types.iter().map(|oid| u32::from_be_bytes(*oid));
+    types.filter(|oid| *oid != 0).find_map(|oid| {
+        let time = zones && catalog.type_is_time(oid);
+        catalog.type_kept(oid).or(time.then_some(Why::ClockColumn))
+    })
 }
 
 /// Whether a query is refused because it is a write.
@@ -444,6 +472,7 @@ mod tests {
         let mut rows = Rows::empty_database();
         let fine = rows.named_type("pg_catalog", "int4", b'b');
         let clock = rows.named_type("pg_catalog", "timetz", b'b');
+        let time = rows.named_type("pg_catalog", "time", b'b');
         let catalog = Catalog::build(1, rows);
         for (types, expected) in [
             (vec![], None),
@@ -455,8 +484,24 @@ mod tests {
                 .iter()
                 .flat_map(|oid: &u32| oid.to_be_bytes())
                 .collect();
-            assert_eq!(types_refused(&bytes, &catalog), expected, "{types:?}");
+            let text = Text::new(b"SELECT a FROM t", true);
+            assert_eq!(
+                types_refused(&bytes, &text, &catalog),
+                expected,
+                "{types:?}"
+            );
         }
+        let bytes = time.to_be_bytes();
+        let text = |sql: &[u8]| Text::new(sql, true);
+        let (plain, zoned) = (
+            text(b"SELECT $1 FROM t"),
+            text(b"SELECT $1 AT TIME ZONE 'UTC' FROM t"),
+        );
+        assert_eq!(types_refused(&bytes, &plain, &catalog), None);
+        assert_eq!(
+            types_refused(&bytes, &zoned, &catalog),
+            Some(Why::ClockColumn)
+        );
     }
 
     #[test]

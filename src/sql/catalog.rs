@@ -134,7 +134,7 @@ impl Catalog {
 
     /// Whether the locks that a transaction holds at its end tell what code in it has written.
     pub fn locks_tell(&self) -> bool {
-        self.parts.locking.tell()
+        self.parts.locking.tell
     }
 
     /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was
@@ -227,6 +227,31 @@ impl Catalog {
     /// Declarations of functions that do not count in this database.
     pub fn misdeclared(&self) -> &[Misdeclared] {
         self.parts.functions.misdeclared()
+    }
+
+    /// The worst of all functions of this name that are not PostgreSQL's own, anywhere; pure if there are none.
+    pub fn made_by_users(&self, name: &str) -> FunctionClass {
+        self.parts.functions.made_by_users(name)
+    }
+
+    /// Whether a relation has a column of type `time`, or of a type that is made of it.
+    pub fn has_time(&self, relation: Oid) -> bool {
+        self.parts.columns.has_time(relation)
+    }
+
+    /// Whether a type is `time` or made of it.
+    pub fn type_is_time(&self, type_oid: Oid) -> bool {
+        self.parts.types.has_time(type_oid)
+    }
+
+    /// Whether a type of this name, anywhere, is `time` or made of it.
+    pub fn type_has_time(&self, name: &str) -> bool {
+        self.parts.types.has_time_named(name)
+    }
+
+    /// Whether a function of this name, anywhere, gives a `time`.
+    pub fn function_gives_time(&self, name: &str) -> bool {
+        self.parts.functions.gives_time(name)
     }
 
     /// Why an operator of this name may not be in a cacheable statement. A user's operator may run anything.

@@ -33,6 +33,7 @@ pub fn reads_the_clock(text: &[u8]) -> bool {
 /// pg_catalog types whose input is text read as it stands: a cast to one of them passes its text on.
 const TEXT: &[&str] = &[
     "text", "varchar", "bpchar", "char", "name", "unknown", "cstring", "json", "jsonb", "xml",
+    "citext",
 ];
 
 /// pg_catalog types whose input function never reads the clock, whatever the text.

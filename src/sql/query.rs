@@ -34,6 +34,11 @@ pub struct Query {
     /// Columns cast to a type that reads the clock in text, by names that nothing inside the query gives: wrong for a
     /// column of text with 'today' in it.
     pub cast_columns: Vec<Box<str>>,
+    /// What the grammar has as syntax and an older server calls as a function, if there is one of that name
+    /// (`json_array(a)`).
+    pub older: Vec<Box<str>>,
+    /// Calls `timezone` (AT TIME ZONE), which of a `time` gives a time of today.
+    pub zones: bool,
     /// What matters where a system catalog is read.
     pub catalogs: OfCatalogs,
 }
@@ -64,6 +69,7 @@ impl Query {
         once(&mut self.types);
         once(&mut self.attributes);
         once(&mut self.fields);
+        once(&mut self.older);
         once(&mut self.cast_columns);
     }
 }

@@ -135,10 +135,10 @@ pub enum Discard {
 
 impl Analysis {
     /// A text that is not looked into.
-    pub fn unseen() -> Analysis {
+    pub fn unseen(why: Why) -> Analysis {
         Analysis {
             canonical: Box::default(),
-            refused: Some(Why::Unparsable),
+            refused: Some(why),
             statements: Box::new([Statement::Opaque]),
         }
     }

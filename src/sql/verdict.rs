@@ -3,8 +3,9 @@
 //! * Default deny: a name that the catalog does not have, and every name while there is no catalog, may be anything.
 //! * A SELECT writes what the functions, operators and views in it may write.
 //! * Code that may write anything may also change the session: it is opaque. The catalog is raised only by
-//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs): what a function creates or revokes
-//!   is found by the catalog's digest, like DDL made past Larder. Raising it for every trigger would end all caching.
+//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs). What a function creates or revokes is
+//!   told at the COMMIT of a block, or found by the catalog's digest, like DDL made past Larder: raising the catalog for
+//!   every trigger would end all caching.
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
@@ -153,7 +154,7 @@ pub fn resolve_execute(
         dirty: effect.dirty | given.dirty | effect.opaque,
         opaque: effect.opaque | given.opaque,
         leaves: effect.leaves | given.leaves | effect.opaque,
-        told: effect.told && given.told,
+        told: effect.told & given.told,
         counted: false,
         writes: effect.writes,
     }
@@ -277,6 +278,9 @@ impl Resolver<'_> {
         if !columns.all(|column| catalog.never_text(&found.named, column)) {
             run = run.and(FunctionClass::reads(Why::ClockText));
         }
+        if query.zones && gives_time(catalog, query, &found.named) {
+            run = run.and(FunctionClass::reads(Why::StableFunction));
+        }
         if run.why == Some(Why::CatalogMoment) {
             (run.why, found.catalogs) = (None, true);
         }
@@ -360,6 +364,7 @@ impl Resolver<'_> {
             && query.types.is_empty()
             && query.attributes.is_empty()
             && query.fields.is_empty()
+            && query.older.is_empty()
             && !query.unknown;
         let effect = if names_nothing {
             Effect::NOTHING
@@ -431,6 +436,9 @@ impl Resolver<'_> {
         for name in &query.fields {
             run = run.and(catalog.field(name));
         }
+        for name in &query.older {
+            run = run.and(catalog.made_by_users(name));
+        }
         run
     }
 
@@ -472,6 +480,25 @@ impl Resolver<'_> {
         }
         effect
     }
+}
+
+/// Whether something in the query may be a `time`. AT TIME ZONE casts it to a `timetz` unwritten, and what offset from UTC
+/// that has, the date of today decides.
+fn gives_time(catalog: &Catalog, query: &Query, relations: &[Oid]) -> bool {
+    relations.iter().any(|oid| catalog.has_time(*oid))
+        || query
+            .types
+            .iter()
+            .any(|name| catalog.type_has_time(&name.name))
+        || query
+            .functions
+            .iter()
+            .any(|(name, _)| catalog.function_gives_time(&name.name))
+        || query
+            .attributes
+            .iter()
+            .chain(&query.fields)
+            .any(|name| catalog.type_has_time(name) || catalog.function_gives_time(name))
 }
 
 impl Found {
@@ -559,6 +586,8 @@ fn reason(why: Option<Why>) -> FunctionClass {
     }
 }
 
+#[cfg(test)]
+mod unwritten_tests;
 #[cfg(test)]
 mod verdict_tests;
 

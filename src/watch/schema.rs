@@ -153,6 +153,7 @@ fn locking(row: &Row) -> Result<Locking, Error> {
         strangers: strangers.into_iter().map(Box::from).collect(),
         deferred: row.try_get(2)?,
         beside: row.try_get(3)?,
+        ..Locking::default()
     })
 }
 

@@ -10,6 +10,7 @@ use larder::sql::{Analysis, Catalog, Statement, analyse, resolve};
 use larder::watch::schema;
 use larder::why::Why;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::Client;
 
 /// `SYSTEM_CATALOGS` of the analysis.
@@ -17,10 +18,10 @@ const CATALOGS: u32 = 1259;
 
 /// A server, its catalog and its truth.
 pub struct House {
-    pub client: Client,
     pub catalog: Catalog,
     pub truth: Truth,
     pub version: u32,
+    asked: AtomicU32,
 }
 
 /// What came of one statement.
@@ -37,20 +38,16 @@ pub enum Verdict {
 }
 
 impl House {
-    pub async fn of(client: Client) -> House {
-        client
-            .batch_execute("SET timezone = 'UTC'")
-            .await
-            .expect("UTC");
-        let (catalog, _) = schema::load(&client, 7, &[]).await.expect("load");
-        let truth = Truth::load(&client).await;
-        let version = &rows(&client, "SHOW server_version_num").await[0][0];
+    pub async fn of(client: &Client) -> House {
+        let (catalog, _) = schema::load(client, 7, &[]).await.expect("load");
+        let truth = Truth::load(client).await;
+        let version = &rows(client, "SHOW server_version_num").await[0][0];
         let version = version.parse::<u32>().expect("a number") / 10_000;
         House {
-            client,
             catalog,
             truth,
             version,
+            asked: AtomicU32::new(0),
         }
     }
 
@@ -68,7 +65,10 @@ impl House {
         let [statement @ Statement::Query(_)] = &*analysis.statements else {
             return Err(Why::NotSelect);
         };
-        let path: Vec<Box<str>> = path.iter().map(|name| name.as_str().into()).collect();
+        let path: Vec<Box<str>> = path
+            .iter()
+            .map(|name| name.trim_matches('"').into())
+            .collect();
         let reads = resolve(statement, Some(&self.catalog), &path).reads?;
         match parameters
             .iter()
@@ -79,8 +79,8 @@ impl House {
         }
     }
 
-    pub async fn ask(&self, text: &str, path: &[String]) -> Verdict {
-        match self.theirs(text, path).await {
+    pub async fn ask(&self, client: &Client, text: &str, path: &[String]) -> Verdict {
+        match self.theirs(client, text, path).await {
             Err(error) => Verdict::Not(error),
             Ok((depends, parameters)) => self.compare(self.ours(text, path, &parameters), &depends),
         }
@@ -113,40 +113,47 @@ impl House {
     }
 
     /// What the server says, and the types of the parameters.
-    async fn theirs(&self, text: &str, path: &[String]) -> Result<(Depends, Vec<u32>), String> {
-        let quoted: Vec<String> = path.iter().map(|name| format!("\"{name}\"")).collect();
-        let path = format!("SET search_path = {}", quoted.join(", "));
-        self.client.batch_execute(&path).await.map_err(told)?;
-        let prepared = self.client.prepare(text).await.map_err(told)?;
-        let parameters = prepared
-            .params()
-            .iter()
-            .map(tokio_postgres::types::Type::oid);
-        let parameters: Vec<u32> = parameters.collect();
-        let names: Vec<String> = (1..=prepared.columns().len())
-            .map(|n| format!("c{n}"))
-            .collect();
-        let columns = match names.len() {
-            0 => String::new(),
-            _ => format!("({})", names.join(", ")),
-        };
+    async fn theirs(
+        &self,
+        client: &Client,
+        text: &str,
+        path: &[String],
+    ) -> Result<(Depends, Vec<u32>), String> {
+        let path = path.join(", ");
+        if text.contains('$') {
+            let set = format!("SET search_path = {path}");
+            client.batch_execute(&set).await.map_err(told)?;
+        }
+        let mut parameters = Vec::new();
         let mut statement = text.to_owned();
+        if text.contains('$') {
+            let prepared = client.prepare(text).await.map_err(told)?;
+            parameters.extend(
+                prepared
+                    .params()
+                    .iter()
+                    .map(tokio_postgres::types::Type::oid),
+            );
+        }
         for (n, oid) in parameters.iter().enumerate().rev() {
-            let of_type = format!("(NULL::{})", self.type_name(*oid).await);
+            let of_type = format!("(NULL::{})", type_name(client, *oid).await);
             statement = statement.replace(&format!("${}", n + 1), &of_type);
         }
+        // A name of its own: what was rolled back stays in the indexes for a while.
+        let view = format!("asked_{}", self.asked.fetch_add(1, Ordering::Relaxed));
         let batch = format!(
-            "BEGIN; CREATE VIEW public.asked AS SELECT 1 AS one FROM (\n{statement}\n) asked_of {columns};
-             SELECT ev_action::text, NULL FROM pg_catalog.pg_rewrite WHERE ev_class = 'public.asked'::pg_catalog.regclass
-             UNION ALL SELECT d.refclassid::pg_catalog.regclass::text, d.refobjid::text FROM pg_catalog.pg_depend d
-                JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid
-                WHERE r.ev_class OPERATOR(pg_catalog.=) 'public.asked'::pg_catalog.regclass;
+            "BEGIN; SET LOCAL search_path = {path}; CREATE VIEW public.{view} AS SELECT 1 AS one FROM (\n{statement}\n) asked_of;
+             SELECT ev_action::pg_catalog.text, NULL FROM pg_catalog.pg_rewrite
+                WHERE ev_class OPERATOR(pg_catalog.=) 'public.{view}'::pg_catalog.regclass
+             UNION ALL SELECT d.refclassid::pg_catalog.regclass::pg_catalog.text, d.refobjid::pg_catalog.text
+                FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid
+                WHERE r.ev_class OPERATOR(pg_catalog.=) 'public.{view}'::pg_catalog.regclass;
              ROLLBACK"
         );
-        let messages = match self.client.simple_query(&batch).await {
+        let messages = match client.simple_query(&batch).await {
             Ok(messages) => messages,
             Err(error) => {
-                self.client.batch_execute("ROLLBACK").await.map_err(told)?;
+                client.batch_execute("ROLLBACK").await.map_err(told)?;
                 return Err(told(error));
             }
         };
@@ -171,8 +178,16 @@ impl House {
     fn second_witness<E>(&self, text: &str, named: &Named, witness: &[(String, Result<u32, E>)]) {
         for (class, oid) in witness {
             let Ok(oid) = oid else { continue };
+            // `'users'::regclass`
+            if named
+                .constants
+                .iter()
+                .any(|c| c.bytes.starts_with(&oid.to_le_bytes()))
+            {
+                continue;
+            }
             let seen = match class.trim_start_matches("pg_catalog.") {
-                "pg_class" => named.relations.contains(oid) || !self.truth.knows(*oid),
+                "pg_class" => named.relations.contains(oid) || self.truth.only_by_type(*oid, named),
                 "pg_proc" => named.functions.contains(oid),
                 "pg_operator" => named.operators.contains(oid),
                 _ => true,
@@ -183,11 +198,11 @@ impl House {
             );
         }
     }
+}
 
-    async fn type_name(&self, oid: u32) -> String {
-        let query = format!("SELECT pg_catalog.format_type({oid}, NULL)");
-        rows(&self.client, &query).await[0][0].clone()
-    }
+async fn type_name(client: &Client, oid: u32) -> String {
+    let query = format!("SELECT pg_catalog.format_type({oid}, NULL)");
+    rows(client, &query).await[0][0].clone()
 }
 
 fn told(error: tokio_postgres::Error) -> String {

@@ -231,15 +231,16 @@ CREATE TYPE poly_row AS (p polygon);
 CREATE TYPE day_row AS (d date, n int);
 CREATE TYPE deep_row AS (p pair, q day_row, r mood[]);
 CREATE TYPE mood_range AS RANGE (SUBTYPE = mood);
-CREATE TABLE rows_of (id int, p pair, d day_row, e deep_row, m mood_range, es email_domain, po positive, pe positive_even,
+CREATE TABLE with_mood_range (id int, m mood_range);
+CREATE TABLE rows_of (id int, p pair, d day_row, e deep_row, es email_domain, po positive, pe positive_even,
     dd day_domain, ms moments, arr pair[]);
 -- Namesakes of PostgreSQL's own.
 CREATE DOMAIN other.bytea AS timestamptz;
 CREATE DOMAIN other.text AS date;
 CREATE TYPE other.point AS (d date);
-CREATE FUNCTION json_scalar(int) RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
-CREATE FUNCTION json_array(int, int) RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
-CREATE AGGREGATE json_arrayagg(int) (SFUNC = int4pl, STYPE = int, FINALFUNC = user_volatile);
+CREATE FUNCTION "json_scalar"(int) RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION "json_array"(int, int) RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE AGGREGATE "json_arrayagg"(int) (SFUNC = int4pl, STYPE = int, FINALFUNC = user_volatile);
 -- A type without an order gets a user's.
 CREATE FUNCTION circle_cmp(circle, circle) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 0';
 CREATE OPERATOR CLASS circle_ops DEFAULT FOR TYPE circle USING btree AS OPERATOR 1 <, OPERATOR 3 =,

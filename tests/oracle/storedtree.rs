@@ -65,41 +65,41 @@ pub fn read(text: &str) -> Value {
     Value::List(all)
 }
 
-fn tokens(text: &str) -> Vec<String> {
+/// As PostgreSQL cuts them: brackets stand alone, and a backslash makes the next character part of the word (it is kept,
+/// so that an escaped bracket or colon is none).
+fn tokens(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
     let mut all = Vec::new();
-    let mut word = String::new();
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            ' ' | '\n' | '\t' | '(' | ')' | '{' | '}' => {
-                if !word.is_empty() {
-                    all.push(std::mem::take(&mut word));
+    let mut at = 0;
+    while at < bytes.len() {
+        let from = at;
+        match bytes[at] {
+            b' ' | b'\n' | b'\t' => {
+                at += 1;
+                continue;
+            }
+            b'(' | b')' | b'{' | b'}' => at += 1,
+            _ => {
+                while at < bytes.len() && !b" \n\t(){}".contains(&bytes[at]) {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
                 }
-                if !c.is_whitespace() {
-                    all.push(c.into());
+                while at < bytes.len() && !text.is_char_boundary(at) {
+                    at += 1;
                 }
             }
-            // Kept, so that an escaped bracket or colon is none.
-            '\\' => {
-                word.push(c);
-                word.extend(characters.next());
-            }
-            _ => word.push(c),
         }
-    }
-    if !word.is_empty() {
-        all.push(word);
+        all.push(&text[from..at.min(text.len())]);
     }
     all
 }
 
-fn value(tokens: &[String], at: &mut usize) -> Value {
-    let token = &tokens[*at];
+fn value(tokens: &[&str], at: &mut usize) -> Value {
+    let token = tokens[*at];
     *at += 1;
-    match token.as_str() {
+    match token {
         "{" => {
             let mut node = Node {
-                name: tokens[*at].clone(),
+                name: tokens[*at].to_owned(),
                 fields: Vec::new(),
             };
             *at += 1;
@@ -124,7 +124,7 @@ fn value(tokens: &[String], at: &mut usize) -> Value {
             *at += 1;
             Value::List(list)
         }
-        _ => Value::Atom(token.clone()),
+        _ => Value::Atom(token.to_owned()),
     }
 }
 
@@ -181,6 +181,10 @@ impl Node {
         let operators = ["opno", "opnos", "sortop", "eqop", "neop", "eqops"];
         let types = ["type", "types", "typeid", "typid", "typeids"];
         let ends = |all: &[&str]| all.iter().any(|end| lower.ends_with(end));
+        // What the constructor makes, by number.
+        if lower == "type" && self.name == "JSONCONSTRUCTOREXPR" {
+            return;
+        }
         let into = if lower == "relid" || lower == "resorigtbl" {
             &mut found.relations
         } else if ends(&operators) {

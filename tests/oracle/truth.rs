@@ -127,6 +127,7 @@ const STABLE: &[&str] = &[
     "ts_match_tq(*)",
     "ts_match_tt(*)",
     "websearch_to_tsquery(*)",
+    "xml(text)",
 ];
 
 /// IMMUTABLE ones that read more than their arguments all the same.
@@ -163,6 +164,11 @@ const OF_CATALOGS: &[&str] = &[
     "pg_has_role(*)",
     "to_regproc(*)",
     "to_regrole(*)",
+    "pg_get_function_identity_arguments(*)",
+    "pg_my_temp_schema(*)",
+    "pg_encoding_to_char(*)",
+    "pg_char_to_encoding(*)",
+    "regclass(text)",
 ];
 
 /// Extensions that are known, and of theirs what feeds text to any type's input.
@@ -201,6 +207,7 @@ struct Relation {
     kind: String,
     temporary: bool,
     system: bool,
+    row_type: u32,
 }
 
 /// One server's facts.
@@ -339,13 +346,14 @@ impl Truth {
             found.parts.push(number(&row[1]));
         }
         let relations = "SELECT c.oid, n.nspname || '.' || c.relname, c.relkind, c.relpersistence = 't',
-            n.nspname IN ('pg_catalog', 'information_schema') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace";
+            n.nspname IN ('pg_catalog', 'information_schema'), c.reltype FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace";
         for row in rows(client, relations).await {
             let relation = Relation {
                 name: row[1].clone(),
                 kind: row[2].clone(),
                 temporary: row[3] == "t",
                 system: row[4] == "t",
+                row_type: number(&row[5]),
             };
             self.relations.insert(number(&row[0]), relation);
         }
@@ -374,8 +382,10 @@ impl Truth {
         }
     }
 
-    pub fn knows(&self, relation: u32) -> bool {
-        self.relations.contains_key(&relation)
+    /// Whether `pg_depend` names this relation for something else than that its rows are read.
+    pub fn only_by_type(&self, oid: u32, named: &Named) -> bool {
+        let found = self.relations.get(&oid);
+        found.is_none_or(|r| r.kind == "c" || named.types.contains(&r.row_type))
     }
 
     pub fn relation_name(&self, oid: u32) -> &str {
@@ -406,6 +416,7 @@ impl Truth {
                         .objections
                         .insert(format!("{} is not a table", relation.name)),
                 ),
+                "m" => continue,
                 _ if relation.temporary => drop(
                     depends
                         .objections
@@ -422,11 +433,11 @@ impl Truth {
                 all.add(more);
             }
         }
-        self.judge(&mut all, &mut depends);
+        self.judge(tree, &mut all, &mut depends);
         depends
     }
 
-    fn judge(&self, all: &mut Named, depends: &mut Depends) {
+    fn judge(&self, tree: &Named, all: &mut Named, depends: &mut Depends) {
         let mut types = BTreeSet::new();
         let mut work: Vec<u32> = all.types.iter().chain(&all.inputs).copied().collect();
         while let Some(oid) = work.pop() {
@@ -472,7 +483,8 @@ impl Truth {
                 depends.objections.insert(format!("text is read as {name}"));
             }
         }
-        for constant in &all.constants {
+        // A view's constants were read when it was made.
+        for constant in &tree.constants {
             if self.is_of_now(constant) {
                 depends.objections.insert("a constant is of today".into());
             }
@@ -495,8 +507,9 @@ impl Truth {
         if found.builtin && found.kind == "b" && found.name.starts_with("reg") && !of_search {
             depends.catalogs = true;
         }
+        // It shows the names of roles.
         if found.name == "aclitem" {
-            depends.objections.insert("aclitem shows roles".into());
+            depends.catalogs = true;
         }
         let array = !found.parts.is_empty();
         if found.kind == "b" && !found.builtin && !array && !known {

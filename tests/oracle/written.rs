@@ -1,7 +1,7 @@
 //! The statements written by hand: files of `statements/`, one kind a file.
 //!
-//! * A statement ends with `;` at the end of a line. `«a|b»` stands for each of its words in turn, and several of them
-//!   for every combination: one line may be a family.
+//! * A statement ends with `;` at the end of a line. `«a|b»` stands for each of its words in turn (`||` separates
+//!   nothing), and several of them for every combination: one line may be a family.
 //! * `--! path a, b` sets the search path from there on, `--! from 16` names the first version that knows the next
 //!   statement, `--! alone` says that the next one cannot stand in a view.
 //!
@@ -87,7 +87,8 @@ fn family(text: &str) -> Vec<String> {
     };
     let (words, after) = rest.split_once('»').expect("an end of «");
     let tails = family(after);
-    let each = words.split('|');
+    let words = words.replace("||", "\0");
+    let each = words.split('|').map(|word| word.replace('\0', "||"));
     each.flat_map(|word| {
         tails
             .iter()
@@ -100,14 +101,14 @@ fn family(text: &str) -> Vec<String> {
 fn a_family_is_every_combination() {
     let all = of_file(
         "f",
-        "-- note\n--! from 16\nSELECT «1|2»,\n«a|b»;\n--! path x, y\nTABLE t;\n",
+        "-- note\n--! from 16\nSELECT «1|2 || 3»,\n«a|b»;\n--! path x, y\nTABLE t;\n",
     );
     let texts: Vec<&str> = all.iter().map(|w| w.text.as_str()).collect();
     let expected = [
         "SELECT 1,\na",
         "SELECT 1,\nb",
-        "SELECT 2,\na",
-        "SELECT 2,\nb",
+        "SELECT 2 || 3,\na",
+        "SELECT 2 || 3,\nb",
         "TABLE t",
     ];
     assert_eq!(texts, expected);

@@ -9,7 +9,7 @@
 use super::Oid;
 use super::datatypes::Datatypes;
 use super::rows::Rows;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The columns of all relations.
 #[derive(Debug, Default)]
@@ -17,13 +17,19 @@ pub(super) struct Columns {
     names: HashMap<Box<str>, u32>,
     /// (name, is text), sorted.
     by_relation: HashMap<Oid, Box<[(u32, bool)]>>,
+    /// Relations with a column that is a `time` or made of one.
+    with_time: HashSet<Oid>,
 }
 
 impl Columns {
     pub(super) fn build(rows: &Rows, types: &Datatypes) -> Columns {
         let mut names: HashMap<Box<str>, u32> = HashMap::new();
         let mut by_relation: HashMap<Oid, Vec<(u32, bool)>> = HashMap::new();
+        let mut with_time = HashSet::new();
         for column in &rows.columns {
+            if types.has_time(column.type_oid) {
+                with_time.insert(column.relation);
+            }
             let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
             let name = *names.entry(column.name.clone()).or_insert(next);
             by_relation
@@ -41,7 +47,12 @@ impl Columns {
                 .into_iter()
                 .map(|(relation, columns)| (relation, sorted(columns)))
                 .collect(),
+            with_time,
         }
+    }
+
+    pub(super) fn has_time(&self, relation: Oid) -> bool {
+        self.with_time.contains(&relation)
     }
 
     /// True if some of these relations has such a column, and none of them a text column of that name.

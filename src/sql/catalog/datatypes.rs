@@ -7,6 +7,7 @@
 //!
 //! Not here: casts of text that names the clock (`'today'`): that is a matter of the statement.
 
+use super::super::clock::{TextInput, text_input};
 use super::functions::Functions;
 use super::introspection::LOOKED_UP;
 use super::nodetree::Tree;
@@ -76,6 +77,10 @@ struct Datatype {
     text: bool,
     /// PostgreSQL's own, and its input and output look names up.
     looks_up: bool,
+    /// `time`, or made of it.
+    time: bool,
+    /// A user's, called like one of PostgreSQL's own that reads text as it stands or without the clock, and does not.
+    namesake: bool,
 }
 
 struct Builder<'a> {
@@ -208,6 +213,7 @@ impl Datatypes {
             .filter_map(|(_, oid)| self.by_oid.get(oid))
             .map(|t| match t.looks_up {
                 true => FunctionClass::reads(Why::CatalogMoment).and(t.cast),
+                false if t.namesake => FunctionClass::reads(Why::UserType).and(t.kept).and(t.cast),
                 false => t.kept.and(t.cast),
             })
             .reduce(FunctionClass::and)
@@ -231,6 +237,15 @@ impl Datatypes {
     /// Whether a cast of this type's values may read text that they hold.
     pub(super) fn is_text(&self, oid: Oid) -> bool {
         self.by_oid.get(&oid).is_none_or(|t| t.text)
+    }
+
+    pub(super) fn has_time(&self, oid: Oid) -> bool {
+        self.by_oid.get(&oid).is_none_or(|t| t.time)
+    }
+
+    pub(super) fn has_time_named(&self, name: &str) -> bool {
+        let mut all = self.by_name.get(name).into_iter().flatten();
+        all.any(|(_, oid)| self.has_time(*oid))
     }
 
     pub(super) fn implicit(&self) -> FunctionClass {
@@ -258,6 +273,10 @@ impl Builder<'_> {
             found.kept = found.kept.and(poison.kept);
             found.cast = found.cast.and(poison.cast);
         }
+        let built_in = |row: &Type| row.oid < FIRST_NORMAL && row.namespace == PG_CATALOG;
+        let user = self.types.get(&oid).filter(|row| !built_in(row));
+        found.namesake = !found.plain_input
+            && user.is_some_and(|row| text_input(&row.name) != TextInput::MayReadClock);
         self.open.remove(&oid);
         self.done.insert(oid, found);
         found
@@ -283,6 +302,7 @@ impl Builder<'_> {
                     plain_input: !on(INPUT_READS),
                     text: row.string || &*row.name == "char",
                     looks_up: on(LOOKED_UP),
+                    time: &*row.name == "time",
                     ..Datatype::FINE
                 }
             }
@@ -309,13 +329,15 @@ impl Builder<'_> {
             }
             b'c' if !built_in => {
                 let columns = self.columns.get(&row.relation).cloned().unwrap_or_default();
-                let all = columns.into_iter().map(|column| self.datatype(column).kept);
-                let kept = all.fold(FunctionClass::PURE, FunctionClass::and);
-                Datatype {
-                    kept,
-                    plain_input: false,
-                    ..Datatype::FINE
+                let mut found = Datatype::FINE.wrapped();
+                for column in columns {
+                    let column = self.datatype(column);
+                    found.kept = found.kept.and(column.kept);
+                    // A row that is cast to it is cast column by column.
+                    found.cast = found.cast.and(column.cast);
+                    found.time |= column.time;
                 }
+                found
             }
             // A row, an array of rows, a literal not yet typed: what is inside has types of its own.
             b'p' if matches!(&*row.name, "record" | "_record" | "unknown") && built_in => {
@@ -358,6 +380,8 @@ impl Datatype {
         plain_input: true,
         text: false,
         looks_up: false,
+        time: false,
+        namesake: false,
     };
 
     fn refused(class: FunctionClass) -> Datatype {
@@ -366,7 +390,8 @@ impl Datatype {
             cast: FunctionClass::PURE,
             plain_input: false,
             text: true,
-            looks_up: false,
+            time: true,
+            ..Datatype::FINE
         }
     }
 
@@ -375,6 +400,7 @@ impl Datatype {
         Datatype {
             plain_input: false,
             looks_up: false,
+            namesake: false,
             ..self
         }
     }

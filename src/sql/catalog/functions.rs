@@ -27,6 +27,7 @@ struct Candidate {
     class: FunctionClass,
     /// Takes or gives a type whose values cannot be kept.
     unkept: bool,
+    gives_time: bool,
 }
 
 /// All functions and operators.
@@ -61,14 +62,21 @@ impl Types<'_> {
         true
     }
 
-    fn unkept(&self, oid: Oid) -> bool {
-        self.by_oid.get(&oid).is_some_and(|found| {
-            let element = self.by_oid.get(&found.inner);
-            [Some(found), element]
-                .into_iter()
-                .flatten()
-                .any(|t| t.namespace == PG_CATALOG && NEVER_KEPT.binary_search(&&*t.name).is_ok())
-        })
+    /// Whether the type or its elements are PostgreSQL's own and called like one of these (sorted).
+    fn called(&self, oid: Oid, names: &[&str]) -> bool {
+        self.and_element(oid)
+            .any(|t| t.namespace == PG_CATALOG && names.binary_search(&&*t.name).is_ok())
+    }
+
+    /// Whether what sorts and compares values of this type is a user's.
+    fn user_order(&self, oid: Oid) -> bool {
+        self.and_element(oid).any(|t| t.user_order)
+    }
+
+    fn and_element(&self, oid: Oid) -> impl Iterator<Item = &Type> {
+        let found = self.by_oid.get(&oid).copied();
+        let element = found.and_then(|found| self.by_oid.get(&found.inner).copied());
+        found.into_iter().chain(element)
     }
 }
 
@@ -86,14 +94,22 @@ impl Candidate {
             .arguments
             .iter()
             .chain([&row.result])
-            .any(|t| types.unkept(*t));
+            .any(|t| types.called(*t, NEVER_KEPT));
+        // Values whose type nothing in the statement names may be sorted by a user's function.
+        let made =
+            types.user_order(row.result) && !row.arguments.iter().any(|t| types.user_order(*t));
+        let class = match made {
+            true => class_of(row).and(FunctionClass::anything(Why::UserType)),
+            false => class_of(row),
+        };
         Candidate {
             oid: row.oid,
             namespace: row.namespace,
             least,
             most,
-            class: class_of(row),
+            class,
             unkept,
+            gives_time: types.called(row.result, &["time"]),
         }
     }
 
@@ -182,6 +198,17 @@ impl Functions {
         let all = all.filter(|c| schemas.contains(&c.namespace) && c.takes(arguments));
         let class = |c: &Candidate| self.declared.of(c.oid, reach).unwrap_or(c.class);
         worst(all, class).unwrap_or(FunctionClass::anything(Why::UnknownFunction))
+    }
+
+    pub(super) fn made_by_users(&self, name: &str) -> FunctionClass {
+        let all = self.by_name.get(name).into_iter().flatten();
+        let all = all.filter(|c| c.namespace != PG_CATALOG);
+        worst(all, |c| c.class).unwrap_or(FunctionClass::PURE)
+    }
+
+    pub(super) fn gives_time(&self, name: &str) -> bool {
+        let mut all = self.by_name.get(name).into_iter().flatten();
+        all.any(|c| c.gives_time)
     }
 
     /// `t.f`, if it is a call.

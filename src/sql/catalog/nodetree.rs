@@ -77,6 +77,7 @@ const NODES: &[&str] = &[
     "NULLIFEXPR",
     "NULLTEST",
     "OPEXPR",
+    "PARAM",
     "QUERY",
     "RANGETBLENTRY",
     "RANGETBLFUNCTION",

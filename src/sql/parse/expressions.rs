@@ -53,7 +53,7 @@ impl<'t> Walk<'t> {
             | Node::Float(_)
             | Node::Boolean(_)
             | Node::BitString(_) => {}
-            Node::MergeSupportFunc(_) => {}
+            Node::MergeSupportFunc(_) => self.spelled("merge_action"),
             Node::A_Const(constant) => self.constant(constant),
             Node::A_Expr(expression) => self.operation(expression, scope),
             Node::BoolExpr(expression) => self.list(expression.args(), scope),
@@ -188,6 +188,7 @@ impl<'t> Walk<'t> {
             0
         };
         self.called(schema, name, call.args().len() + ordered);
+        self.query.zones |= name == "timezone";
         self.call_as_cast(name, call.args());
         self.push(call.over(), scope);
         self.push(call.agg_filter(), scope);

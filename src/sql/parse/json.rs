@@ -3,8 +3,9 @@
 //! * What PostgreSQL makes of them are functions, and those are judged by their names; JSON_TABLE, JSON_VALUE,
 //!   JSON_QUERY, JSON_EXISTS, XMLTABLE and the XML constructors are not judged yet, and refused.
 //! * All of them are walked: what they call, they call.
+//! * A server whose grammar is older takes `json_array(a)` for a call of a function of that name, if somebody made one.
 
-use super::walk::{Scope, Walk};
+use super::walk::{Scope, Walk, add_text};
 use crate::why::Why;
 use pg_raw_parse::Node;
 use pg_raw_parse::nodes;
@@ -24,6 +25,7 @@ impl<'t> Walk<'t> {
             }
             Node::JsonIsPredicate(predicate) => self.push(predicate.expr(), scope),
             Node::JsonObjectConstructor(object) => {
+                self.spelled("json_object");
                 self.called(Some("pg_catalog"), "json_build_object", 2);
                 for pair in object.exprs() {
                     self.push(pair, scope);
@@ -31,6 +33,7 @@ impl<'t> Walk<'t> {
                 self.output(object.output());
             }
             Node::JsonArrayConstructor(array) => {
+                self.spelled("json_array");
                 self.called(Some("pg_catalog"), "json_build_array", 1);
                 for value in array.exprs() {
                     self.push(value, scope);
@@ -38,11 +41,13 @@ impl<'t> Walk<'t> {
                 self.output(array.output());
             }
             Node::JsonObjectAgg(aggregate) => {
+                self.spelled("json_objectagg");
                 self.called(Some("pg_catalog"), "json_object_agg", 2);
                 self.push(aggregate.arg(), scope);
                 self.push(aggregate.constructor(), scope);
             }
             Node::JsonArrayAgg(aggregate) => {
+                self.spelled("json_arrayagg");
                 self.called(Some("pg_catalog"), "json_agg", 1);
                 self.push(aggregate.arg(), scope);
                 self.push(aggregate.constructor(), scope);
@@ -54,6 +59,7 @@ impl<'t> Walk<'t> {
                 self.output(constructor.output());
             }
             Node::JsonScalarExpr(scalar) => {
+                self.spelled("json_scalar");
                 self.called(Some("pg_catalog"), "to_json", 1);
                 self.push(scalar.expr(), scope);
                 self.output(scalar.output());
@@ -66,10 +72,12 @@ impl<'t> Walk<'t> {
     fn refused(&mut self, node: Node<'t>, scope: Scope) -> bool {
         match node {
             Node::JsonParseExpr(e) => {
+                self.spelled("json");
                 self.push(e.expr(), scope);
                 self.output(e.output());
             }
             Node::JsonSerializeExpr(e) => {
+                self.spelled("json_serialize");
                 self.push(e.expr(), scope);
                 self.output(e.output());
             }
@@ -78,6 +86,9 @@ impl<'t> Walk<'t> {
                 self.output(e.output());
             }
             Node::JsonFuncExpr(e) => {
+                for name in ["json_exists", "json_query", "json_value"] {
+                    self.spelled(name);
+                }
                 self.push(e.context_item(), scope);
                 self.push(e.pathspec(), scope);
                 self.list(e.passing(), scope);
@@ -89,6 +100,7 @@ impl<'t> Walk<'t> {
             Node::JsonBehavior(behavior) => self.push(behavior.expr(), scope),
             Node::JsonTablePathSpec(path) => self.push(path.string(), scope),
             Node::JsonTable(table) => {
+                self.spelled("json_table");
                 self.push(table.context_item(), scope);
                 self.push(table.pathspec(), scope);
                 self.list(table.passing(), scope);
@@ -129,6 +141,11 @@ impl<'t> Walk<'t> {
         }
         self.deny(Why::Construct);
         true
+    }
+
+    /// A word of the grammar that an older server takes for the name of a function.
+    pub(super) fn spelled(&mut self, name: &str) {
+        add_text(&mut self.query.older, name);
     }
 
     fn output(&mut self, output: Option<&'t nodes::JsonOutput>) {

@@ -8,5 +8,4 @@ SELECT json_arrayagg(age) FROM users;
 SELECT name::other.bytea FROM users;
 SELECT name::other.text FROM users;
 SELECT ROW(name)::other.point FROM users;
-SELECT id FROM users WHERE created_at > 'today';
 SELECT id FROM users WHERE created_at > $1 AND name = $2;

@@ -1,0 +1,23 @@
+-- Arrays and slices.
+SELECT «tags[1]|tags[1:2]|tags[:2]|tags[2:]|tags[:]|tags[age]|tags[age + 1]|scores[1] + 1|(tags)[1]|(ARRAY[1, 2, 3])[age]|ARRAY[age, 1]|ARRAY[name, 'x']|ARRAY[[1, 2], [3, age]]|ARRAY[]::int[]|tags || 'x'::text|tags || tags|'x'::text || tags|scores || 1|ARRAY[birthday, '2020-01-01']|ARRAY[created_at, 'today']|ARRAY[role, 'bad']» FROM users;
+SELECT tags «=|<>|<|>|@>|<@|&&» «ARRAY['a', 'b']|'{a,b}'|$1|tags» FROM users;
+SELECT «array_length(tags, 1)|cardinality(tags)|array_upper(tags, 1)|array_lower(tags, 1)|array_ndims(tags)|array_dims(tags)|array_position(tags, 'x')|array_positions(tags, 'x')|array_append(tags, 'x')|array_prepend('x', tags)|array_cat(tags, tags)|array_remove(tags, 'x')|array_replace(tags, 'x', 'y')|array_to_string(tags, ',')|array_to_string(tags, ',', '*')|array_fill(age, ARRAY[3])|array_to_json(tags)|trim_array(tags, 1)|string_to_array(name, ',')|string_to_array(name, ',', 'x')|unnest(tags)|generate_subscripts(tags, 1)|array_agg(tags)|width_bucket(age, scores)|regexp_split_to_array(name, ',')|to_jsonb(tags)» FROM users «|GROUP BY tags, name, age, scores»;
+SELECT id FROM users WHERE 'x' = «ANY|SOME|ALL» (tags);
+SELECT id FROM users WHERE name «LIKE|ILIKE|~|=|<|NOT LIKE» ANY («tags|ARRAY['a', 'b']|'{a,b}'|$1|string_to_array('a,b', ',')») ;
+SELECT id FROM users WHERE id = ANY («'{1,2}'|$1|ARRAY[1, 2]|scores|ARRAY(SELECT user_id FROM orders)|ARRAY[$1, $2]::bigint[]|string_to_array($1, ',')::bigint[]|NULL|VALUES (1), (2)»);
+SELECT u.id, t FROM users u, unnest(u.tags) t WHERE t LIKE 'a%';
+SELECT id, unnest(tags), unnest(scores) FROM users;
+SELECT ms, ms[1], ms[1] = 'good', 'good' = ANY (ms), array_length(ms, 1), ms || 'bad'::mood, enum_range(NULL::mood), enum_range(m, 'good') FROM typed;
+SELECT arr[1], (arr[1]).a, (arr[1]).b, arr[1:2], array_length(arr, 1), ROW(1, 'a')::pair = ANY (arr) FROM rows_of;
+SELECT slots[1], upper(slots[1]), 5 <@ ANY (slots) FROM bookings;
+SELECT ai[1], ai[1][2], ai @> ARRAY[1] FROM many_types;
+SELECT ds[1], ds || 'x'::plain_domain FROM typed;
+SELECT settings['a'], settings['a']['b'], settings['a'][0] FROM users;
+SELECT array_agg(DISTINCT t ORDER BY t) FROM users, unnest(tags) t;
+SELECT ARRAY(SELECT unnest(tags) ORDER BY 1) FROM users;
+SELECT ARRAY[now(), created_at] FROM users;
+SELECT ARRAY[random()] FROM users;
+SELECT (string_to_array(name, ','))[1]::int FROM users;
+SELECT (regexp_match(name, '(\d+)'))[1]::int FROM users;
+SELECT variadic_one(VARIADIC scores), variadic_one(1, 2, age) FROM users;
+SELECT concat_ws(',', VARIADIC tags), format('%s %s', VARIADIC tags), jsonb_build_array(VARIADIC tags) FROM users;

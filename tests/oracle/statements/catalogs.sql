@@ -1,0 +1,25 @@
+-- System catalogs and what drivers ask of them.
+SELECT typname, oid FROM pg_type WHERE oid = $1;
+SELECT t.oid, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = 'public';
+SELECT t.typname, t.typtype, t.typelem, r.rngsubtype FROM pg_type t LEFT JOIN pg_range r ON r.rngtypid = t.oid WHERE t.oid = $1;
+SELECT enumlabel FROM pg_enum WHERE enumtypid = $1 ORDER BY enumsortorder;
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attnotnull FROM pg_attribute a LEFT JOIN pg_attrdef d ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE a.attrelid = '"users"'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid);
+SELECT reltuples FROM pg_catalog.pg_class;
+SELECT * FROM pg_catalog.pg_class;
+SELECT «*|1|count(*)» FROM information_schema.«tables|columns|views|schemata|key_column_usage|table_constraints|routines|sequences|triggers|domains|applicable_roles» «|LIMIT 1»;
+SELECT «*|1» FROM «pg_stat_activity|pg_stat_user_tables|pg_locks|pg_settings|pg_roles|pg_user|pg_tables|pg_views|pg_indexes|pg_database|pg_stats|pg_authid|pg_cursors|pg_prepared_statements|pg_timezone_names|pg_sequences|pg_matviews|pg_policies|pg_rules|pg_largeobject|pg_statistic|pg_auth_members|pg_extension|pg_constraint|pg_index|pg_trigger|pg_proc|pg_operator|pg_cast|pg_description|pg_depend|pg_inherits»;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'orders'::regclass;
+SELECT i.relname, pg_get_indexdef(x.indexrelid) FROM pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = 'users'::regclass;
+SELECT p.proname, pg_get_function_identity_arguments(p.oid) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace;
+SELECT u.id, t.typname FROM users u, pg_type t WHERE t.oid = 23;
+SELECT id FROM users WHERE EXISTS (SELECT FROM pg_extension WHERE extname = 'citext');
+SELECT 'users'::regclass::oid, to_regclass('users'), 'int4'::regtype FROM users;
+SELECT u.id, current_schema(), format_type(23, NULL) FROM users u;
+SELECT a FROM public.pg_class;
+SELECT relname FROM v_catalog;
+SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c;
+SELECT setting FROM pg_settings WHERE name = 'timezone';
+SELECT a, a::text, a::oid FROM with_regclass;
+SELECT id FROM users WHERE id = 'users'::regclass::oid::bigint;
+SELECT $1::regclass FROM users;

@@ -1,0 +1,21 @@
+-- CASE, COALESCE, NULLIF, GREATEST, LEAST and the tests for NULL.
+SELECT CASE WHEN «age > 18|active|name IS NULL|created_at < '2020-01-01'|created_at < now()|email LIKE '%@%'|role = 'good'|settings ? 'a'» THEN 'yes' ELSE 'no' END FROM users;
+SELECT CASE «age WHEN 1 THEN 'one' WHEN 2 THEN 'two' END|role WHEN 'good' THEN 1 ELSE 0 END|name WHEN 'a' THEN birthday ELSE '2020-01-01' END|active WHEN true THEN name END|created_at WHEN '2020-01-01' THEN 1 END|birthday WHEN created_at THEN 1 END|email WHEN 'x' THEN 1 END|balance WHEN age THEN 1 END|scores WHEN '{1}' THEN 1 END|valid WHEN 'empty' THEN 1 END|address WHEN ROW(1, 'x') THEN 1 END» FROM users;
+SELECT coalesce(«name, 'x'|age, 0|birthday, '2020-01-01'|birthday, updated_at|created_at, updated_at|settings, '{}'|tags, '{}'|role, 'bad'|email, name|balance, age, 0|NULL, name|$1, name|birthday, 'tomorrow'|created_at, now()|name, CURRENT_USER» ) FROM users;
+SELECT nullif(«name, ''|age, 0|role, 'bad'|birthday, '2020-01-01'|created_at, updated_at|balance, 0|email, 'x'|settings, '{}'|scores, '{}'|address, ROW(1, 'a')::pair|birthday, created_at» ) FROM users;
+SELECT «greatest|least»(«age, 1|name, 'x'|birthday, date '2020-01-01'|created_at, updated_at|balance, age, 0|role, 'bad'|valid, '[2020-01-01,2021-01-01)'|scores, '{1}'|birthday, CURRENT_DATE|wakes, '10:00'|email, 'x'|settings, '{}'|address, ROW(1, 'a')::pair|name» ) FROM users;
+SELECT greatest(c) FROM with_circle;
+SELECT name IS «NULL|NOT NULL|DISTINCT FROM 'x'|NOT DISTINCT FROM NULL» FROM users;
+SELECT name «ISNULL|NOTNULL» FROM users;
+SELECT (u IS NULL), (u IS NOT NULL), (u.*) IS NULL, ROW(u.id, u.name) IS NOT NULL FROM users u;
+SELECT «address|role|valid|tags|email|balance» IS DISTINCT FROM NULL FROM users;
+SELECT id FROM users WHERE CASE WHEN age > 0 THEN 1 / age > 0 END;
+SELECT CASE WHEN true THEN now() ELSE created_at END FROM users;
+SELECT CASE WHEN false THEN random() ELSE 1 END FROM users;
+SELECT CASE WHEN age IS NULL THEN 'today' ELSE name END FROM users;
+SELECT num_nulls(age, name), num_nonnulls(VARIADIC scores) FROM users;
+SELECT CASE WHEN id = 1 THEN ARRAY[1] WHEN id = 2 THEN NULL ELSE scores END FROM users;
+SELECT CASE id WHEN 1 THEN 1 WHEN 2 THEN 2.5 ELSE balance END FROM users;
+SELECT CASE p WHEN p THEN r WHEN NULL THEN NULL END FROM typed;
+SELECT coalesce(d, 'x'), coalesce(ds, '{}'), nullif(d, 'x'), greatest(d, 'x') FROM typed;
+SELECT coalesce(po, 1), coalesce(es, 'a@b'), coalesce(dd, '2020-01-01'), coalesce(p, ROW(1, 'a')::pair) FROM rows_of;

@@ -1,0 +1,21 @@
+-- DISTINCT ON, VALUES, LIMIT, ORDER BY, GROUP BY odds and ends.
+SELECT DISTINCT ON («user_id|user_id, status|date_trunc('day', placed_at)|lower(status)|1|total > 5») «*|user_id, id|status» FROM orders;
+SELECT DISTINCT ON (user_id) * FROM orders ORDER BY user_id, «placed_at DESC|total|id»;
+SELECT DISTINCT «name|name, age|role|tags|valid|settings|address|u|email|created_at::date|active|balance|lower(name)|wakes» FROM users u;
+SELECT DISTINCT c FROM with_circle;
+SELECT DISTINCT id FROM with_circle;
+SELECT id FROM with_circle ORDER BY «c|id|c::text|area(c)»;
+VALUES (1, (SELECT max(id) FROM users));
+VALUES ((SELECT name FROM users LIMIT 1)), ('x') ORDER BY 1 LIMIT 1;
+SELECT * FROM (VALUES (1, 'a', date '2020-01-01'), (2, NULL, NULL)) v (a, b, c) JOIN users u ON u.id = v.a;
+SELECT v.column1 FROM (VALUES (1), (2)) v, users;
+SELECT * FROM (VALUES (now())) v, users;
+SELECT * FROM (VALUES (DATE 'today')) v, users;
+SELECT id FROM users ORDER BY name, «1|id|age DESC NULLS LAST|lower(name) COLLATE "C"|role|created_at USING >|random()|now() - created_at|(SELECT 1)|NULL::int|address|tags» LIMIT 5;
+SELECT id AS x FROM users ORDER BY x;
+SELECT name AS id FROM users ORDER BY id;
+SELECT age + 1 AS n FROM users GROUP BY n ORDER BY n;
+SELECT lower(name) FROM users GROUP BY lower;
+SELECT id FROM users LIMIT «$1::int|CASE WHEN true THEN 1 END|length('abc')|random()::int|user_volatile(1)|1 + 1|extract(day FROM now())::int»;
+SELECT id FROM users OFFSET «2|$1|2 ROWS|user_immutable(1)»;
+SELECT id FROM orders ORDER BY total FETCH FIRST «1|$1|(1 + 1)» ROWS WITH TIES;

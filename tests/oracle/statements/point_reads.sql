@@ -1,0 +1,31 @@
+-- One table, by key and by the usual conditions.
+SELECT «*|id|id, name|name, email, created_at|u.*|u|count(*)» FROM users u WHERE id = «1|$1|$1::bigint|'1'|1 + 1|-1|abs($1)»;
+SELECT id FROM users WHERE email = «'a@b'|lower($1)::citext|$1::citext»;
+SELECT «*|total|status, placed_at|total * 2 AS twice» FROM orders WHERE user_id = $1 AND status «= 'new'|<> $2|IN ('new', 'paid')|IS NOT NULL|IS NULL|LIKE 'p%'»;
+SELECT * FROM items WHERE (order_id, line) = «(1, 2)|($1, $2)|ROW(1, 2)»;
+SELECT * FROM items WHERE order_id = $1 AND line «= 1|> 1|BETWEEN 1 AND 5|NOT BETWEEN 1 AND 5|BETWEEN SYMMETRIC 5 AND 1|IN (1, 2, 3)|NOT IN (1, 2)|= ANY (ARRAY[1, 2])|<> ALL (ARRAY[1, 2])|= ANY ($2)|IS DISTINCT FROM 2|IS NOT DISTINCT FROM $2»;
+SELECT name FROM users WHERE «active|NOT active|active IS TRUE|active IS NOT TRUE|active IS FALSE|active IS UNKNOWN|active IS NOT UNKNOWN|active = true|active AND age > 18|active OR age < 18» ORDER BY «id|name DESC|name NULLS FIRST, id DESC NULLS LAST|2 * age|lower(name)»;
+SELECT name FROM products WHERE price «< 10|<= 10|> 10|>= 10|= 10|<> 10|!= 10|% 2 = 0|* 2 > 5» LIMIT 10;
+SELECT id FROM users ORDER BY id LIMIT «10|$1|ALL|NULL|5 + 5|(SELECT 3)» OFFSET «0|10 ROWS»;
+SELECT id FROM users ORDER BY name FETCH «FIRST ROW ONLY|FIRST 5 ROWS ONLY|NEXT 10 ROWS ONLY|FIRST 3 ROWS WITH TIES|NEXT ($1) ROWS WITH TIES»;
+SELECT ALL id FROM users;
+SELECT FROM users;
+SELECT id AS "a b", name AS "select", age years FROM users;
+SELECT public.users.id, users.name FROM public.users;
+SELECT postgres.public.users.id FROM postgres.public.users;
+SELECT 1 FROM users WHERE true;
+SELECT 1 FROM users WHERE false;
+SELECT NULL FROM users;
+SELECT 'constant' AS c, 1.5, 1e10, true, B'101', X'1F', E'a\nb', $$dollar$$, U&'d\0061t' FROM users;
+SELECT -id, +id, @ id, NOT active FROM users;
+TABLE users;
+TABLE ONLY users;
+TABLE users ORDER BY id LIMIT 3;
+(SELECT id FROM users);
+((SELECT id FROM users)) ORDER BY 1 LIMIT 1;
+SELECT id /* a comment */ FROM users -- and another
+WHERE id = 1;
+SELECT DISTINCT name FROM users;
+SELECT id FROM users WHERE id IN («1|1, 2, 3|$1, $2, $3|SELECT 1|SELECT user_id FROM orders»);
+SELECT id FROM "users" WHERE "users"."id" = 1;
+SELECT sum(total) FROM orders WHERE placed_at >= «'2020-01-01'|'2020-01-01 00:00:00+00'|timestamptz '2020-01-01'|$1|date '2020-01-01'|timestamp '2020-01-01 00:00'|'epoch'|'-infinity'|to_timestamp(0)|make_timestamptz(2020, 1, 1, 0, 0, 0)»;

@@ -1,0 +1,26 @@
+-- Rows, composite types, whole rows, attribute notation.
+SELECT «u|u.*|(u).*|(u).id|(u.address).a|(u.address).*|(address).b|ROW(u.*)|ROW(u.id, u.name)|(u.id, u.name)|ROW()|ROW(u)|(ROW(1, 2)).f1|(ROW(u.id, name)).f2|row_to_json(u)|to_jsonb(u)|u = u|u < u|u IS NULL|count(u)|u.address|u.id + (u.address).a» FROM users u «|GROUP BY u.id»;
+SELECT «u.name|u.full_name|(u).full_name|full_name(u)|u.today|(u).today|today(u)|u.email|u.count|u.pg_typeof|u.row_to_json|(u).row_to_json|u.to_json|(u.name).lower|(name).upper|(name).length|(age).abs|(created_at).age|(created_at).date|(birthday).isfinite|(u).age|(created_at).timestamptz|u.age|u.of_any|(age).user_immutable|(age).user_volatile|(u).hash_record» FROM users u;
+SELECT «p.name|p.of_row|(p).of_row|of_row(p)|p.id|(p.id).user_immutable|(moment).date|(moment).text|(moment).to_json|(name).ltrim|(id).float8|(id).plain_domain|(id).text|(name).date|(name).timestamptz» FROM plain_table p;
+SELECT «(e).p.a|(e).q.d|((e).p).b|(e).r[1]|(e).r|(d).n + 1|(d).d + 1|(p).a|p = ROW(1, 'x')|p = ROW(1, 'x')::pair|p IS DISTINCT FROM ROW(1, 'x')::pair|p < p|(p).b LIKE 'x%'|(p).*|(d).*|(e).*|to_json(e)|row_to_json(p)|jsonb_build_object('p', p, 'd', d)|e = e|d = d|rows_of» FROM rows_of;
+SELECT id FROM rows_of WHERE (p).a = $1 AND (d).d > '2020-01-01' AND (e).q.n IN (1, 2);
+SELECT id FROM rows_of ORDER BY p, (d).d, (e).p.b;
+SELECT (q.x).a, (q).x FROM (SELECT p AS x FROM typed) q;
+SELECT q FROM (SELECT id, name FROM users) q;
+SELECT (q).id FROM (SELECT id, name FROM users) q;
+SELECT q.* FROM (SELECT users FROM users) q;
+SELECT (q.users).name FROM (SELECT users FROM users) q;
+SELECT u FROM users u JOIN orders o ON o.user_id = u.id WHERE o IS NOT NULL;
+SELECT json_agg(q) FROM (SELECT u.id, o.total FROM users u JOIN orders o ON o.user_id = u.id) q;
+SELECT array_agg(u), array_agg(u.address) FROM users u;
+SELECT m FROM measures m;
+SELECT c, p FROM child c, parent p;
+SELECT v FROM v_plain v;
+SELECT (v).name FROM v_plain v;
+SELECT a.users FROM users AS a (users);
+SELECT ROW(1, 2) = ROW(1, 2), ROW(id, NULL) IS NULL, ROW(id, name) IN (ROW(1, 'a'), ROW(2, 'b')) FROM users;
+SELECT f.a FROM (SELECT (ROW(1, 'x')::pair).*) f, users;
+SELECT CASE WHEN (address).a > 1 THEN (address).b END FROM users;
+SELECT users.*, orders.* FROM users, orders;
+SELECT public.users.* FROM users;
+SELECT u.*, u.id AS again, u FROM users u;

@@ -1,0 +1,28 @@
+-- UNION, INTERSECT, EXCEPT.
+SELECT «id FROM users|id FROM ONLY parent|max(id) FROM orders» «UNION|UNION ALL|UNION DISTINCT|INTERSECT|INTERSECT ALL|EXCEPT|EXCEPT ALL» SELECT «id FROM orders|order_id FROM items|id FROM v_plain»;
+SELECT id FROM users UNION SELECT id FROM orders «UNION ALL|INTERSECT|EXCEPT» SELECT id FROM products;
+(SELECT id FROM users ORDER BY id LIMIT 5) UNION ALL (SELECT id FROM orders ORDER BY id DESC LIMIT 5) ORDER BY 1 LIMIT 3;
+SELECT id FROM users INTERSECT (SELECT id FROM orders EXCEPT SELECT id FROM products);
+SELECT «1|NULL|'1'|1.5|$1» UNION SELECT id FROM users;
+SELECT «NULL|'x'|$1|'x'::varchar» AS name UNION ALL SELECT name FROM users;
+SELECT id, name FROM users UNION SELECT id, title FROM category ORDER BY «1|2 DESC|name, id»;
+SELECT «role|valid|tags|scores|settings|balance|birthday|wakes|created_at|updated_at|address|email|active» FROM users «UNION|EXCEPT» SELECT «NULL» FROM orders;
+SELECT m FROM typed UNION SELECT 'good';
+SELECT r FROM typed INTERSECT SELECT r FROM typed;
+SELECT p FROM typed EXCEPT SELECT p FROM typed;
+SELECT c FROM with_circle UNION SELECT c FROM with_circle;
+SELECT c FROM with_circle UNION ALL SELECT c FROM with_circle;
+VALUES (1, 'a'), (2, 'b') UNION SELECT id::int, name FROM users;
+TABLE parent UNION TABLE parent;
+TABLE users UNION ALL SELECT * FROM users;
+SELECT id::text FROM users UNION SELECT note FROM orders UNION SELECT title FROM category;
+SELECT i4 FROM scalars UNION SELECT «i2|i8|n|f4|f8» FROM scalars;
+SELECT t FROM scalars UNION SELECT «v|c|'x'» FROM scalars;
+SELECT d FROM times UNION SELECT «ts|tz» FROM times;
+SELECT ts FROM times «UNION|INTERSECT» SELECT tz FROM times;
+SELECT count(*) FROM (SELECT id FROM users UNION SELECT id FROM orders) q;
+SELECT id FROM users WHERE id IN (SELECT id FROM orders UNION SELECT id FROM products);
+SELECT now() UNION SELECT created_at FROM users;
+SELECT 'now'::timestamptz UNION ALL SELECT created_at FROM users;
+SELECT created_at FROM users UNION ALL SELECT «'yesterday'|'2020-01-01'|'infinity'»;
+SELECT DISTINCT ON (id) id FROM (SELECT id FROM users UNION ALL SELECT id FROM orders) q ORDER BY id;

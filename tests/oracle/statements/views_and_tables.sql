@@ -1,0 +1,22 @@
+-- Every kind of relation: views over views, materialised ones, partitions, children, foreign, secured.
+SELECT «*|count(*)|1» FROM «active_users|named_users|user_totals|top_users|all_logs|late_logs|texts_as_days|parent_and_part|over_secured|checked|other.users_view|exists_view|hidden_function|hidden_cast|wakes_elsewhere|totals|over_totals|over_owned|v_plain|v_over|v_rich|v_recursive|v_constant_clock|v_search|v_part|v_now|v_current_timestamp|v_current_user|v_random|v_over_random|v_volatile|v_immutable_lie|v_operator|v_ctid|v_text_to_date|v_text_to_date_called|v_text_to_range|v_texts_to_dates|v_domain_to_date|v_setting|v_xml|v_aggregate|v_window|v_range_function|v_nextval|v_populate|v_regclass|v_regclass_hidden|v_catalog|secured_view|mat|mat_volatile|v_mat|v_instead|v_ruled»;
+SELECT «*|count(*)» FROM «measures|measures_1|measures_2|measures_2a|ONLY measures|ONLY measures_2|parent|child|grandchild|ONLY parent|parent *|ONLY (child)|logs|logs_2020|logs_2021|logs_2021_error|logs_2021_rest|ONLY logs|with_foreign|foreign_one|ONLY with_foreign|with_temporary|secured|secured_child_parent|secured_child|owned|tenants|logged_not|typed|many_types|with_timetz|with_regclass|with_regclass_array|with_regclass_row|with_checked_domain|with_lying_domain|with_cast_enum|with_ranked|with_circle|rows_of|shadowed|other.shadowed|pg_class|public.pg_class|with_generated|with_check|with_index|with_default|with_default_now|triggered|triggered_part|trigger_off|ruled|by_cascade|self_referencing|ref_part|by_part|ref_part_1|plain_table_id_seq»;
+SELECT v.id, u.name FROM v_plain v JOIN users u USING (id) JOIN top_users t USING (id);
+SELECT id FROM active_users WHERE id IN (SELECT id FROM user_totals WHERE total > 5);
+SELECT * FROM active_users, LATERAL (SELECT total FROM user_totals t WHERE t.id = active_users.id) q;
+SELECT (SELECT count(*) FROM late_logs) FROM users;
+SELECT id FROM users WHERE EXISTS (SELECT FROM v_now);
+SELECT a.id FROM totals t JOIN v_mat m ON m.id = t.user_id JOIN active_users a ON a.id = m.id;
+SELECT level, count(*) FROM logs WHERE at >= '2021-01-01' AND at < '2021-02-01' GROUP BY level;
+SELECT tableoid FROM logs;
+SELECT tableoid, count(*) FROM measures GROUP BY tableoid;
+SELECT parent.tableoid, id FROM parent;
+SELECT «ctid|xmin|xmax|cmin|cmax|tableoid|tableoid::regclass» FROM «parent|users»;
+SELECT u.ctid FROM users u WHERE u.ctid = '(0,1)';
+SELECT id FROM users WHERE xmin::text = $1;
+SELECT id FROM users WHERE tableoid = 'users'::regclass;
+SELECT q.ctid FROM (SELECT id AS ctid FROM users) q;
+SELECT m.id, p.id FROM measures m, parent p, logs l WHERE m.id = p.id AND l.id = p.id;
+SELECT * FROM measures_1 UNION ALL SELECT * FROM measures_2;
+SELECT last_value FROM plain_table_id_seq;
+SELECT nextval('plain_table_id_seq'), currval('plain_table_id_seq'), lastval() FROM users;

@@ -1,0 +1,23 @@
+-- Window functions and frames.
+SELECT id, «row_number()|rank()|dense_rank()|percent_rank()|cume_dist()|ntile(4)|lag(name)|lag(age, 2, 0)|lead(name, 1, 'none')|first_value(name)|last_value(age)|nth_value(id, 2)|sum(age)|count(*)|avg(balance)|max(created_at)|array_agg(id)|string_agg(name, ',')|user_aggregate(age)» OVER «(ORDER BY id)|(PARTITION BY role ORDER BY created_at DESC)|()» FROM users;
+SELECT sum(total) OVER (ORDER BY id «ROWS|RANGE|GROUPS» BETWEEN «UNBOUNDED PRECEDING AND CURRENT ROW|1 PRECEDING AND 1 FOLLOWING|CURRENT ROW AND UNBOUNDED FOLLOWING» «|EXCLUDE CURRENT ROW|EXCLUDE TIES|EXCLUDE GROUP|EXCLUDE NO OTHERS») FROM orders;
+SELECT sum(total) OVER (ORDER BY placed_at RANGE BETWEEN «interval '1 day' PRECEDING AND CURRENT ROW|'7 days' PRECEDING AND '1 hour' FOLLOWING|$1 PRECEDING AND CURRENT ROW|now() - now() PRECEDING AND CURRENT ROW») FROM orders;
+SELECT sum(age) OVER (ORDER BY birthday RANGE BETWEEN '1 month' PRECEDING AND CURRENT ROW) FROM users;
+SELECT sum(age) OVER (ORDER BY wakes RANGE BETWEEN '1 hour' PRECEDING AND CURRENT ROW) FROM users;
+SELECT sum(age) OVER (ORDER BY balance RANGE BETWEEN 10 PRECEDING AND 10.5 FOLLOWING) FROM users;
+SELECT sum(age) OVER (ORDER BY age ROWS $1 PRECEDING) FROM users;
+SELECT sum(total) OVER w, avg(total) OVER w, rank() OVER (w ORDER BY id) FROM orders WINDOW w AS (PARTITION BY user_id);
+SELECT sum(total) OVER (w2 ROWS 3 PRECEDING) FROM orders WINDOW w AS (PARTITION BY user_id), w2 AS (w ORDER BY placed_at);
+SELECT count(*) FILTER (WHERE total > 5) OVER (PARTITION BY «status|user_id, status|placed_at::date|date_trunc('month', placed_at)|total > 5») FROM orders;
+SELECT * FROM (SELECT o.*, row_number() OVER (PARTITION BY user_id ORDER BY placed_at DESC) AS n FROM orders o) q WHERE n = 1;
+SELECT id FROM orders ORDER BY row_number() OVER (ORDER BY total);
+SELECT sum(sum(total)) OVER (ORDER BY user_id) FROM orders GROUP BY user_id;
+SELECT user_id, total - lag(total) OVER (PARTITION BY user_id ORDER BY placed_at) AS change FROM orders;
+SELECT row_number() OVER (ORDER BY «m|r|d|ms|p») FROM typed;
+SELECT row_number() OVER (ORDER BY c) FROM with_circle;
+SELECT row_number() OVER (PARTITION BY c) FROM with_circle;
+SELECT rank() OVER (ORDER BY name COLLATE "C"), rank() OVER (ORDER BY lower(name) USING <) FROM users;
+SELECT rank() OVER (ORDER BY «random()|now() - created_at|user_volatile(age)|CURRENT_DATE - birthday|age») FROM users;
+SELECT DISTINCT first_value(id) OVER (PARTITION BY status ORDER BY total) FROM orders;
+SELECT json_agg(name) OVER (ORDER BY id), jsonb_object_agg(name, id) OVER () FROM users;
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY age), (SELECT count(*) OVER () FROM orders LIMIT 1) FROM users;
