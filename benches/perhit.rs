@@ -255,6 +255,7 @@ fn main() -> ExitCode {
         contexts: Contexts::default(),
         pooler: larder::config::Pooler::None,
         rules: Rules::new(Duration::from_secs(3600), []),
+        coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
     });
     runtime.block_on(async {

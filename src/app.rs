@@ -212,6 +212,7 @@ fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger)
         contexts: Default::default(),
         pooler: config.upstream.pooler,
         rules: Rules::new(ttl, tables).catalogs(catalogs),
+        coalesce_wait: u64::try_from(config.cache.coalesce_wait.as_micros()).unwrap_or(u64::MAX),
         metrics,
     }
 }

@@ -123,6 +123,9 @@ pub struct Cache {
     /// Bytes of the largest answer kept.
     #[serde(deserialize_with = "a_size")]
     pub max_answer: u64,
+    /// How long a read waits for an equal one that is on its way to the upstream; 0s: not at all.
+    #[serde(deserialize_with = "a_duration")]
+    pub coalesce_wait: Duration,
 }
 
 /// `cache.mode`
@@ -296,6 +299,7 @@ impl Default for Cache {
             transactions: Transactions::UntilWrite,
             memory,
             max_answer: 1 << 20,
+            coalesce_wait: Duration::from_secs(1),
         }
     }
 }

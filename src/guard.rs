@@ -51,6 +51,13 @@ guards! {
     AllCatalogs: "DDL opens the catalogs of all databases" => ["p6_a_catalog_change_shuts_a_database_that_is_first_used_meanwhile", "a_catalog_change_shuts_every_database_until_a_load_begun_after_it"];
     NewDatabases: "… and of those first used meanwhile" => ["p6_a_catalog_change_shuts_a_database_that_is_first_used_meanwhile"];
     OpaqueOpensAll: "opaque writes open everything" => ["simulation", "everything_is_every_relation_of_that_database_only", "a_set_resolved_with_an_older_catalog_is_widened"];
+    LocksRaise: "what is locked is raised, each relation" => ["simulation", "p1_only_what_was_locked_is_raised_by_a_commit"];
+    LocksAndText: "… and what the statements say" => ["p1_what_the_text_says_is_raised_whatever_the_locks_say"];
+    LocksOfSuccess: "… only if the COMMIT has succeeded" => ["p1_locks_count_only_once_the_commit_has_succeeded"];
+    LocksUnknown: "… unless something of it writes behind the question, or is unknown" => ["what_is_locked_is_what_was_written", "p1_what_locks_do_not_tell_is_everything"];
+    LocksStay: "… or can write elsewhere" => ["locks_tell_where_all_code_stays_in_its_transaction"];
+    LocksOfCatalogs: "what code changes in system catalogs raises the catalog" => ["p6_a_system_catalog_that_was_changed_raises_the_catalog", "what_is_locked_is_what_was_written"];
+    LocksUnhurried: "locks are asked for only where that cannot fail, and not ahead of answers" => ["every_way_to_commit_asks_and_none_is_asked_that_would_not_count"];
     CoversOnlyCovered: "one open intent stands for another only if it covers it" => ["simulation", "a_pipeline_of_many_writes_opens_one_intent"];
     UnseenShutsAll: "a session that is not followed holds everything open" => ["a_name_that_does_not_end_is_not_awaited"];
     CleanOnly: "nothing is served or kept after the first write of a transaction" => ["simulation"];
@@ -63,6 +70,8 @@ guards! {
     ExecuteMayCommit: "an EXECUTE that may be a COMMIT opens what it makes visible" => ["p9_a_commit_behind_execute_is_shut_before_it_leaves"];
     UnseenEndRaises: "a block that ends unseen is raised" => ["a_block_that_ends_unseen_is_raised_before_the_client_is_told"];
     ErrorProvesLittle: "an error proves nothing where something in its message may have committed" => ["simulation", "an_error_behind_a_commit_takes_nothing_back"];
+    UnrunIsProven: "an error proves that nothing has run only if it was raised before anything could" => ["an_error_that_may_come_from_running_raises"];
+    PreparedInDoubt: "code that is not known may have prepared something else under a name" => ["p1_a_name_whose_meaning_is_in_doubt_writes_everything"];
     RollbackProvesOne: "ROLLBACK proves it only for a COMMIT that is alone" => ["simulation", "what_is_sent_behind_a_rollback_may_run_outside_of_a_block"];
     ZeroProvesOne: "a count of zero proves it only for a statement that is alone, and not opaque" => ["a_write_that_changes_no_row_leaves_answers_valid"];
     FailedNotKept: "what failed is not kept" => ["nothing_of_a_batch_that_failed_is_kept"];

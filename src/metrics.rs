@@ -8,7 +8,7 @@
 mod recorder;
 mod scrape;
 
-pub use recorder::{Outcome, Recorder};
+pub use recorder::{Coalesced, Outcome, Recorder};
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use recorder::Cells;

@@ -5,6 +5,7 @@ mod drive;
 mod far;
 mod greeting;
 mod handshake;
+mod landing;
 mod line;
 pub mod reception;
 pub mod verify;

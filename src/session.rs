@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -31,6 +31,7 @@ mod describe;
 mod egress;
 mod extended;
 mod finish;
+mod joining;
 mod last;
 mod lazy;
 mod locks;
@@ -39,6 +40,7 @@ mod pending;
 mod portal;
 mod probe;
 mod reach;
+mod reading;
 mod refusal;
 mod replay;
 mod settings;
@@ -132,6 +134,8 @@ pub struct Session {
     pending: Pending,
     last: (Outcome, Option<Why>),
     footing: Footing,
+    /// An equal miss that is waited for.
+    joining: Option<joining::Joining>,
 }
 
 /// What the settings that were read rest on.
@@ -186,6 +190,7 @@ impl Session {
                 mark: Mark::default(),
                 baselines: 0,
             },
+            joining: None,
             // In the ledger only once the upstream has let the client in.
             database: Arc::new(Database::new(name)),
             thread,
@@ -202,6 +207,7 @@ impl Session {
         self.flow.phase == Phase::Running
             && self.transaction.status() == b'I'
             && self.pending.is_empty()
+            && !self.is_following()
     }
 
     /// Whether the login is over.

@@ -39,6 +39,7 @@ why! {
     Settings = "settings", "a setting of the session cannot be followed, or is not known yet";
     Encoding = "encoding", "client_encoding or server_encoding is not UTF8";
     StringSyntax = "string_syntax", "standard_conforming_strings is off";
+    Constants = "constants", "a prepared statement whose constants were read under other settings, or may have been";
     TempSchema = "temp_schema", "the session has temporary objects";
     Protocol = "protocol", "the session left the part of the protocol that Larder follows";
     Pipeline = "pipeline", "earlier messages of the pipeline are not answered yet";

@@ -81,6 +81,7 @@ fn defaults() {
     assert_eq!(config.cache.mode, Mode::On);
     assert_eq!(config.cache.ttl, Ttl::Auto);
     assert_eq!(config.cache.max_answer, 1 << 20);
+    assert_eq!(config.cache.coalesce_wait, Duration::from_secs(1));
     assert!(config.cache.memory > 0);
     assert_eq!(config.catalog.refresh, Duration::from_secs(5));
     assert!(config.auth.relay && config.users.is_empty());
@@ -247,7 +248,7 @@ fn unknown_names_are_errors_with_the_nearest() {
         ),
         (
             "[cache]\ncolour = 'red'",
-            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `transactions`, `memory`, `max_answer`",
+            "unknown key `cache.colour`; [cache] has `mode`, `ttl`, `transactions`, `memory`, `max_answer`, `coalesce_wait`",
         ),
         (
             "[pancakes]\nx = 1",

@@ -556,6 +556,52 @@ fn documents_name_only_tests_that_exist() {
     judge("tests", broken);
 }
 
+/// The ways in which a cache can be wrong are numbered to here.
+const HAZARDS: usize = 84;
+
+/// Every one of them has one row in the table, which names a test that exists or says why there is none.
+#[test]
+fn every_hazard_has_a_test_or_a_reason() {
+    let tests: String = files("tests", "rs")
+        .iter()
+        .chain(&files("src", "rs"))
+        .map(|p| read(p))
+        .collect();
+    let document = read(&root().join("docs/consistency.md"));
+    let section = document.split("\n## Hazard and test\n").nth(1);
+    let section = section.and_then(|rest| rest.split("\n## ").next());
+    let rows = section.unwrap_or_default().lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| ")?.splitn(3, " | ");
+        let number: usize = cells.next()?.parse().ok()?;
+        Some((number, cells.next()?, cells.next()?))
+    });
+    let mut seen = vec![0; HAZARDS + 1];
+    let mut broken = Vec::new();
+    for (number, what, caught) in rows {
+        match seen.get_mut(number) {
+            Some(times) if number > 0 => *times += 1,
+            _ => broken.push(format!("{number} is no hazard")),
+        }
+        if what.trim().is_empty() || caught.trim_end_matches('|').trim().is_empty() {
+            broken.push(format!("{number} says nothing"));
+        }
+        for word in caught.split('`').skip(1).step_by(2) {
+            let is_name = word.contains('_')
+                && !word.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            if is_name && !tests.contains(&format!("fn {word}(")) {
+                broken.push(format!("{number}: no test is called {word}"));
+            }
+        }
+    }
+    let wrong = seen
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, times)| **times != 1);
+    broken.extend(wrong.map(|(number, times)| format!("{number} has {times} rows")));
+    judge("hazards", broken);
+}
+
 /// `docs/reasons.md` is the list in `src/why.rs`; `UPDATE_DOCS=1` writes it.
 #[test]
 fn the_table_of_reasons_is_the_codes() {

@@ -46,6 +46,7 @@ fn thread(mode: Mode) -> Rc<Thread> {
         contexts: Contexts::default(),
         pooler: larder::config::Pooler::None,
         rules: Rules::new(Duration::from_secs(3600), []),
+        coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
     });
     let database = shared.ledger.database("shop");

@@ -4,8 +4,10 @@
 //!   ReadyForQuery that ends its batch without error (hazards 41, 42).
 //! * Larger than the limit, or with a notice, a notification or a parameter status among its rows: given up, never
 //!   cut short (hazards 6, 41).
+//! * Who waits for it is freed when it is kept, given up or dropped: by the [`Lead`] in it.
 
 use super::Micros;
+use super::flight::Lead;
 use super::key::Key;
 use super::reply::{Entry, Header};
 use super::version::Stamp;
@@ -25,6 +27,8 @@ pub struct Fill {
     description: usize,
     rows: u32,
     state: State,
+    /// Equal ones may wait for it.
+    lead: Option<Lead>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +53,36 @@ impl Fill {
             description: 0,
             rows: 0,
             state: State::Open,
+            lead: None,
         }
+    }
+
+    /// What it is kept under.
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Taken before it is sent.
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// Equal ones wait for it from now on.
+    pub fn lead(&mut self, lead: Lead) {
+        self.lead = Some(lead);
+    }
+
+    /// Nobody waits for it any longer; `again`: but perhaps for the next.
+    pub fn release(&mut self, again: bool) {
+        match self.lead.take() {
+            Some(lead) if !again => lead.ground(),
+            _ => {}
+        }
+    }
+
+    /// Who waits is told when the entry is there.
+    pub(super) fn take_lead(&mut self) -> Option<Lead> {
+        self.lead.take()
     }
 
     /// Lets its first rows be kept for who asks for so many and no more.
@@ -96,6 +129,7 @@ impl Fill {
     pub fn give_up(&mut self) {
         self.state = State::GivenUp;
         self.body = Vec::new();
+        self.release(false);
     }
 
     /// Not to be kept: larger than the limit.

@@ -27,14 +27,40 @@ impl Context {
     }
 }
 
-/// How many contexts are kept that no session is in.
+/// How many contexts are kept that no session is in, and how many bytes of them.
 const KEPT: usize = 4096;
+const KEPT_BYTES: usize = 8 << 20;
 
 /// All contexts in use, and some that were: a session that comes back to a context finds its entries again.
+///
+/// A client can make as many as it likes, as long as it likes: what no session is in is bounded in number and in bytes
+/// (hazard 77).
 #[derive(Debug, Default)]
 pub struct Contexts {
-    known: Mutex<HashMap<Box<[u8]>, Arc<Context>>>,
+    known: Mutex<Known>,
     next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    contexts: HashMap<Box<[u8]>, Arc<Context>>,
+    bytes: usize,
+    /// How many, and how many bytes, were in use when they were last looked through.
+    used: (usize, usize),
+}
+
+impl Known {
+    /// Lets go of those that no session is in, where there are many. Their entries are found no more, and evicted in time.
+    fn prune(&mut self) {
+        let (count, bytes) = self.used;
+        if self.contexts.len() < KEPT + 2 * count && self.bytes < KEPT_BYTES + 2 * bytes {
+            return;
+        }
+        self.contexts
+            .retain(|_, context| Arc::strong_count(context) > 1);
+        self.bytes = self.contexts.keys().map(|bytes| bytes.len()).sum();
+        self.used = (self.contexts.len(), self.bytes);
+    }
 }
 
 impl Contexts {
@@ -46,17 +72,15 @@ impl Contexts {
             bytes.extend_from_slice(part);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(bytes.as_slice()) {
+        if let Some(found) = known.contexts.get(bytes.as_slice()) {
             return found.clone();
         }
-        if known.len() >= KEPT && known.len().is_power_of_two() {
-            // Their entries are found no more, and evicted in time.
-            known.retain(|_, context| Arc::strong_count(context) > 1);
-        }
+        known.prune();
         let context = Arc::new(Context {
             id: self.next.fetch_add(1, Ordering::Relaxed),
         });
-        known.insert(bytes.into(), context.clone());
+        known.bytes += bytes.len();
+        known.contexts.insert(bytes.into(), context.clone());
         context
     }
 }
@@ -218,6 +242,73 @@ mod tests {
         let a = contexts.intern([b"ab".as_slice(), b"c"]);
         assert_eq!(a.id(), contexts.intern([b"ab".as_slice(), b"c"]).id());
         assert_ne!(a.id(), contexts.intern([b"a".as_slice(), b"bc"]).id());
+    }
+
+    /// Hazard 77: contexts that no session is in do not pile up, neither in number nor in bytes; those in use stay.
+    #[test]
+    fn what_is_kept_of_contexts_is_bounded() {
+        let contexts = Contexts::default();
+        let used = contexts.intern([b"in use".as_slice()]);
+        for (number, size) in [(3 * KEPT, 8), (100, KEPT_BYTES / 8)] {
+            for n in 0..number {
+                let mut part = n.to_be_bytes().to_vec();
+                part.resize(size, 0);
+                contexts.intern([part.as_slice()]);
+                let known = contexts.known.lock().unwrap();
+                let bytes: usize = known.contexts.keys().map(|key| key.len()).sum();
+                assert_eq!(bytes, known.bytes);
+                assert!(known.contexts.len() <= KEPT + 8, "{}", known.contexts.len());
+                assert!(bytes < KEPT_BYTES + KEPT_BYTES / 4, "{bytes}");
+            }
+        }
+        assert_eq!(used.id(), contexts.intern([b"in use".as_slice()]).id());
+    }
+
+    /// Hazard 12: where all hashes collide, an entry is still found under its own key only.
+    #[test]
+    fn keys_that_hash_alike_are_different_keys() {
+        #[derive(Clone, Default)]
+        struct Colliding;
+        impl Hasher for Colliding {
+            fn finish(&self) -> u64 {
+                7
+            }
+            fn write(&mut self, _bytes: &[u8]) {}
+        }
+        type AllAlike = std::hash::BuildHasherDefault<Colliding>;
+        let store = quick_cache::sync::Cache::<Key, u32, _, AllAlike>::with(
+            100_000,
+            100_000,
+            quick_cache::UnitWeighter,
+            AllAlike::default(),
+            Default::default(),
+        );
+        let texts = ["a", "b", "ab", "ba", ""].map(str::as_bytes);
+        let tails = [None, Some(&b""[..]), Some(b"a"), Some(b"b")];
+        let all = || {
+            let pairs = texts
+                .iter()
+                .flat_map(|text| texts.iter().map(move |types| (*text, *types)));
+            let tailed =
+                pairs.flat_map(|(text, types)| tails.iter().map(move |tail| (text, types, *tail)));
+            tailed.flat_map(|(text, types, tail)| {
+                [1, 2].map(|context| Asked {
+                    context,
+                    ..asked(text, types, tail)
+                })
+            })
+        };
+        for (n, one) in all().enumerate() {
+            assert_eq!(
+                store.get(&one),
+                None,
+                "{one:?} was found before it was there"
+            );
+            store.insert(one.to_key(), n as u32);
+        }
+        for (n, one) in all().enumerate() {
+            assert_eq!(store.get(&one), Some(n as u32), "{one:?}");
+        }
     }
 
     proptest! {

@@ -143,7 +143,9 @@ impl Store {
     }
 
     /// Keeps a fill that holds.
-    pub fn keep(&self, fill: Fill, now: Micros) -> bool {
+    pub fn keep(&self, mut fill: Fill, now: Micros) -> bool {
+        // Who waits for it is freed when this ends: then it is there.
+        let _lead = fill.take_lead();
         let Some((key, entry)) = fill.finish(now) else {
             return false;
         };

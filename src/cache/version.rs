@@ -16,14 +16,16 @@
 //! Not here: who writes what (`sql`), when the bytes leave (`session`), loading (`watch`).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use super::Micros;
+use super::flight::Flights;
 use super::reply::{Entry, Reply};
+use super::sync::{AtomicU64, Mutex, RwLock};
 use crate::guard::{Guard, stands};
 use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
@@ -99,6 +101,8 @@ pub struct Database {
     baselines: AtomicU64,
     /// Backends that sessions have asked about themselves: some were those that had been announced, some were others.
     met: [AtomicBool; 2],
+    /// Misses under way.
+    pub flights: Flights,
 }
 
 impl Database {
@@ -114,6 +118,7 @@ impl Database {
             wanted: Notify::new(),
             baselines: AtomicU64::new(0),
             met: Default::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -201,12 +206,14 @@ impl Database {
     /// A change of the catalog made past Larder was found.
     pub fn raise_catalog(&self) {
         self.catalog.raise();
+        self.flights.shaken();
         self.wanted.notify_one();
     }
 
     /// A change of one relation made past Larder was found.
     pub fn raise(&self, relation: Oid) {
         self.slot(relation).raise();
+        self.flights.shaken();
     }
 
     /// The catalog can no longer be watched: nothing is analysed, served or filled until the next load.
@@ -238,7 +245,7 @@ impl Database {
 }
 
 /// The words an answer was made under.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stamp {
     database: Arc<Database>,
     all: u64,
@@ -276,6 +283,18 @@ impl Stamp {
                 .relations
                 .iter()
                 .any(|(slot, word)| passed(slot, *word))
+    }
+
+    /// The database it is of.
+    pub(super) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Of two stamps of the same statement the sum is the same if the words are: versions only grow.
+    pub(super) fn sum(&self) -> u64 {
+        let of_database = self.all.wrapping_add(self.catalog);
+        let words = self.relations.iter();
+        words.fold(of_database, |sum, (_, word)| sum.wrapping_add(*word))
     }
 
     /// Heap bytes of the stamp, for the store's accounts.
@@ -385,6 +404,7 @@ impl Intent {
         for slot in &intent.slots {
             slot.open();
         }
+        database.flights.shaken();
         intent
     }
 

@@ -50,6 +50,7 @@ pub const KEYS: &[&str] = &[
     "cache.ttl",
     "cache.memory",
     "cache.max_answer",
+    "cache.coalesce_wait",
     "catalog.refresh",
     "rule",
     "function",

@@ -30,6 +30,16 @@ labels! {
     }
 }
 
+labels! {
+    /// What became of a statement that has waited for an equal one.
+    Coalesced {
+        /// Answered from memory.
+        Shared = "shared",
+        /// Went upstream after all.
+        Freed = "freed",
+    }
+}
+
 const OUTCOMES: usize = Outcome::ALL.len();
 const REASONS: usize = Why::ALL.len();
 
@@ -114,6 +124,7 @@ pub(super) struct Cells {
     pub(super) age: Buckets<14>,
     pub(super) upstream_queries: AtomicU64,
     pub(super) saved: AtomicU64,
+    pub(super) coalesced: [AtomicU64; 2],
     taken: AtomicBool,
 }
 
@@ -126,6 +137,7 @@ impl Default for Cells {
             age: Buckets::default(),
             upstream_queries: AtomicU64::new(0),
             saved: AtomicU64::new(0),
+            coalesced: Default::default(),
             taken: AtomicBool::new(false),
         }
     }
@@ -168,6 +180,11 @@ impl Recorder {
     /// Counts a statement that the upstream ran.
     pub fn upstream_query(&self) {
         add(&self.cells.upstream_queries, 1);
+    }
+
+    /// Counts a statement that has waited for an equal one.
+    pub fn coalesced(&self, coalesced: Coalesced) {
+        add(&self.cells.coalesced[coalesced as usize], 1);
     }
 
     /// Records how old an answer was when it was served.

@@ -3,7 +3,7 @@
 //! Counts are read while they grow, so a scrape may catch a statement in one number and not yet in another; each
 //! number by itself only grows. A histogram's count is the sum of its buckets as read, so it never contradicts them.
 
-use super::recorder::{AGES, Buckets, Cells, DURATIONS, Outcome};
+use super::recorder::{AGES, Buckets, Cells, Coalesced, DURATIONS, Outcome};
 use super::{CacheNumbers, CacheProbe};
 use crate::why::Why;
 use prometheus::Opts;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Name, help, label name.
-const DESCRIPTIONS: [(&str, &str, &str); 10] = [
+const DESCRIPTIONS: [(&str, &str, &str); 11] = [
     (
         "larder_queries_total",
         "Statements, by what became of them.",
@@ -45,6 +45,11 @@ const DESCRIPTIONS: [(&str, &str, &str); 10] = [
         "larder_time_saved_seconds_total",
         "Time that hits saved against the upstream's own answers.",
         "",
+    ),
+    (
+        "larder_coalesced_total",
+        "Statements that have waited for an equal one, by what became of them.",
+        "result",
     ),
     ("larder_cache_entries", "Answers in memory.", ""),
     ("larder_cache_bytes", "Bytes that answers take.", ""),
@@ -133,13 +138,17 @@ impl Collector for Scrape {
                 self.sum(|c| &c.reasons[*w as usize]) as f64,
             )
         });
+        let coalesced = Coalesced::ALL.iter().map(|c| {
+            let number = self.sum(|cells| &cells.coalesced[*c as usize]);
+            counter(Some(c.label()), number as f64)
+        });
         let durations = outcomes().map(|(o, l)| {
             histogram(
                 Some(l),
                 self.histogram(&DURATIONS, |c| &c.durations[o as usize]),
             )
         });
-        let values: [(MetricType, Vec<Labelled>); 10] = [
+        let values: [(MetricType, Vec<Labelled>); 11] = [
             (MetricType::COUNTER, queries),
             (MetricType::COUNTER, reasons.collect()),
             (MetricType::HISTOGRAM, durations.collect()),
@@ -155,6 +164,7 @@ impl Collector for Scrape {
                 MetricType::COUNTER,
                 vec![counter(None, seconds(self.sum(|c| &c.saved)))],
             ),
+            (MetricType::COUNTER, coalesced.collect()),
             (MetricType::GAUGE, vec![gauge(cache.entries)]),
             (MetricType::GAUGE, vec![gauge(cache.bytes)]),
             (MetricType::GAUGE, vec![gauge(cache.limit)]),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Door;
+use super::landing::Waits;
 use crate::net::Address;
 use crate::net::pool::Pools;
 
@@ -31,6 +32,8 @@ pub type Key = (i32, Box<[u8]>);
 #[derive(Debug, Default)]
 pub struct Cancels {
     keys: Mutex<HashMap<Key, Arc<Aimed>>>,
+    /// Clients that wait for equal reads.
+    pub waits: Arc<Waits>,
 }
 
 /// Where a client's cancel requests go.
@@ -117,6 +120,10 @@ impl Aimed {
 
 /// Passes the request on and waits until the upstream closes.
 pub async fn pass(packet: &[u8], door: &Door) {
+    let key = packet.get(HEAD..).unwrap_or_default();
+    if !door.reception.cancels.waits.cancel(key).await {
+        return;
+    }
     let Some(aimed) = door.reception.cancels.find(packet) else {
         return pass_everywhere(packet, door).await;
     };

@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use super::Door;
 use super::far::Far;
 use super::handshake::Arrived;
+use super::landing::Landing;
 use super::line::Line;
 use super::reception;
 use crate::net::{Phase, PhaseWatch};
@@ -88,10 +89,18 @@ struct Drive<'a> {
     behind: bool,
     /// The upstream's first words were read before, and are not dealt with yet.
     greeted: bool,
+    timers: Timers,
+}
+
+/// What a session waits for besides bytes.
+#[derive(Default)]
+struct Timers {
     /// Ends a transaction that rests.
     resting: Option<Pin<Box<Sleep>>>,
     /// Looks again whether the connection can go back.
     again: Option<Pin<Box<Sleep>>>,
+    /// An equal read is under way.
+    landing: Landing,
 }
 
 /// Serves until one side leaves.
@@ -109,8 +118,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         client: Line::new(client, unread),
         greeted,
         upstream,
-        resting: None,
-        again: None,
+        timers: Timers::default(),
         door,
         phase: door.phase.watch(),
         subscribed: false,
@@ -122,6 +130,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     if let Err(error) = &end {
         tracing::debug!(%error, peer = drive.client.peer(), "a connection broke");
     }
+    drive.session.leave_flights();
     let farewell = drive.farewell(&end);
     drive.upstream.leave(&drive.session);
     drop(admitted);
@@ -180,9 +189,12 @@ impl Drive<'_> {
                 }
             }
         }
+        if self.has_landed(cx) {
+            moved = Some(self.go_on(false, cx)?);
+        }
         if self.session.wants_link() && self.upstream.refused.is_none() {
             if self.upstream.poll_come(cx).is_ready() && self.upstream.line.is_some() {
-                moved = Some(self.connected(cx)?);
+                moved = Some(self.go_on(true, cx)?);
             }
         } else {
             self.part(cx);
@@ -198,21 +210,35 @@ impl Drive<'_> {
         loop {
             self.upstream.part(&mut self.session);
             if !self.session.waits_for_catalog() {
-                self.again = None;
+                self.timers.again = None;
                 return;
             }
             let sleep = self
+                .timers
                 .again
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(AGAIN)));
             if sleep.as_mut().poll(cx).is_pending() {
                 return;
             }
-            self.again = None;
+            self.timers.again = None;
         }
     }
 
-    /// Goes on with what waited for a connection.
-    fn connected(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
+    /// Whether the client's statement has waited long enough for an equal one.
+    fn has_landed(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.session.is_following() && self.timers.landing.is_over() {
+            return false;
+        }
+        let (session, upstream) = (&self.session, &self.upstream);
+        let key = || {
+            let own = || session.cancel_key().into();
+            upstream.cancel_key().unwrap_or_else(own)
+        };
+        self.timers.landing.poll(session, key, self.door, cx)
+    }
+
+    /// Goes on with what waited: for a connection that has come, or for an equal read.
+    fn go_on(&mut self, connected: bool, cx: &mut Context<'_>) -> io::Result<Next> {
         let door = self.door;
         let mut scratch = door.scratch.borrow_mut();
         let Scratch {
@@ -225,7 +251,9 @@ impl Drive<'_> {
             upstream,
             now: door.now(),
         };
-        self.upstream.introduce(&mut self.session, &mut io);
+        if connected {
+            self.upstream.introduce(&mut self.session, &mut io);
+        }
         let next = feed(
             &mut self.session,
             &mut self.client,
@@ -295,7 +323,7 @@ impl Drive<'_> {
         let began = Instant::now();
         let now = door.at(began);
         if side == Side::Client {
-            self.resting = None;
+            self.timers.resting = None;
         }
         let mut io = Io {
             client,
@@ -396,10 +424,11 @@ impl Drive<'_> {
     fn rests_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         let limit = self.upstream.idle_transaction_timeout();
         let Some(limit) = limit.filter(|_| self.session.rests_in_transaction()) else {
-            self.resting = None;
+            self.timers.resting = None;
             return false;
         };
         let sleep = self
+            .timers
             .resting
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         sleep.as_mut().poll(cx).is_ready()

@@ -69,6 +69,12 @@ impl Far {
         }
     }
 
+    /// What the client's cancel requests name, where Larder has given it.
+    pub fn cancel_key(&self) -> Option<Box<[u8]>> {
+        let (pid, secret) = &self.home.as_ref()?.key.key;
+        Some([&pid.to_be_bytes(), &**secret].concat().into())
+    }
+
     /// Whether the client may no longer be served without the upstream's consent.
     pub fn is_revoked(&self) -> bool {
         self.home

@@ -19,6 +19,13 @@ pub(super) struct Refused;
 impl Session {
     /// Takes bytes from the client. Gives how many it used; the caller keeps the rest.
     pub fn client(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
+        match self.joining {
+            None => self.take(buf, io),
+            Some(_) => self.client_again(buf, io),
+        }
+    }
+
+    pub(super) fn take(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
         let mut at = 0;
         while at < buf.len() {
             if self.flow.client_left > 0 {
@@ -117,8 +124,10 @@ impl Session {
                 let Some(bind) = message::bind(&rest[HEAD..]) else {
                     return Ok(self.await_names(rest));
                 };
+                let may = self.may_do(bind.statement);
                 self.ensure_upstream(bind.statement, io);
                 self.bind_upstream(bind.portal, bind.statement, io);
+                self.account_bound(may, io);
                 true
             }
             _ => {
@@ -292,7 +301,9 @@ impl Session {
     }
 
     fn query(&mut self, sql: &[u8], raw: &[u8], io: &mut Io<'_>) -> usize {
-        let text = self.thread.text(sql);
+        let Some(text) = self.text(sql) else {
+            return 0;
+        };
         if text.names && self.pending.in_doubt() {
             return 0;
         }
@@ -320,26 +331,15 @@ impl Session {
             self.pending.open(io.now).marks.impure = true;
             self.count(Outcome::Other, None);
         } else {
-            match self.plan(
-                &text,
-                How {
-                    types: &[],
-                    tail: None,
-                    describe: true,
-                    limit: 0,
-                    serve: !self.pending.forwarded(),
-                    last: true,
-                    parsed: true,
-                },
-                io.now,
-            ) {
+            let how = How::simple(!self.pending.forwarded());
+            match self.plan(&text, how, io.now) {
                 Ok(entry) if !self.pending.forwarded() => {
                     self.query_hit(&entry, io);
                     return raw.len();
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),
-                Err(pass) => {
-                    if !self.reach(io) {
+                Err(mut pass) => {
+                    if self.joins(&mut pass, &how, io.now) || !self.reach(io) {
                         return 0;
                     }
                     self.prepare_upstream(&text, io);

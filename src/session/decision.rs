@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::lazy::Transactions;
 use super::text::Text;
+use super::writes::May;
 use super::{Mode, Phase, Session};
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
@@ -38,6 +39,24 @@ pub struct How<'a> {
     pub last: bool,
     /// Its text comes with it: constants are looked up now, not when it was prepared.
     pub parsed: bool,
+    /// Whether its constants are what they would be now.
+    pub reads: Result<(), Why>,
+}
+
+impl How<'_> {
+    /// By simple query.
+    pub fn simple(serve: bool) -> Self {
+        How {
+            types: &[],
+            tail: None,
+            describe: true,
+            limit: 0,
+            serve,
+            last: true,
+            parsed: true,
+            reads: Ok(()),
+        }
+    }
 }
 
 /// A statement that goes upstream.
@@ -58,7 +77,8 @@ impl Session {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
         }
-        if self.flow.phase != Phase::Running || self.flow.replication {
+        // Who was told that the backend is gone is answered by nobody (hazard 22).
+        if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {
             return Err(Why::Protocol);
         }
         self.settings.gate(self.thread.pooler)?;
@@ -163,7 +183,8 @@ impl Session {
         how: How<'_>,
         now: Micros,
     ) -> Result<Fresh, Box<Pass>> {
-        let gate = self.gate().and_then(|()| self.own_snapshot(how.last));
+        let gate = self.gate().and(how.reads);
+        let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -273,6 +294,20 @@ impl Session {
         pass
     }
 
+    /// What a portal of that statement may do where it is bound.
+    pub(super) fn may_do(&mut self, statement: &[u8]) -> May {
+        let Some(named) = self.statements.named(statement) else {
+            return match self.lacks_statement(statement) {
+                true => May::Do(Rc::from([]), None),
+                false => May::Anything,
+            };
+        };
+        let text = named.text.clone();
+        let context = self.settings.context(&self.thread.contexts);
+        let pass = self.pass(&text, context);
+        May::Do(pass.effects, pass.version)
+    }
+
     /// What a text does, for its way upstream.
     fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
         let catalog = self.database.catalog();
@@ -330,19 +365,7 @@ impl Session {
             .iter()
             .any(|effect| effect.catalog || effect.writes != Default::default());
         let Some(Statement::Query(_)) = text.single() else {
-            let queries = text
-                .analysis
-                .statements
-                .iter()
-                .any(|s| matches!(s, Statement::Query(_)));
-            (pass.outcome, pass.why) = match (raises, queries) {
-                (true, _) => (Outcome::Write, None),
-                (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
-                    (Outcome::Bypass, Some(Why::Execute))
-                }
-                (false, true) => (Outcome::Bypass, Some(Why::Batch)),
-                (false, false) => (Outcome::Other, None),
-            };
+            (pass.outcome, pass.why) = other_outcome(text, raises);
             return;
         };
         let verdict = match &pass.effects[0].reads {
@@ -382,6 +405,20 @@ impl Session {
                 pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
             }
         }
+    }
+}
+
+/// The outcome of what is no single query.
+fn other_outcome(text: &Text, raises: bool) -> (Outcome, Option<Why>) {
+    let mut statements = text.analysis.statements.iter();
+    let queries = statements.any(|s| matches!(s, Statement::Query(_)));
+    match (raises, queries) {
+        (true, _) => (Outcome::Write, None),
+        (false, _) if matches!(text.single(), Some(Statement::Execute(..))) => {
+            (Outcome::Bypass, Some(Why::Execute))
+        }
+        (false, true) => (Outcome::Bypass, Some(Why::Batch)),
+        (false, false) => (Outcome::Other, None),
     }
 }
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::pending::Owed;
 use super::portal::{ASIDE, Local};
-use super::statements::{Known, Named};
+use super::statements::Known;
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::sql::statement::Statement;
@@ -91,22 +91,20 @@ impl Session {
     }
 
     /// Takes a Parse of a statement that is known to be accepted. `false`: it is not.
-    pub(super) fn parse_local(&mut self, parse: &message::Parse<'_>, io: &mut Io<'_>) -> bool {
+    pub(super) fn parse_local(
+        &mut self,
+        parse: &message::Parse<'_>,
+        text: &Rc<Text>,
+        io: &mut Io<'_>,
+    ) -> bool {
         let free = parse.name.is_empty() || self.statements.get(parse.name).is_none();
         if !free || !self.pending.nothing_awaited() || !self.statements.has_room(parse.name) {
             return false;
         }
-        let text = self.thread.text(parse.text);
-        let Some(shape) = self.described(&text, parse.types) else {
+        let Some(shape) = self.described(text, parse.types) else {
             return false;
         };
-        let named = Named {
-            text,
-            types: self.thread.types(parse.types),
-            upstream: false,
-            checked: self.database.catalog_word(),
-            shape: Some(shape),
-        };
+        let named = self.named_now(text.clone(), parse.types, Some(shape));
         self.statements.put(parse.name, Some(Known::Named(named)));
         self.transaction.hit |= self.transaction.status() == b'T';
         self.emit(message::PARSE_COMPLETE, io);

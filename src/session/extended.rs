@@ -10,6 +10,7 @@ use super::pending::{Item, Owed};
 use super::portal::Local;
 use super::statements::{Known, Named, Portal};
 use super::unit::Unit;
+use super::writes::May;
 use super::{Io, Session};
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
@@ -29,7 +30,9 @@ impl Session {
                 if !self.statements.has_room(name) {
                     return None;
                 }
-                let text = self.thread.text(parse.text);
+                let Some(text) = self.text(parse.text) else {
+                    return Some(0);
+                };
                 if text.names && self.pending.in_doubt() {
                     return Some(0);
                 }
@@ -37,13 +40,7 @@ impl Session {
                     b"" if !unit.describes_statement() => None,
                     _ => self.described(&text, parse.types),
                 };
-                Named {
-                    text,
-                    types: self.thread.types(parse.types),
-                    upstream: false,
-                    checked: self.database.catalog_word(),
-                    shape,
-                }
+                self.named_now(text, parse.types, shape)
             }
             None => {
                 match self.verify(unit.bind.statement, io) {
@@ -79,11 +76,14 @@ impl Session {
                 && (named.shape.is_some() || !unit.describes_statement()),
             last: unit.last,
             parsed: unit.parse.is_some(),
+            reads: match &unit.parse {
+                Some(_) => Ok(()),
+                None => self.constants_hold(&named),
+            },
         };
         match self.plan(&named.text, how, io.now) {
             Ok(entry) => self.unit_hit(unit, entry, named, io),
-            Err(_) if !self.reach(io) => return Some(0),
-            Err(pass) => self.unit_upstream(unit, *pass, &named, io),
+            Err(pass) => return Some(self.unit_upstream(unit, *pass, &named, &how, io)),
         }
         Some(unit.bytes.len())
     }
@@ -117,13 +117,24 @@ impl Session {
         self.pending.local = true;
     }
 
-    /// Forwards a unit.
-    fn unit_upstream(&mut self, unit: &Unit<'_>, mut pass: Pass, named: &Named, io: &mut Io<'_>) {
+    /// Forwards a unit. Gives how many bytes it used; 0: not now.
+    fn unit_upstream(
+        &mut self,
+        unit: &Unit<'_>,
+        mut pass: Pass,
+        named: &Named,
+        how: &How<'_>,
+        io: &mut Io<'_>,
+    ) -> usize {
+        let waits = unit.execute.is_some() && self.joins(&mut pass, how, io.now);
+        if waits || !self.reach(io) {
+            return 0;
+        }
         if unit.execute.is_some() {
             self.prepare_upstream(&named.text, io);
         }
         match &unit.parse {
-            Some(parse) => self.parse_upstream(parse, &unit.bytes[..unit.bind_at], io),
+            Some(parse) => self.parse_upstream(parse, &named.text, &unit.bytes[..unit.bind_at], io),
             None => self.ensure_upstream(unit.bind.statement, io),
         }
         if unit.describe_statement[0] {
@@ -143,10 +154,14 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-        } else if !unit.describe && unit.bind.portal.is_empty() {
+            return;
+        }
+        self.account_bound(May::Do(pass.effects.clone(), pass.version), io);
+        if !unit.describe && unit.bind.portal.is_empty() {
             // Its snapshot is taken at Bind: the stamp is of this moment, the rows come with Execute.
             self.statements.bound_fill = pass.fill.take();
         }
+        unit.bytes.len()
     }
 
     /// One message of the extended protocol. `false`: not now.
@@ -162,7 +177,13 @@ impl Session {
     }
 
     fn single_parse(&mut self, parse: &message::Parse<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
-        let text = self.thread.text(parse.text);
+        let Some(text) = self.text(parse.text) else {
+            return false;
+        };
+        if text.constants && self.wants_probe(&text) {
+            self.ask_itself(io);
+            return false;
+        }
         // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
         // the name has come to mean it.
         let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
@@ -180,6 +201,7 @@ impl Session {
                 upstream: false,
                 checked: self.database.catalog_word(),
                 shape: None,
+                reading: None,
             };
             let before = self.statements.put(parse.name, Some(Known::Named(named)));
             self.emit(message::PARSE_COMPLETE, io);
@@ -189,11 +211,11 @@ impl Session {
             self.pending.local = true;
             return true;
         }
-        if self.parse_local(parse, io) {
+        if self.parse_local(parse, &text, io) {
             return true;
         }
         self.reach(io) && {
-            self.parse_upstream(parse, raw, io);
+            self.parse_upstream(parse, &text, raw, io);
             true
         }
     }
@@ -236,8 +258,10 @@ impl Session {
             // Where it exists PostgreSQL shall say so (42P03): it must know. It looks for the statement first.
             self.shadow(bind.portal, io);
         }
+        let may = self.may_do(bind.statement);
         self.ensure_upstream(bind.statement, io);
         self.bind_upstream(bind.portal, bind.statement, io);
+        self.account_bound(may, io);
         io.upstream.extend_from_slice(raw);
         true
     }
@@ -288,6 +312,7 @@ impl Session {
                 return false;
             }
             self.ensure_upstream(name, io);
+            self.reads_again(name);
             owed = self.owed_description(name);
         }
         if !self.reach(io) {
@@ -390,6 +415,7 @@ impl Session {
         if !self.reach(io) {
             return false;
         }
+        self.ask_at_sync(io);
         self.pending.open(io.now);
         io.upstream.extend_from_slice(raw);
         self.owe(Owed::Sync);

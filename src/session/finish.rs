@@ -35,16 +35,16 @@ impl Session {
         let held = self.pending.segments().any(|next| next.marks.held);
         self.pending.fragile &= held || !segment.marks.held;
         let before = self.transaction.status();
-        let narrowed = self.narrowed(&segment);
+        let narrowed = self.narrowed(&segment, status);
         let mut outcome = intent_outcome(&segment, status);
+        if segment.tag == Tag::Unrun {
+            segment.forget_what_ran();
+        }
         // Open before the others close: at no moment is what was written not shut.
         let narrow = narrowed.filter(|_| outcome == Outcome::Visible).map(|set| {
             outcome = Outcome::Nothing;
             Intent::open(&self.thread.ledger, &self.database, &set)
         });
-        if segment.tag == Tag::Unrun {
-            segment.forget_what_ran();
-        }
         for intent in std::mem::take(&mut segment.intents) {
             self.close_intent(intent, outcome);
         }

@@ -185,6 +185,7 @@ impl Session {
                         upstream: false,
                         checked: self.database.catalog_word(),
                         shape: None,
+                        reading: None,
                     };
                     self.statements.put(&name, Some(Known::Named(named)));
                 }

@@ -1,25 +1,26 @@
-//! The question to a backend what its transaction has locked, in front of a COMMIT that would raise everything.
+//! The question to a backend what its transaction has locked, in front of a COMMIT that would raise everything, or of the
+//! Sync that ends an implicit transaction.
 //!
 //! * The intent opens on everything before the COMMIT leaves, whatever is asked. What was answered counts only once the
 //!   COMMIT has succeeded; then the intent closes with nothing, and what was locked is raised: before the client is told.
 //! * It cannot fail but where the COMMIT could have: everybody may ask (`sql::catalog::Locking`), nothing in it waits for
-//!   a lock, and it is not asked where a time-out is short. If it fails all the same (a cancel), the client hears that
+//!   a lock or reads a table, and it is not asked where a time-out is short. If it fails all the same (a cancel), the client hears that
 //!   error in the place of its COMMIT's answer, in a block that has failed, as from PostgreSQL.
 //! * Names and operators are written with their schema. A user's code may stand behind neither.
 //! * Rows of system catalogs that the transaction has changed are counted by the backend itself, of the transactions of
 //!   its last second, too: a count too many raises the catalog once more. 0 stands for what locks do not tell: a cursor
 //!   WITH HOLD is run to its end by COMMIT, and nothing is counted without `track_counts`.
 //!
-//! Not here: what a lock means (`sql::catalog::Locking`), a transaction of one autocommit statement: that raises
-//! everything.
+//! Not here: what a lock means (`sql::catalog::Locking`); a simple Query in autocommit, which leaves no place for a
+//! question: that raises everything.
 
 use super::pending::{Owed, Segment, Tag};
 use super::portal::ASIDE;
-use super::statements::{Known, Named};
 use super::text::Text;
 use super::{Io, Mode, Session};
 use crate::cache::version::WriteSet;
 use crate::config::Pooler;
+use crate::guard::{Guard, stands};
 use crate::sql::Oid;
 use crate::sql::statement::Statement;
 use crate::wire::frame;
@@ -38,9 +39,6 @@ pub const QUESTION: &str = "SELECT l.relation FROM pg_catalog.pg_lock_status() l
     pg_catalog.pg_stat_get_xact_tuples_deleted(c.c)) OPERATOR(pg_catalog.>) '0' \
     UNION ALL SELECT '0'::pg_catalog.oid FROM pg_catalog.pg_cursor() k WHERE k.is_holdable \
     UNION ALL SELECT '0'::pg_catalog.oid WHERE pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.<>) 'on'";
-
-/// No client uses such a name.
-const NAME: &[u8] = b"larder\x01locks";
 
 /// What a transaction has locked, as far as it was asked.
 #[derive(Debug, Default)]
@@ -79,56 +77,53 @@ impl Locked {
 }
 
 impl Session {
-    /// Asks, if the text that is about to be sent is a COMMIT and the answer would count.
-    pub(super) fn ask_locks(&mut self, text: &Text, io: &mut Io<'_>) {
-        if !self.may_ask_locks(text) {
-            return;
+    /// Asks in front of a COMMIT that is about to be sent.
+    pub(super) fn ask_at_commit(&mut self, text: &Text, io: &mut Io<'_>) {
+        let open = self.pending.unfinished();
+        let alone = open.is_none_or(|segment| segment.ran.is_empty() && segment.writes.is_empty());
+        if alone
+            && is_commit(text)
+            && self.transaction.status() == b'T'
+            && self.may_ask_locks(&self.transaction.writes)
+        {
+            self.ask_locks(io);
         }
-        self.transaction.locked = Locked::Coming(Vec::new());
-        // Others will have a backend that is not the client's own, and prepare names of their own.
-        let name = match self.link.welcomed {
-            true => {
-                self.parse_aside(QUESTION.as_bytes(), &[], io);
-                ASIDE
-            }
-            false => {
-                if self.statements.get(NAME).is_none() {
-                    let named = Named {
-                        text: self.thread.text(QUESTION.as_bytes()),
-                        types: self.thread.types(&[]),
-                        upstream: false,
-                        checked: self.database.catalog_word(),
-                        shape: None,
-                    };
-                    self.statements.put(NAME, Some(Known::Named(named)));
-                }
-                self.ensure_upstream(NAME, io);
-                NAME
-            }
-        };
-        // The unnamed portal may be the one that is about to run.
-        frame::put(io.upstream, b'C', &[b"P", ASIDE, b"\0"].concat());
-        self.hidden(Owed::Simple, io);
-        let names = [ASIDE, b"\0", name].concat();
-        frame::put(io.upstream, b'B', &[&names[..], b"\0\0\0\0\0\0\0"].concat());
-        self.hidden(Owed::Simple, io);
-        frame::put(io.upstream, b'E', &[ASIDE, b"\0\0\0\0\0"].concat());
-        self.hidden(Owed::Locks, io);
     }
 
-    fn may_ask_locks(&self, text: &Text) -> bool {
-        let open = self.pending.unfinished();
-        matches!(text.single(), Some(Statement::Commit { .. }))
-            && self.transaction.status() == b'T'
-            && self.transaction.writes.asks()
+    /// Asks in front of a Sync that is about to be sent and ends an implicit transaction.
+    pub(super) fn ask_at_sync(&mut self, io: &mut Io<'_>) {
+        let asks = self.pending.unfinished().is_some_and(|segment| {
+            !segment.marks.ends
+                && segment.ran.iter().all(|text| only_queries(text))
+                && self.may_ask_locks(&segment.writes)
+        });
+        if asks && self.transaction.status() == b'I' {
+            self.ask_locks(io);
+        }
+    }
+
+    fn may_ask_locks(&self, writes: &WriteSet) -> bool {
+        writes.asks()
             && self.thread.mode != Mode::Off
             && self.thread.pooler == Pooler::None
             && self.database.is_direct()
             && !self.flow.replication
-            && self.settings.is_patient()
-            // What is not answered may yet write, end the block, or fail.
-            && !self.pending.has_closed()
-            && open.is_none_or(|segment| segment.ran.is_empty() && !segment.marks.opaque)
+            // What is not answered may yet write, begin or end a block.
+            && (self.settings.is_patient() && !self.pending.has_closed() || !stands(Guard::LocksUnhurried))
+    }
+
+    fn ask_locks(&mut self, io: &mut Io<'_>) {
+        self.transaction.locked = Locked::Coming(Vec::new());
+        // Each time anew: the code that has run may have thrown away what was prepared (DEALLOCATE ALL).
+        self.parse_aside(QUESTION.as_bytes(), &[], io);
+        // The unnamed portal may be the one that is about to run.
+        frame::put(io.upstream, b'C', &[b"P", ASIDE, b"\0"].concat());
+        self.hidden(Owed::Simple, io);
+        let names = [ASIDE, b"\0", ASIDE].concat();
+        frame::put(io.upstream, b'B', &[&names[..], b"\0\0\0\0\0\0\0"].concat());
+        self.hidden(Owed::Simple, io);
+        frame::put(io.upstream, b'E', &[ASIDE, b"\0\0\0\0\0"].concat());
+        self.hidden(Owed::Locks, io);
     }
 
     /// Rows of the answer.
@@ -139,21 +134,33 @@ impl Session {
         }
     }
 
-    /// What the transaction has written that this segment has committed, if its locks have told.
-    pub(super) fn narrowed(&mut self, segment: &Segment) -> Option<WriteSet> {
+    /// What the transaction has written that this segment has committed, if its locks have told; `status`: what it is now.
+    pub(super) fn narrowed(&mut self, segment: &Segment, status: u8) -> Option<WriteSet> {
         let Locked::Told(locked) = std::mem::take(&mut self.transaction.locked) else {
             return None;
         };
-        let alone = matches!(&*segment.ran, [one] if matches!(one.single(), Some(Statement::Commit { .. })));
-        let done = segment.tag == Tag::Other && !segment.marks.failed && !segment.marks.opaque;
-        if !alone || !done {
+        let done = match self.transaction.status() {
+            b'I' => status == b'I' && segment.tag.is_done(),
+            _ => segment.tag == Tag::Other && matches!(&*segment.ran, [one] if is_commit(one)),
+        };
+        if (!done || segment.marks.failed) && stands(Guard::LocksOfSuccess) {
             return None;
         }
         let catalog = self.database.catalog()?;
         let (touched, changed) = catalog.written(&locked);
-        let writes = &self.transaction.writes;
+        let mut writes = self.transaction.writes.clone();
+        writes.add(&segment.writes);
         writes.narrowed(touched, changed, catalog.version)
     }
+}
+
+fn is_commit(text: &Text) -> bool {
+    matches!(text.single(), Some(Statement::Commit { .. }))
+}
+
+fn only_queries(text: &Text) -> bool {
+    let mut statements = text.analysis.statements.iter();
+    statements.all(|statement| matches!(statement, Statement::Query(_)))
 }
 
 /// How soon the backend gives up what it does.

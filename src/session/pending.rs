@@ -336,6 +336,11 @@ impl Pending {
         self.closed.front_mut().or(self.open.as_mut())
     }
 
+    /// What the client has closed, oldest first.
+    pub fn closed(&self) -> impl Iterator<Item = &Segment> {
+        self.closed.iter()
+    }
+
     /// The first place, and the segment that the upstream answers now.
     pub fn answered(&mut self) -> (Option<&Item>, Option<&mut Segment>) {
         let segment = self.closed.front_mut().or(self.open.as_mut());
@@ -500,8 +505,16 @@ impl Pending {
         None
     }
 
+    /// Nobody waits any longer for what is being kept.
+    pub fn release(&mut self) {
+        for fill in self.segments().flat_map(|segment| &mut segment.fills) {
+            fill.release(true);
+        }
+    }
+
     /// Nothing is known of the order of answers any more.
     pub fn forget_order(&mut self) {
+        self.release();
         self.queue.clear();
         self.waiting = 0;
         self.risky = false;

@@ -184,6 +184,7 @@ impl Session {
             serve: true,
             last: false,
             parsed: false,
+            reads: Ok(()),
         };
         let runs = (held.context == now || !stands(Guard::PortalSettings))
             && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))

@@ -42,6 +42,8 @@ pub struct Tie {
     unsure: Vec<Rc<Text>>,
     /// What the backend has said.
     greeting: Option<Arc<Greeting>>,
+    /// Process id and secret as the client was told, where they are the backend's own.
+    pub key: Box<[u8]>,
 }
 
 /// How many texts wait to be judged.
@@ -82,6 +84,11 @@ impl Session {
     /// Whether there is an upstream connection.
     pub fn is_linked(&self) -> bool {
         self.link.state == Link::Held
+    }
+
+    /// What a cancel request of the client names, where that is the backend's own.
+    pub fn cancel_key(&self) -> &[u8] {
+        &self.link.key
     }
 
     /// A backend stands behind the session from now on; `told`: the greeting that the client has heard.

@@ -9,6 +9,7 @@
 //! Not here: what an error after the first statement takes back (`finish`).
 
 use super::pending::{Item, Owed, Segment, Tag};
+use crate::guard::{Guard, stands};
 use crate::sql::statement::Statement;
 
 /// How far PostgreSQL had come.
@@ -49,7 +50,7 @@ pub(super) fn proves_nothing_ran(body: &[u8], owed: Option<&Item>, segment: &Seg
                 Stage::Analysis => {
                     text.analysis.refused.is_none() && statements.first().is_some_and(is_query)
                 }
-                Stage::Unknown => false,
+                Stage::Unknown => !stands(Guard::UnrunIsProven),
             }
         }
         _ => false,

@@ -18,6 +18,7 @@ impl Session {
     pub(super) fn parse_upstream(
         &mut self,
         parse: &message::Parse<'_>,
+        text: &Rc<Text>,
         raw: &[u8],
         io: &mut Io<'_>,
     ) {
@@ -33,7 +34,8 @@ impl Session {
         }
         self.pending.open(io.now);
         let named = Named {
-            text: self.thread.text(parse.text),
+            reading: self.read_under(text),
+            text: text.clone(),
             types: self.thread.types(parse.types),
             upstream: true,
             checked: self.database.catalog_word(),
@@ -52,6 +54,7 @@ impl Session {
     /// Keeps the books of a Bind that is about to be forwarded.
     pub(super) fn bind_upstream(&mut self, portal: &[u8], statement: &[u8], io: &mut Io<'_>) {
         let version = self.database.catalog_word();
+        self.reads_again(statement);
         let named = self.statements.named(statement);
         let checked = named.is_none_or(|named| named.checked == version);
         let text = named.map(|named| named.text.clone());
@@ -159,6 +162,9 @@ impl Session {
     pub(super) fn prepare_upstream(&mut self, text: &Rc<Text>, io: &mut Io<'_>) {
         // A failed block would refuse what goes in front of the text, and the text would be unheard.
         let failed = self.in_failed_block();
+        if !failed {
+            self.teach_before(text, io);
+        }
         for statement in &text.analysis.statements {
             match statement {
                 Statement::Prepare(name, _) | Statement::Execute(name, _) if !failed => {
@@ -185,7 +191,7 @@ impl Session {
                     // The unnamed portal may be the one that is about to run.
                     self.run_aside(b"SELECT 1 WHERE false", ASIDE, io);
                 }
-                Statement::Commit { .. } if !failed => self.ask_locks(text, io),
+                Statement::Commit { .. } if !failed => self.ask_at_commit(text, io),
                 _ => {}
             }
         }

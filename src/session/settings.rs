@@ -7,10 +7,14 @@
 //!   role alone.
 //! * Everything not on the reviewed list of harmless settings is in the key, known or not.
 
+mod constants;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub use constants::{is_of_constants, is_of_text};
 
 use super::locks::Patience;
 use super::probe::{HARMLESS, Probed, TRACKED};
@@ -43,10 +47,7 @@ pub struct Settings {
     reported: Arc<Reported>,
     probed: Option<Arc<Probed>>,
     peer: Peer,
-    /// The backend did not answer the probe.
-    refused: bool,
-    /// A read was passed on because they are unknown.
-    missed: bool,
+    asking: Asking,
     /// The probe was made before the client could set anything.
     pristine: bool,
     patience: Patience,
@@ -54,6 +55,17 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
+    /// Texts were once read in another way than they stand.
+    strange: bool,
+}
+
+/// Whether the backend is to be asked.
+#[derive(Debug, Default)]
+struct Asking {
+    /// It did not answer the probe.
+    refused: bool,
+    /// A read was passed on because the settings are unknown.
+    missed: bool,
 }
 
 /// The backend behind the session.
@@ -74,6 +86,7 @@ struct Derived {
     own_snapshots: Cell<Option<bool>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
+    reading: Option<Rc<str>>,
 }
 
 /// Reported since PostgreSQL 14.
@@ -100,14 +113,19 @@ impl Settings {
             reported: Arc::default(),
             probed: None,
             peer: Peer::default(),
-            refused: false,
-            missed: false,
+            asking: Asking::default(),
             pristine: true,
             patience: Patience::UNKNOWN,
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
+            strange: false,
         }
+    }
+
+    /// Whether texts were once read in another way than they stand.
+    pub fn was_strange(&self) -> bool {
+        self.strange
     }
 
     fn changed(&mut self) {
@@ -126,6 +144,7 @@ impl Settings {
         // Promoted: what was read of it in recovery is read again. (A primary does not become a standby.)
         let promoted =
             name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
+        self.strange |= constants::is_strange(&name, value);
         if is_reported(&name) {
             Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
             self.changed();
@@ -160,12 +179,14 @@ impl Settings {
     /// A backend that greeted stands behind the session now, or (`absent`) would if one were needed.
     pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
         self.reported = greeting.reported.clone();
+        let strange = |(name, value): (&Box<str>, &Box<str>)| constants::is_strange(name, value);
+        self.strange |= self.reported.iter().any(strange);
         self.peer = Peer {
             announced: Some(greeting.pid).filter(|_| !absent),
             backend: greeting.backend().cloned().filter(|_| !absent),
             absent: absent && greeting.is_direct(),
         };
-        self.refused = false;
+        self.asking.refused = false;
         match &greeting.probed {
             Some(probed) => self.probe_is(probed.clone()),
             None => self.probed = None,
@@ -214,7 +235,7 @@ impl Settings {
 
     /// Whether the backend must be asked.
     pub fn unknown(&self) -> bool {
-        self.probed.is_none() && !self.refused
+        self.probed.is_none() && !self.asking.refused
     }
 
     /// Whether the backend was asked and has answered.
@@ -224,24 +245,24 @@ impl Settings {
 
     /// The backend was asked; if it gave no answer it is not asked again until there is a new reason.
     pub fn asked(&mut self) {
-        self.refused = self.probed.is_none();
-        self.missed = false;
+        self.asking.refused = self.probed.is_none();
+        self.asking.missed = false;
     }
 
     /// A read was passed on because they are unknown.
     pub fn miss(&mut self) {
-        self.missed = true;
+        self.asking.missed = true;
     }
 
     /// Whether one was since the backend was last asked.
     pub fn missed(&self) -> bool {
-        self.missed
+        self.asking.missed
     }
 
     /// Something may have changed unseen.
     pub fn forget(&mut self) {
         self.probed = None;
-        self.refused = false;
+        self.asking.refused = false;
         self.pristine = false;
         self.changed();
     }
@@ -283,17 +304,14 @@ impl Settings {
         let Some(probed) = &self.probed else {
             return Err(Why::Settings);
         };
-        let is = |name: &str, value: &str| {
-            self.reported
-                .get(name)
-                .is_some_and(|v| v.eq_ignore_ascii_case(value))
-        };
-        let utf8 = is("client_encoding", "UTF8") && is("server_encoding", "UTF8");
-        if !utf8 && stands(Guard::Encoding) {
+        if !self.is_utf8() && stands(Guard::Encoding) {
             return Err(Why::Encoding);
         }
-        if !is("standard_conforming_strings", "on") {
+        if !self.strings_conform() {
             return Err(Why::StringSyntax);
+        }
+        if self.layer.is_too_much() {
+            return Err(Why::Settings);
         }
         if probed.temporary && stands(Guard::NoTemporary) {
             return Err(Why::TempSchema);
@@ -303,7 +321,7 @@ impl Settings {
         if pooler == Pooler::Transaction || (pooler == Pooler::None && hidden) {
             return Err(Why::Pooler);
         }
-        let recovers = probed.recovery || is(RECOVERY, "on");
+        let recovers = probed.recovery || self.is(RECOVERY, "on");
         if recovers && stands(Guard::NotInRecovery) {
             return Err(Why::Recovery);
         }
@@ -326,6 +344,10 @@ impl Settings {
         }
         self.changed();
         let name = setting.name.clone();
+        if self.is_too_much(setting) {
+            self.layer.is_too_much_now(setting.local);
+            return self.forget();
+        }
         if setting.local {
             let value = setting.value.clone().unwrap_or_else(|| DEFAULT.into());
             if setting.value.is_none() && !self.pristine {
@@ -351,6 +373,7 @@ impl Settings {
 
     /// RESET ALL, or with `role` DISCARD ALL.
     pub fn reset_all(&mut self, role: bool) {
+        self.layer.is_reset();
         self.patience.reset();
         if !self.pristine {
             return self.forget();
@@ -641,6 +664,48 @@ mod tests {
             value: value.map(Into::into),
             local,
         }
+    }
+
+    /// Hazard 77: more settings than are kept count as unknown, until they are undone; and what names mean stays known.
+    #[test]
+    fn more_settings_than_are_kept_count_against_the_cache() {
+        let mut s = known();
+        let long = "x".repeat(70_000);
+        s.begin();
+        s.set(&set("search_path", Some("elsewhere"), false), true);
+        s.set(&set("app.long", Some(&long), false), true);
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        assert!(s.unknown() && s.path().is_empty());
+        assert!(s.read(&row("0", "elsewhere")));
+        assert_eq!(&*s.path()[0], "elsewhere");
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        s.end(false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
+        s.set(&set("app.long", Some(&long), false), false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Err(Why::Settings));
+        s.reset_all(false);
+        assert!(s.read(&row("0", "public")));
+        assert_eq!(s.gate(Pooler::None), Ok(()));
+    }
+
+    /// Hazards 13, 14: what constants mean is known by what is in force, and is not known in the dark.
+    #[test]
+    fn constants_are_read_under_what_is_in_force() {
+        let mut s = known();
+        let before = s.reading();
+        s.report("application_name", "x");
+        s.set(&set("app.x", Some("1"), false), false);
+        assert_eq!(s.reading(), before);
+        s.report("DateStyle", "ISO, DMY");
+        assert_ne!(s.reading(), before);
+        s.report("DateStyle", "");
+        s.begin();
+        s.set(&set("array_nulls", Some("off"), true), true);
+        assert_ne!(s.reading(), before);
+        s.forget();
+        assert_eq!(s.reading(), None);
     }
 
     #[test]

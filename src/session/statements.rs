@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::text::Text;
 use crate::cache::fill::Fill;
 use crate::cache::version::Fresh;
+use crate::guard::{Guard, stands};
 use crate::sql::statement::Statement;
 
 /// A prepared statement made by Parse.
@@ -25,6 +26,8 @@ pub struct Named {
     pub checked: u64,
     /// Its description then, if it is known.
     pub shape: Option<Rc<[u8]>>,
+    /// The settings that its constants were read under; `None`: not known, or read again since.
+    pub reading: Option<Rc<str>>,
 }
 
 /// What a name stands for.
@@ -148,7 +151,9 @@ impl Statements {
     /// Code that is not known may have prepared other statements under the names of those made by SQL.
     pub fn doubt_prepared(&mut self) {
         for (name, known) in &mut self.known {
-            if let Known::Prepared(Some(_)) = known {
+            if let Known::Prepared(Some(_)) = known
+                && stands(Guard::PreparedInDoubt)
+            {
                 self.weight -= weight(name, known);
                 *known = Known::Prepared(None);
                 self.weight += weight(name, known);
@@ -207,6 +212,19 @@ impl Statements {
         if let Some(Known::Named(named)) = self.get_mut(name) {
             named.upstream = false;
         }
+    }
+
+    /// PostgreSQL may have read its constants under other settings.
+    pub fn is_read_again(&mut self, name: &[u8]) {
+        if let Some(Known::Named(named)) = self.get_mut(name) {
+            named.reading = None;
+        }
+    }
+
+    /// All that are named, and what they stand for.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], &Known)> {
+        let named = self.known.iter().map(|(name, known)| (&**name, known));
+        named.chain(self.unnamed.as_ref().map(|known| (&b""[..], known)))
     }
 
     /// The upstream has it now.

@@ -9,6 +9,7 @@ use crate::sql::Query;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Discard, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
+use crate::why::Why;
 
 /// One message's text.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Text {
     pub ends: bool,
     /// Names prepared statements by SQL, or may.
     pub names: bool,
+    /// Has constants whose meaning is settled when it is prepared, or may have.
+    pub constants: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
     /// What it takes and returns, as far as the upstream was asked.
@@ -51,8 +54,30 @@ impl Text {
                 .any(|w| w == b"larder.last");
         let analysis = match std::str::from_utf8(sql) {
             Ok(text) if deep || own => analyse(text),
-            _ => Analysis::unseen(),
+            _ => Analysis::unseen(Why::Unparsable),
         };
+        Text::analysed(sql, analysis)
+    }
+
+    /// A text that is not what it seems to be.
+    pub fn unread(sql: &[u8], why: Why) -> Text {
+        Text::analysed(sql, Analysis::unseen(why))
+    }
+
+    /// A text in another encoding: what is not ASCII stands for a character that no name has.
+    pub fn of_ascii(sql: &[u8]) -> Text {
+        let seen = |byte: &u8| {
+            if byte.is_ascii() {
+                char::from(*byte)
+            } else {
+                '\u{fffd}'
+            }
+        };
+        let seen: String = sql.iter().map(seen).collect();
+        Text::analysed(sql, analyse(&seen))
+    }
+
+    fn analysed(sql: &[u8], analysis: Analysis) -> Text {
         let is_last =
             matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
         let several = analysis.statements.len() > 1;
@@ -88,6 +113,7 @@ impl Text {
             is_control,
             commits,
             names,
+            constants: has_constants(sql),
             ends: commits || rolls_back,
             verdict: RefCell::default(),
             described: RefCell::default(),
@@ -169,6 +195,16 @@ fn names_statements(statement: &Statement) -> bool {
             | Statement::Deallocate(_)
             | Statement::Discard(Discard::All)
     )
+}
+
+/// Whether a text may have constants that settings say how to read: strings, `= NULL`, names in another encoding.
+fn has_constants(sql: &[u8]) -> bool {
+    let dollar = |pair: &[u8]| pair[0] == b'$' && !pair[1].is_ascii_digit();
+    let null = |four: &[u8]| four.eq_ignore_ascii_case(b"null");
+    sql.contains(&b'\'')
+        || !sql.is_ascii()
+        || sql.windows(2).any(dollar)
+        || (sql.contains(&b'=') && sql.windows(4).any(null))
 }
 
 fn begins(text: &str, word: &str) -> bool {

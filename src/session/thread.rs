@@ -17,7 +17,7 @@ use crate::cache::store::Store;
 use crate::cache::version::Ledger;
 use crate::cache::version::Raised;
 use crate::config::Pooler;
-use crate::metrics::{Metrics, Outcome, Recorder, Scope, Source};
+use crate::metrics::{Coalesced, Metrics, Outcome, Recorder, Scope, Source};
 use crate::why::Why;
 
 /// Analysed texts kept per thread.
@@ -45,6 +45,8 @@ pub struct Shared {
     pub contexts: Contexts,
     pub pooler: Pooler,
     pub rules: Rules,
+    /// How long a miss waits for an equal one that is under way; 0: not at all.
+    pub coalesce_wait: Micros,
     pub metrics: Arc<Metrics>,
 }
 
@@ -115,6 +117,21 @@ impl Thread {
                 .metrics
                 .invalidated(Scope::Database, Source::Catalog);
         }
+    }
+
+    /// A statement that has waited for an equal one was answered from memory.
+    pub(super) fn shared(&self, waited: Micros) {
+        self.coalesced(Coalesced::Shared);
+        // Its time is not that of this turn.
+        if let Some(hits) = self.hits.get().checked_sub(1) {
+            self.hits.set(hits);
+            self.took(Outcome::Hit, waited);
+        }
+    }
+
+    /// Counts what became of a statement that has waited for an equal one.
+    pub(super) fn coalesced(&self, coalesced: Coalesced) {
+        self.recorder.coalesced(coalesced);
     }
 
     /// Whether hits were given in this turn.

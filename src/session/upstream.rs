@@ -140,7 +140,10 @@ impl Session {
         if self.flow.phase == Phase::Login {
             self.relay_login(tag, body, raw, io.client);
             match (tag, body.first_chunk::<4>()) {
-                (b'K', Some(pid)) => self.settings.announce(i32::from_be_bytes(*pid)),
+                (b'K', Some(pid)) => {
+                    self.settings.announce(i32::from_be_bytes(*pid));
+                    self.link.key = body.into();
+                }
                 (b'Z', _) => {
                     self.flow.phase = Phase::Running;
                     self.transaction.ready(b'I');
@@ -177,6 +180,7 @@ impl Session {
         }
         let own = self.pending.front().is_some_and(|segment| {
             segment.marks.noisy = true;
+            segment.fills.iter_mut().for_each(|fill| fill.release(true));
             segment.marks.kind == Kind::Own
         });
         if !(own && tag == b'N') {
@@ -223,20 +227,7 @@ impl Session {
         if refused || (tag == b'C' && self.front_is_refused()) {
             self.unforeseen();
         }
-        if let Some(segment) = self.pending.front() {
-            if filled {
-                Session::fill(segment, tag, raw);
-            }
-            // What Larder runs in front of it counts for nothing.
-            if tag == b'C' && !hidden {
-                Session::completed(segment, body);
-            }
-            if tag == b's' && segment.tag == Tag::None {
-                segment.tag = Tag::Begun;
-            }
-            // The tag of a portal that goes on counts the rows of its last Execute only.
-            segment.marks.counted &= tag != b's';
-        }
+        self.note(tag, body, filled.then_some(raw), hidden);
         if last && let Some(Item::Owed { owed, .. }) = self.pending.pop() {
             match owed {
                 Owed::Bound(name, word) => self.statements.checked(&name, word),
@@ -245,6 +236,11 @@ impl Session {
                 _ => {}
             }
         }
+        self.copies(tag, execute)
+    }
+
+    /// What a message says of COPY, in answer to an Execute or a Query. `false`: it explains nothing.
+    fn copies(&mut self, tag: u8, execute: bool) -> bool {
         match tag {
             b'G' => match execute.then(|| self.pending.copy_began()) {
                 Some(None) => return false,
@@ -261,6 +257,25 @@ impl Session {
             _ => {}
         }
         true
+    }
+
+    /// Notes in its segment what a message says; `filled`: it belongs to an answer that is kept.
+    fn note(&mut self, tag: u8, body: &[u8], filled: Option<&[u8]>, hidden: bool) {
+        let Some(segment) = self.pending.front() else {
+            return;
+        };
+        if let Some(raw) = filled {
+            Session::fill(segment, tag, raw);
+        }
+        // What Larder runs in front of it counts for nothing.
+        if tag == b'C' && !hidden {
+            Session::completed(segment, body);
+        }
+        if tag == b's' && segment.tag == Tag::None {
+            segment.tag = Tag::Begun;
+        }
+        // The tag of a portal that goes on counts the rows of its last Execute only.
+        segment.marks.counted &= tag != b's';
     }
 
     fn front_is_refused(&mut self) -> bool {
@@ -347,6 +362,13 @@ impl Session {
             segment.tag = Tag::Unrun;
         }
         segment.marks.failed = true;
+        // Of class 57 are cancels and shutdowns: the next may do better.
+        let passing = raw[HEAD..]
+            .split(|byte| *byte == 0)
+            .any(|field| field.starts_with(b"C57"));
+        for fill in &mut segment.fills {
+            fill.release(passing);
+        }
         if !matches!(
             self.pending.first(),
             Some(Item::Owed {

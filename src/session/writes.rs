@@ -14,9 +14,17 @@ use super::{Io, Mode, Session};
 use crate::cache::version::{Intent, WriteSet};
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
-use crate::sql::Touched;
 use crate::sql::statement::Statement;
+use crate::sql::{Effect, Touched};
 use crate::why::Why;
+
+/// What a portal may do.
+#[derive(Debug)]
+pub(super) enum May {
+    /// With the catalog version that the effects were resolved with.
+    Do(Rc<[Effect]>, Option<u64>),
+    Anything,
+}
 
 impl Session {
     /// Accounts for a text that is about to be sent to run.
@@ -65,7 +73,7 @@ impl Session {
         segment.outcome = outcome;
         if !read && self.thread.mode != Mode::Off {
             let counted = effects.len() == 1 && effects[0].counted;
-            segment.marks.counted = counted && segment.ran.is_empty();
+            segment.marks.counted = counted && segment.ran.is_empty() && segment.writes.is_empty();
             segment.run(text);
             // A portal bound before may send its rows under other settings now.
             if stands(Guard::BoundSettings) {
@@ -83,6 +91,48 @@ impl Session {
             self.thread.count(outcome, why);
         }
         self.thread.upstream_query();
+    }
+
+    /// Accounts for a portal that is bound and may not run in this way: planning calls functions that are said to be
+    /// immutable, and SQL's FETCH runs what was only bound.
+    pub(super) fn account_bound(&mut self, may: May, io: &mut Io<'_>) {
+        if self.thread.mode == Mode::Off {
+            return;
+        }
+        let mut set = WriteSet::default();
+        let (mut dirty, mut opaque) = (false, false);
+        match may {
+            May::Anything => {
+                set = WriteSet::new(Touched::Everything, true, None);
+                (dirty, opaque) = (true, true);
+            }
+            May::Do(effects, version) => {
+                for effect in effects.iter() {
+                    let writes = effect.writes.clone();
+                    set.add(&WriteSet::new(writes, effect.catalog, version));
+                    dirty |= effect.dirty;
+                    opaque |= effect.opaque;
+                }
+            }
+        }
+        if !dirty && !opaque && set.is_empty() {
+            return;
+        }
+        self.link.pinned |= opaque;
+        self.link.strays |= opaque;
+        if opaque {
+            self.statements.doubt_prepared();
+        }
+        let opens = self.visible(&set, false);
+        let segment = self.pending.open(io.now);
+        segment.marks.impure = true;
+        segment.marks.dirty |= dirty;
+        segment.marks.opaque |= opaque;
+        segment.marks.counted = false;
+        segment.writes.add(&set);
+        if !opens.is_empty() {
+            segment.intend(&self.thread.ledger, &self.database, &opens);
+        }
     }
 
     /// Accounts for something that is not looked into: it may write everything.

@@ -134,7 +134,7 @@ impl Catalog {
 
     /// Whether the locks that a transaction holds at its end tell what code in it has written.
     pub fn locks_tell(&self) -> bool {
-        self.parts.locking.tell()
+        self.parts.locking.tell
     }
 
     /// What a transaction has written that holds locks above ROW SHARE on these relations, and whether the catalog was
@@ -191,6 +191,12 @@ impl Catalog {
     /// The same, and whether that is all of what a command tag counts: no declared function writes on the way.
     pub fn touched(&self, relation: Oid, kind: WriteKind) -> (Touched, bool) {
         self.parts.touches.of(&self.parts.relations, relation, kind)
+    }
+
+    /// Whether what is no DML and no DDL that raises everything (REINDEX, ANALYZE, COMMENT, CREATE TEMP TABLE) may run
+    /// code that writes: an event trigger, the expression of an index.
+    pub fn commands_write(&self) -> bool {
+        self.parts.touches.commands()
     }
 
     /// The worst of all functions that a call by this name and number of arguments may mean. What it reaches by

@@ -80,13 +80,15 @@ pub enum Statement {
     Explain(Query),
     /// EXPLAIN of other statements, CHECKPOINT, SET CONSTRAINTS: writes no row, changes no setting.
     Utility,
-    /// COMMENT, REINDEX, VACUUM, ANALYZE: as `Utility`, but it shows in the system catalogs.
+    /// COMMENT, REINDEX, VACUUM, ANALYZE: as `Utility`, but it shows in the system catalogs, and may run the expressions
+    /// of indexes and event triggers.
     Maintenance,
     /// `LOCK TABLE`.
     Lock,
-    /// `COPY relation FROM`: `Copy::From`; `COPY … TO`: reads, never cached; `COPY (query) TO`: `Query` not cacheable.
+    /// `COPY relation FROM`.
     CopyFrom(Name),
-    CopyTo(Option<Query>),
+    /// `COPY relation TO`, `COPY (query) TO`: what the query does, it does; never cached.
+    CopyTo(Query),
     Truncate {
         relations: Box<[Name]>,
         cascade: bool,
@@ -133,10 +135,10 @@ pub enum Discard {
 
 impl Analysis {
     /// A text that is not looked into.
-    pub fn unseen() -> Analysis {
+    pub fn unseen(why: Why) -> Analysis {
         Analysis {
             canonical: Box::default(),
-            refused: Some(Why::Unparsable),
+            refused: Some(why),
             statements: Box::new([Statement::Opaque]),
         }
     }

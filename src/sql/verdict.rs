@@ -3,8 +3,9 @@
 //! * Default deny: a name that the catalog does not have, and every name while there is no catalog, may be anything.
 //! * A SELECT writes what the functions, operators and views in it may write.
 //! * Code that may write anything may also change the session: it is opaque. The catalog is raised only by
-//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs): what a function creates or revokes
-//!   is found by the catalog's digest, like DDL made past Larder. Raising it for every trigger would end all caching.
+//!   statements that say so (DDL, DO, CALL and such, writes to system catalogs). What a function creates or revokes is
+//!   told at the COMMIT of a block, or found by the catalog's digest, like DDL made past Larder: raising the catalog for
+//!   every trigger would end all caching.
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
@@ -68,10 +69,13 @@ const FIRST_NORMAL: Oid = 16_384;
 /// Resolves a statement. Without a catalog a query is `Err(Why::NoCatalog)` and whatever names anything may touch
 /// everything.
 pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPath) -> Effect {
+    if may_run_code(statement) && catalog.is_none_or(Catalog::commands_write) {
+        return Effect::CODE;
+    }
     match statement {
         Statement::Query(query) => Resolver { catalog, path }.query(query),
         Statement::Explain(query) => Resolver { catalog, path }.explain(query),
-        Statement::Declare(query) | Statement::CopyTo(Some(query)) => {
+        Statement::Declare(query) | Statement::CopyTo(query) => {
             let effect = Resolver { catalog, path }.query(query);
             Effect {
                 dirty: true,
@@ -111,13 +115,23 @@ pub fn resolve(statement: &Statement, catalog: Option<&Catalog>, path: &SearchPa
         }
         // Whether it is populated stands in pg_class.
         Statement::RefreshMaterializedView(relation) => {
-            let kind = WriteKind::Truncate { cascade: false };
-            let mut effect = Resolver { catalog, path }.targets([(relation, kind)]);
+            let mut effect = Resolver { catalog, path }.targets([(relation, WriteKind::Insert)]);
             effect.touch(Touched::Relations([SYSTEM_CATALOGS].into()));
             effect
         }
         _ => without_names(statement),
     }
+}
+
+/// No DML, and no DDL that raises everything: event triggers and the expressions of indexes are what it may run.
+fn may_run_code(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Maintenance
+            | Statement::RefreshMaterializedView(_)
+            | Statement::TemporaryTableAs(_)
+            | Statement::Ddl { temporary: true }
+    )
 }
 
 /// What EXECUTE does of a statement that is known, with these arguments. Never cacheable.
@@ -140,7 +154,7 @@ pub fn resolve_execute(
         dirty: effect.dirty | given.dirty | effect.opaque,
         opaque: effect.opaque | given.opaque,
         leaves: effect.leaves | given.leaves | effect.opaque,
-        told: effect.told && given.told,
+        told: effect.told & given.told,
         counted: false,
         writes: effect.writes,
     }
@@ -175,8 +189,7 @@ fn without_names(statement: &Statement) -> Effect {
         | Statement::Unlisten
         | Statement::Notify
         | Statement::Utility
-        | Statement::Lock
-        | Statement::CopyTo(None) => Effect {
+        | Statement::Lock => Effect {
             dirty: true,
             ..Effect::NOTHING
         },

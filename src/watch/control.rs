@@ -226,28 +226,30 @@ impl Control {
 
     /// Closes the intents of a lost connection once its backend is gone.
     async fn settle(self, mut doubt: Doubt) {
-        let name = doubt.database.name();
         let Some((pid, start)) = doubt.backend.clone() else {
             // Behind a pooler nobody can say which backend it was.
             tracing::error!(
-                database = name,
+                database = doubt.database.name(),
                 "a write is in doubt and its backend is not known: what it touches stays uncached until a restart"
             );
             return; // an intent that nobody closes stays open
         };
-        tracing::warn!(
-            database = name,
-            pid,
-            "a write's connection was lost before its answer"
-        );
-        let (mut pause, mut ask) = (RETRY.0, ASK.0);
+        let (mut pause, mut ask, mut told) = (RETRY.0, ASK.0, false);
         loop {
             doubt = match self.parked.park(&self.shared, doubt) {
                 Ok(raised) => return self.tell(&raised),
                 Err(doubt) => doubt,
             };
+            let database = doubt.database.name();
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    database,
+                    pid,
+                    "a write's connection was lost before its answer"
+                );
+            }
             let single = self.dialer.route.target.is_single();
-            if let Ok((link, facts)) = self.connect(doubt.database.name()).await
+            if let Ok((link, facts)) = self.connect(database).await
                 && (facts.server == doubt.server || (single && doubt.server == Server::UNKNOWN))
             {
                 pause = RETRY.0;

@@ -153,6 +153,7 @@ fn locking(row: &Row) -> Result<Locking, Error> {
         strangers: strangers.into_iter().map(Box::from).collect(),
         deferred: row.try_get(2)?,
         beside: row.try_get(3)?,
+        ..Locking::default()
     })
 }
 
@@ -269,6 +270,8 @@ fn expression(row: &Row) -> Result<Expression, Error> {
         "read" => Place::Read,
         "policy" => Place::Policy,
         "domain" => Place::Domain,
+        "index" => Place::Index,
+        "trigger" => Place::Trigger,
         _ => Place::Write,
     };
     Ok(Expression {

@@ -53,9 +53,16 @@ impl Limited {
         Login::new(self.server.port(), SUPERUSER, Limited::NAME).connect()
     }
 
-    /// Somebody else's connection of the same role.
+    /// Somebody else's connection of the same role, where Larder had one.
     fn other(&self) -> Client {
-        Login::new(self.server.port(), "app", Limited::NAME).connect()
+        let login = Login::new(self.server.port(), "app", Limited::NAME);
+        let mut other = None;
+        eventually("there is a place", || {
+            self.empty();
+            other = login.try_connect().ok();
+            other.is_some()
+        });
+        other.expect("a place")
     }
 
     /// No connection of a client is left.
@@ -155,10 +162,10 @@ fn who_has_waited_for_a_full_database_is_told_its_words() {
 #[test]
 fn p9_a_control_connection_that_finds_no_room_shuts_and_comes_back() {
     let limited = Limited::new(3, |setup| setup.set("POOL__MODE", "transaction"));
+    let other = limited.other();
     let mut client = limited.login().connect();
     client.ok("BEGIN");
     client.ok("UPDATE items SET name = 'held' WHERE id = 7");
-    let other = limited.other();
     let third = Login::new(limited.server.port(), "app", Limited::NAME);
     // Somebody is quicker than Larder.
     let mut direct = limited.direct();
@@ -345,7 +352,7 @@ fn p9_larders_own_role_loses_what_it_needs() {
     );
     let larder = Setup::new(&url).set("CATALOG__REFRESH", "200ms").start();
     let login = larder.login("someone", "admins");
-    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'keeper'";
+    let kick = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'";
     let mut number = 0;
     for (take, give) in [
         ("ALTER ROLE keeper NOLOGIN", "ALTER ROLE keeper LOGIN"),
@@ -384,10 +391,13 @@ fn p9_larders_own_role_loses_what_it_needs() {
     ] {
         larder.wait_hit(&login, READ);
         let mut before = login.connect();
+        let told = || larder.log().matches("no catalog").count();
+        let before_it = told();
         admin.ok(take);
         admin.ok(kick);
-        // Found within the refresh, or at once by the connection that is lost.
-        std::thread::sleep(Duration::from_millis(1500));
+        eventually("the end of its connection is noticed", || {
+            told() > before_it
+        });
         number += 1;
         admin.ok(&format!(
             "UPDATE items SET name = 'change {number}' WHERE id = 4"

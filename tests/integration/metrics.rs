@@ -50,6 +50,8 @@ fn metrics_have_their_fixed_names() {
         "larder_invalidations_total",
         "larder_entry_age_seconds",
         "larder_time_saved_seconds_total",
+        "larder_coalesced_total{result=\"shared\"}",
+        "larder_coalesced_total{result=\"freed\"}",
         "larder_client_connections",
         "larder_upstream_connections",
         "larder_build_info",

@@ -23,6 +23,30 @@ const SCHEMA: &str = "
     CREATE FUNCTION touch1(i int) RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE t1 SET n = n + 1 WHERE id = i; RETURN i; END';
     CREATE FUNCTION tune(v text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''tuned''; RETURN set_config(''my.tune'', v, false); END';
     CREATE FUNCTION tune_path(v text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN set_config(''search_path'', v, false); END';
+    CREATE TABLE j0 (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
+    CREATE FUNCTION note0() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO j0 (name) VALUES (tg_op); RETURN NULL; END';
+    CREATE TABLE trig0 (id int PRIMARY KEY, name text);
+    CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON trig0 FOR EACH ROW EXECUTE FUNCTION note0();
+    CREATE TABLE a0 (id int PRIMARY KEY);
+    CREATE TABLE b0 (id int PRIMARY KEY, a int REFERENCES a0 ON DELETE CASCADE ON UPDATE CASCADE);
+    CREATE TABLE p0 (id int, k int, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
+    CREATE TABLE q0 PARTITION OF p0 FOR VALUES IN (1); CREATE TABLE o0 PARTITION OF p0 DEFAULT;
+    CREATE TABLE ruled0 (id int); CREATE RULE also AS ON INSERT TO ruled0 DO ALSO UPDATE p0 SET k = NEW.id WHERE id = 1;
+    CREATE VIEW v0 AS SELECT id, name FROM t0 WHERE id < 6 WITH CHECK OPTION;
+    CREATE PROCEDURE twice0(i int) LANGUAGE plpgsql AS
+        'BEGIN UPDATE t0 SET n = n + 1 WHERE id = i; COMMIT; UPDATE t0 SET n = n + 1 WHERE id = i; END';
+    CREATE TABLE j1 (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
+    CREATE FUNCTION note1() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO j1 (name) VALUES (tg_op); RETURN NULL; END';
+    CREATE TABLE trig1 (id int PRIMARY KEY, name text);
+    CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON trig1 FOR EACH ROW EXECUTE FUNCTION note1();
+    CREATE TABLE a1 (id int PRIMARY KEY);
+    CREATE TABLE b1 (id int PRIMARY KEY, a int REFERENCES a1 ON DELETE CASCADE ON UPDATE CASCADE);
+    CREATE TABLE p1 (id int, k int, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
+    CREATE TABLE q1 PARTITION OF p1 FOR VALUES IN (1); CREATE TABLE o1 PARTITION OF p1 DEFAULT;
+    CREATE TABLE ruled1 (id int); CREATE RULE also AS ON INSERT TO ruled1 DO ALSO UPDATE p1 SET k = NEW.id WHERE id = 1;
+    CREATE VIEW v1 AS SELECT id, name FROM t1 WHERE id < 6 WITH CHECK OPTION;
+    CREATE PROCEDURE twice1(i int) LANGUAGE plpgsql AS
+        'BEGIN UPDATE t1 SET n = n + 1 WHERE id = i; COMMIT; UPDATE t1 SET n = n + 1 WHERE id = i; END';
     CREATE SCHEMA other;
     CREATE TABLE other.t0 (id int PRIMARY KEY, name text, n int);
     INSERT INTO other.t0 SELECT g, 'other', g FROM generate_series(1, 4) g;
@@ -36,13 +60,22 @@ const RESET: &str = "
     INSERT INTO d0 SELECT g, g FROM generate_series(1, 4) g;
     INSERT INTO d1 SELECT g, g FROM generate_series(1, 4) g;
     INSERT INTO y0 SELECT g, 'y' FROM generate_series(1, 3) g;
-    INSERT INTO y1 SELECT g, 'y' FROM generate_series(1, 3) g;";
+    INSERT INTO y1 SELECT g, 'y' FROM generate_series(1, 3) g;
+    TRUNCATE j0 RESTART IDENTITY; DELETE FROM trig0; DELETE FROM b0; DELETE FROM a0; DELETE FROM p0;
+    INSERT INTO a0 SELECT generate_series(1, 4); INSERT INTO b0 SELECT g, g FROM generate_series(1, 4) g;
+    INSERT INTO p0 SELECT g, 1 + g % 2 FROM generate_series(1, 4) g;
+    INSERT INTO trig0 VALUES (1, 'one'), (2, 'two'); TRUNCATE j0 RESTART IDENTITY;
+    TRUNCATE j1 RESTART IDENTITY; DELETE FROM trig1; DELETE FROM b1; DELETE FROM a1; DELETE FROM p1;
+    INSERT INTO a1 SELECT generate_series(1, 4); INSERT INTO b1 SELECT g, g FROM generate_series(1, 4) g;
+    INSERT INTO p1 SELECT g, 1 + g % 2 FROM generate_series(1, 4) g;
+    INSERT INTO trig1 VALUES (1, 'one'), (2, 'two'); TRUNCATE j1 RESTART IDENTITY;";
 const RESET_DDL: &str = "
     ALTER TABLE y0 DROP COLUMN IF EXISTS extra; ALTER TABLE y1 DROP COLUMN IF EXISTS extra;
     GRANT SELECT ON t0 TO reader; REVOKE ALL ON t1 FROM reader;";
 const DUMP: &str = "
     SELECT * FROM t0 ORDER BY id; SELECT * FROM t1 ORDER BY id; SELECT * FROM d0 ORDER BY id; SELECT * FROM d1 ORDER BY id;
-    SELECT * FROM y0 ORDER BY id; SELECT * FROM y1 ORDER BY id";
+    SELECT * FROM y0 ORDER BY id; SELECT * FROM y1 ORDER BY id; SELECT * FROM j0 ORDER BY id; SELECT * FROM j1 ORDER BY id;
+    SELECT * FROM b0 ORDER BY id; SELECT * FROM b1 ORDER BY id; SELECT * FROM p0 ORDER BY id, k; SELECT * FROM p1 ORDER BY id, k";
 
 /// A small generator of its own, so that a seed means the same for ever.
 struct Dice(u64);
@@ -170,7 +203,9 @@ impl Author {
 
     fn read(&mut self) -> (String, usize) {
         let d = &mut self.dice;
-        let table = d.of(&["t0", "t1", "t0", "d0", "d1"]);
+        let table = d.of(&[
+            "t0", "t1", "t0", "d0", "d1", "j0", "j1", "b0", "b1", "q0", "q1", "v0", "v1",
+        ]);
         let id = 1 + d.below(4);
         match d.below(7) {
             0 | 1 => (format!("SELECT * FROM {table} WHERE id = $1"), 1),
@@ -192,6 +227,9 @@ impl Author {
         let d = &mut self.dice;
         let (id, n) = (1 + d.below(7), d.below(1100));
         let c = client;
+        if d.one_in(3) {
+            return (self.deep_write(client), 0);
+        }
         match d.below(9) {
             0 => (format!("UPDATE t{c} SET n = {n} WHERE id = {id}"), 0),
             1 => (format!("UPDATE t{c} SET name = 'p' || $1 WHERE id = 2"), 1),
@@ -213,6 +251,36 @@ impl Author {
             ),
             _ => (format!("SELECT * FROM t{c} WHERE id = {id} FOR UPDATE"), 0),
         }
+    }
+
+    /// What writes more than its table, or another.
+    fn deep_write(&mut self, client: usize) -> String {
+        let d = &mut self.dice;
+        let id = 1 + d.below(5);
+        d.of(&[
+            "INSERT INTO trig# VALUES (@, 'new')",
+            "UPDATE trig# SET name = 'x' WHERE id < @",
+            "DELETE FROM trig# WHERE id = @ RETURNING *",
+            "DELETE FROM a# WHERE id = @",
+            "UPDATE a# SET id = id + 10 WHERE id = @",
+            "INSERT INTO a# VALUES (@) ON CONFLICT (id) DO UPDATE SET id = excluded.id + 20",
+            "MERGE INTO a# USING (VALUES (@), (9)) s (i) ON a#.id = s.i WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (i)",
+            "UPDATE p# SET k = @ WHERE id = 1",
+            "INSERT INTO p# VALUES (@, @) ON CONFLICT DO NOTHING",
+            "DELETE FROM q# WHERE id > @",
+            "INSERT INTO ruled# VALUES (@)",
+            "UPDATE v# SET name = 'view' WHERE id = @",
+            "INSERT INTO v# VALUES (@ + 3, 'view')",
+            "DELETE FROM t# USING a# WHERE a#.id = t#.id AND t#.id = @",
+            "UPDATE t# SET name = 'from' FROM b# WHERE b#.a = t#.id",
+            "WITH d AS (DELETE FROM b# WHERE id = @ RETURNING *), i AS (INSERT INTO j# (name) SELECT a FROM d RETURNING id) SELECT count(*) FROM i",
+            "WITH d AS (UPDATE a# SET id = id + 30 WHERE id = @) SELECT * FROM t# ORDER BY id",
+            "CALL twice#(@)",
+            "DO $$ BEGIN UPDATE t# SET n = n + 1; INSERT INTO j# (name) VALUES ('do'); END $$",
+            "COPY (DELETE FROM b# WHERE id = @ RETURNING id) TO STDOUT",
+        ])
+        .replace('#', &client.to_string())
+        .replace('@', &id.to_string())
     }
 
     fn control(&mut self) -> String {
@@ -355,9 +423,18 @@ impl Author {
     fn text(&mut self, client: usize) -> (String, usize) {
         loop {
             let (text, count) = self.any_text(client);
-            let opaque = ["touch", "tune(", "tune_path", "DO $$", "advisory"]
-                .iter()
-                .any(|word| text.contains(word));
+            let opaque = [
+                "touch",
+                "tune(",
+                "tune_path",
+                "DO $$",
+                "advisory",
+                "trig",
+                "CALL",
+                "ruled",
+            ]
+            .iter()
+            .any(|word| text.contains(word));
             if self.opaque || !opaque {
                 return (text, count);
             }

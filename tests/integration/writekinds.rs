@@ -21,7 +21,7 @@ const BASE: &str = "
         'BEGIN INSERT INTO w# VALUES (0, tg_op); IF tg_op = ''DELETE'' THEN RETURN OLD; END IF; RETURN NEW; END';
     CREATE FUNCTION h#(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM f#(i); RETURN i; END';";
 const FILL: &str = "
-    DELETE FROM t#; INSERT INTO t# SELECT g, g * 10, 'n' || g FROM generate_series(1, 5) g;
+    DELETE FROM t#; INSERT INTO t# SELECT g, g * 10 + 1000, 'n' || g FROM generate_series(1, 5) g;
     DELETE FROM w#; INSERT INTO w# VALUES (1, 'one')";
 const READS: &[&str] = &[
     "SELECT * FROM t# ORDER BY id",
@@ -44,6 +44,8 @@ struct Way {
     after: &'static [&'static str],
     /// What it writes is there afterwards.
     lasts: bool,
+    /// What changes the catalog is tried here, too: each time costs a load of it.
+    altering: bool,
 }
 
 const WAYS: &[Way] = &[
@@ -53,6 +55,7 @@ const WAYS: &[Way] = &[
         before: &[],
         after: &[],
         lasts: true,
+        altering: true,
     },
     Way {
         name: "extended",
@@ -60,6 +63,7 @@ const WAYS: &[Way] = &[
         before: &[],
         after: &[],
         lasts: true,
+        altering: true,
     },
     Way {
         name: "a block",
@@ -67,6 +71,7 @@ const WAYS: &[Way] = &[
         before: &["BEGIN"],
         after: &["COMMIT"],
         lasts: true,
+        altering: false,
     },
     Way {
         name: "an extended block",
@@ -74,6 +79,7 @@ const WAYS: &[Way] = &[
         before: &["BEGIN"],
         after: &["COMMIT"],
         lasts: true,
+        altering: true,
     },
     Way {
         name: "a savepoint that is released",
@@ -81,6 +87,7 @@ const WAYS: &[Way] = &[
         before: &["BEGIN", "SAVEPOINT a"],
         after: &["RELEASE a", "COMMIT"],
         lasts: true,
+        altering: false,
     },
     Way {
         name: "a savepoint that is gone back to",
@@ -88,6 +95,7 @@ const WAYS: &[Way] = &[
         before: &["BEGIN", "SAVEPOINT a"],
         after: &["ROLLBACK TO a", "COMMIT"],
         lasts: false,
+        altering: true,
     },
     Way {
         name: "a block that is rolled back",
@@ -95,6 +103,7 @@ const WAYS: &[Way] = &[
         before: &["BEGIN"],
         after: &["ROLLBACK"],
         lasts: false,
+        altering: true,
     },
 ];
 
@@ -131,7 +140,7 @@ impl Stage {
 
     fn play(&mut self, kind: &Kind) {
         let ways = WAYS.iter().filter(|way| match kind.place {
-            Place::Anywhere => true,
+            Place::Anywhere => way.altering || !kind.alters,
             Place::Alone => way.before.is_empty(),
             Place::Block => !way.before.is_empty(),
         });
@@ -162,29 +171,17 @@ impl Stage {
 
     fn run(&mut self, kind: &Kind, way: &Way) {
         let what = format!("{}, {}", kind.name, way.name);
-        let warm: Vec<_> = READS
-            .iter()
-            .chain(kind.reads)
-            .map(|r| self.text(r))
+        let warm = READS.iter().chain(kind.reads).map(|sql| (sql, true));
+        let all = warm.chain(kind.cold.iter().map(|sql| (sql, false)));
+        let texts: Vec<_> = all.map(|(sql, warm)| (self.text(sql), warm)).collect();
+        let all: Vec<_> = texts
+            .into_iter()
+            .map(|(sql, warm)| (self.direct.query(&sql), sql, warm))
             .collect();
-        let all: Vec<_> = kind
-            .cold
-            .iter()
-            .map(|r| self.text(r))
-            .chain(warm.iter().cloned())
-            .collect();
-        let before: Vec<_> = all.iter().map(|sql| self.direct.query(sql)).collect();
-        for (reader, protocol) in [(0, Protocol::Simple), (1, Protocol::Extended)] {
-            for sql in &warm {
-                if self.direct.query(sql).error().is_none() {
-                    until_hit(
-                        &mut self.readers[reader],
-                        protocol,
-                        sql,
-                        &what,
-                        &self.ground,
-                    );
-                }
+        for (before, sql, warm) in &all {
+            if *warm && before.error().is_none() {
+                self.until_hit(0, Protocol::Simple, sql, &what);
+                self.until_hit(1, Protocol::Extended, sql, &what);
             }
         }
         for sql in way.before {
@@ -198,11 +195,16 @@ impl Stage {
             acknowledged(&what, &say(&mut self.writer, way.protocol, sql, &[]));
         }
         let mut changed = false;
-        for (sql, before) in all.iter().zip(before) {
+        for (before, sql, _) in &all {
             let expected = self.direct.query(sql);
-            changed |= expected != before;
+            changed |= expected != *before;
             let got = self.readers[0].query(sql);
             assert_same(&format!("{what}: {sql}"), &expected, &got);
+            // What may be a hit again is no other, and the writer sees what all see.
+            let again = self.readers[0].query(sql);
+            assert_same(&format!("{what}, again: {sql}"), &expected, &again);
+            let own = self.writer.query(sql);
+            assert_same(&format!("{what}, the writer: {sql}"), &expected, &own);
             let expected = self.direct.extended(sql, &[]);
             let got = self.readers[1].extended(sql, &[]);
             assert_same(&format!("{what}, extended: {sql}"), &expected, &got);
@@ -212,23 +214,29 @@ impl Stage {
             way.lasts && kind.changes,
             "{what}: the test is wrong"
         );
-        // What may be hits again is no other, and the writer sees what all see.
-        for sql in &all {
-            let expected = self.direct.query(sql);
-            assert_same(
-                &format!("{what}, again: {sql}"),
-                &expected,
-                &self.readers[0].query(sql),
-            );
-            assert_same(
-                &format!("{what}, the writer: {sql}"),
-                &expected,
-                &self.writer.query(sql),
-            );
-        }
         if !kind.after.is_empty() {
             let sql = self.text(kind.after);
             self.writer.ok(&sql);
+        }
+    }
+
+    fn until_hit(&mut self, reader: usize, protocol: Protocol, sql: &str, what: &str) {
+        let client = &mut self.readers[reader];
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            acknowledged(sql, &say(client, protocol, sql, &[]));
+            acknowledged(sql, &say(client, protocol, sql, &[]));
+            let last = client.larder_last();
+            if last == "hit" {
+                return;
+            }
+            let log = || self.ground.larder.log();
+            assert!(
+                Instant::now() < deadline,
+                "{what}: {sql} never hits: {last}\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -259,25 +267,6 @@ fn say(client: &mut Client, protocol: Protocol, sql: &str, rows: &[u8]) -> Trans
                 client.run(Batch::new().copy_data(rows).copy_done().sync()),
             ]
             .concat()
-        }
-    }
-}
-
-fn until_hit(client: &mut Client, protocol: Protocol, sql: &str, what: &str, ground: &Ground) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        acknowledged(sql, &say(client, protocol, sql, &[]));
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{what}: {sql} never hits: {last}\n{}",
-            ground.larder.log()
-        );
-        if last != "miss" {
-            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }

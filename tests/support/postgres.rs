@@ -318,11 +318,11 @@ impl Postgres {
                 return Ok(());
             }
             let log = self.log();
-            // That it is not ready yet is what it tells clients, not us.
+            // That it is not ready yet, or not any more, it tells clients, not us.
+            let told = ["FATAL:  the database system is", "FATAL:  terminating"];
             let mut lines = log.get(before..).unwrap_or_default().lines();
-            let failed = lines.any(|line| {
-                line.contains("FATAL") && !line.contains("FATAL:  the database system is")
-            });
+            let failed = lines
+                .any(|line| line.contains("FATAL") && !told.iter().any(|told| line.contains(told)));
             if failed || Instant::now() > deadline {
                 return Err(log.get(before..).unwrap_or_default().to_owned());
             }

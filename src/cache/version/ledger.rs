@@ -6,12 +6,13 @@
 //! Not here: what is true of one database (`version`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Database;
 use crate::cache::servers::Servers;
+use crate::cache::sync::RwLock;
 use crate::guard::{Guard, stands};
 
 /// All databases that clients have used.
@@ -52,6 +53,7 @@ impl Databases {
         self.changing += 1;
         for database in self.by_name.values().take(reached()) {
             database.catalog.open();
+            database.flights.shaken();
         }
     }
 

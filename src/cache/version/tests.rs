@@ -1,4 +1,5 @@
 use super::*;
+use crate::cache::sync::model;
 use crate::sql::verdict::tests_support::cacheable;
 
 fn loaded(ledger: &Ledger, name: &str) -> (Arc<Database>, u64) {
@@ -275,4 +276,146 @@ fn p1_threads_never_find_what_was_raised() {
         db.stamp(&cacheable(&RELATIONS), db.load_version().unwrap())
             .is_some()
     );
+}
+
+/// Threads of a model share the ledger, two numbers that writes raise by one, and how often that was acknowledged.
+struct Shared {
+    ledger: Ledger,
+    db: Arc<Database>,
+    numbers: [AtomicU64; 2],
+    told: [AtomicU64; 2],
+    /// Table 1 has a trigger that writes table 2; the catalogs by version, as far as they were loaded, say so.
+    trigger: AtomicU64,
+    loaded: Mutex<BTreeMap<u64, bool>>,
+}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        let ledger = Ledger::default();
+        let (db, version) = loaded(&ledger, "d");
+        Arc::new(Shared {
+            ledger,
+            db,
+            numbers: Default::default(),
+            told: Default::default(),
+            trigger: AtomicU64::new(0),
+            loaded: Mutex::new([(version, false)].into()),
+        })
+    }
+
+    fn load(&self) {
+        let Some(version) = self.db.load_version() else {
+            return;
+        };
+        let trigger = self.trigger.load(Ordering::SeqCst) > 0;
+        self.loaded
+            .lock()
+            .unwrap()
+            .entry(version)
+            .or_insert(trigger);
+        let _ = self.db.publish(Catalog {
+            version,
+            ..Catalog::default()
+        });
+    }
+
+    /// Writes table 1, and what its trigger does.
+    fn write(&self, rolled_back: bool) {
+        let set = match self.db.catalog() {
+            None => WriteSet::new(Touched::Everything, false, None),
+            Some(catalog) => {
+                let trigger = self.loaded.lock().unwrap()[&catalog.version];
+                writes(if trigger { &[1, 2] } else { &[1] }, catalog.version)
+            }
+        };
+        let intent = Intent::open(&self.ledger, &self.db, &set);
+        let fires = self.trigger.load(Ordering::SeqCst) > 0;
+        let tables = if fires { 0..2 } else { 0..1 };
+        if rolled_back {
+            let _ = intent.close(Outcome::Nothing);
+            return;
+        }
+        for n in tables.clone() {
+            self.numbers[n].fetch_add(1, Ordering::SeqCst);
+        }
+        let _ = intent.close(Outcome::Visible);
+        for n in tables {
+            self.told[n].fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn make_trigger(&self) {
+        let ddl = WriteSet::new(Touched::Nothing, true, None);
+        let intent = Intent::open(&self.ledger, &self.db, &ddl);
+        self.trigger.fetch_add(1, Ordering::SeqCst);
+        let _ = intent.close(Outcome::Visible);
+    }
+
+    /// Reads both tables again and again: what was kept is given as long as it holds.
+    fn read(&self) {
+        let mut kept: Option<(Stamp, u64)> = None;
+        for n in [1, 1, 0, 0, 1] {
+            let told = self.told[n].load(Ordering::SeqCst);
+            if let Some((stamp, number)) = &kept
+                && stamp.relations.len() == n + 1
+                && stamp.holds()
+            {
+                assert!(*number >= told, "{number} was given after {told}");
+                continue;
+            }
+            let tables = if n == 0 { &[1][..] } else { &[1, 2] };
+            let Some(catalog) = self.db.catalog() else {
+                continue;
+            };
+            let stamp = self.db.stamp(&cacheable(tables), catalog.version);
+            let Some(stamp) = stamp else { continue };
+            let number = self.numbers[n].load(Ordering::SeqCst);
+            kept = stamp.holds().then_some((stamp, number));
+        }
+    }
+
+    fn run(threads: Vec<fn(&Shared)>) {
+        let shared = Shared::new();
+        let spawned = threads.into_iter().map(|act| {
+            let shared = shared.clone();
+            shuttle::thread::spawn(move || act(&shared))
+        });
+        for thread in spawned.collect::<Vec<_>>() {
+            thread.join().unwrap();
+        }
+        shared.load();
+        let catalog = shared.db.catalog().expect("nothing stays shut");
+        let all = cacheable(&[1, 2]);
+        assert!(shared.db.stamp(&all, catalog.version).is_some());
+    }
+}
+
+#[test]
+fn p1_model_of_writes_and_of_what_is_kept_meanwhile() {
+    model(5000, || {
+        Shared::run(vec![
+            |shared| shared.write(false),
+            |shared| shared.write(true),
+            Shared::read,
+            Shared::read,
+        ]);
+    });
+}
+
+#[test]
+fn p1_model_of_a_trigger_that_is_made_while_a_write_is_resolved() {
+    model(5000, || {
+        Shared::run(vec![
+            |shared| {
+                shared.make_trigger();
+                shared.load();
+            },
+            |shared| {
+                shared.write(false);
+                shared.load();
+            },
+            Shared::load,
+            Shared::read,
+        ]);
+    });
 }

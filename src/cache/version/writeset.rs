@@ -57,7 +57,10 @@ impl WriteSet {
         if !self.asks() || self.version != Some(version) {
             return None;
         }
-        let touched = union(touched, &self.certain);
+        let touched = match stands(Guard::LocksAndText) {
+            true => union(touched, &self.certain),
+            false => touched,
+        };
         Some(WriteSet::new(touched, catalog, self.version))
     }
 

@@ -144,6 +144,10 @@ fn p1_a_name_whose_meaning_is_in_doubt_writes_everything() {
         client.ask(&query(opaque));
         client.answer(&[complete("X"), ready(b'I')].concat());
         world.load();
+        // What its settings are is known again.
+        client.ask(&query("SELECT v FROM t"));
+        client.answer(&own_row(7, "hex", "read committed"));
+        client.answer(&[one_row("1"), ready(b'I')].concat());
         everything(&world, &mut client, opaque);
     }
     // Given back.

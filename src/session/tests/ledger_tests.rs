@@ -351,6 +351,45 @@ fn a_trigger_touches_everything() {
     assert_ne!(world.triggered, world.t);
 }
 
+/// Planning runs functions, and FETCH what was only bound.
+#[test]
+fn p1_what_is_only_bound_may_write() {
+    let bound = |sql: &str| [parse("s", sql), bind("p", "s", false)].concat();
+    let answers = || [message(b'1', &[]), message(b'2', &[])].concat();
+    let opaque = "UPDATE triggered SET v = 5 RETURNING v";
+    let world = World::new();
+    let mut client = world.client();
+    client.ask(&[bound(opaque), sync()].concat());
+    assert!(world.shut(world.t) && world.shut(world.u));
+    client.answer(&[answers(), ready(b'I')].concat());
+    assert!(!world.shut(world.t));
+    // In a block its COMMIT makes it visible.
+    let mut client = world.client();
+    begin(&mut client);
+    client.ask(&[bound(opaque), query("FETCH ALL FROM p")].concat());
+    client.answer(&answers());
+    client.answer(&[row("5"), complete("FETCH 1"), ready(b'T')].concat());
+    assert!(!world.shut(world.t));
+    client.ask(&query("COMMIT"));
+    assert!(world.shut(world.t) && world.shut(world.u));
+    client.answer(&[complete("COMMIT"), ready(b'I')].concat());
+    assert!(!world.shut(world.t));
+    // A count of zero says nothing of it.
+    world.warm("u");
+    let mut client = world.client();
+    let update = bound("UPDATE u SET v = 5 RETURNING v");
+    client.ask(&[update, unit("UPDATE t SET v = 5"), sync()].concat());
+    assert!(world.shut(world.t) && world.shut(world.u));
+    client.answer(&[answers(), unit_done("UPDATE 0"), ready(b'I')].concat());
+    client.sent();
+    client.ask(&query(U));
+    assert_eq!(client.sent(), "Q", "not a hit any more");
+    // A read that is bound shuts nobody out.
+    let mut client = world.client();
+    client.ask(&[bound(T), flush()].concat());
+    assert!(!world.shut(world.t) && !world.shut(world.u));
+}
+
 #[test]
 fn a_read_committed_transaction_hits_while_it_is_clean_and_no_other_does() {
     for (begin, hits) in [

@@ -20,19 +20,20 @@ fn says(client: &mut Client, sql: &str, tag: &str, status: u8) {
     client.told();
 }
 
-/// The answer to the question, as it comes the first time.
-fn locks(prepares: bool, locked: &[Oid]) -> Vec<u8> {
-    let one = if prepares {
-        message(b'1', &[])
-    } else {
-        Vec::new()
-    };
+/// The answer to the question.
+fn locks(locked: &[Oid]) -> Vec<u8> {
     let rows: Vec<u8> = locked
         .iter()
         .flat_map(|oid| row(&oid.to_string()))
         .collect();
-    let (three, two) = (message(b'3', &[]), message(b'2', &[]));
-    [one, three, two, rows, complete("SELECT 2")].concat()
+    [parsed(), rows, complete("SELECT 2")].concat()
+}
+
+/// The answer up to its rows.
+fn parsed() -> Vec<u8> {
+    [b'3', b'1', b'3', b'2']
+        .map(|tag| message(tag, &[]))
+        .concat()
 }
 
 fn committed(status: u8) -> Vec<u8> {
@@ -55,13 +56,13 @@ fn marks(world: &World) -> [crate::cache::version::Stamp; 3] {
 fn p1_only_what_was_locked_is_raised_by_a_commit() {
     let world = World::telling();
     let mut client = opaque(&world);
-    for (prepares, sent) in [(true, "PCBEQ"), (false, "CBEQ")] {
+    for _ in 0..2 {
         let before = marks(&world);
         client.ask(&query("COMMIT"));
-        assert_eq!(client.sent(), sent);
+        assert_eq!(client.sent(), "CPCBEQ");
         let all = [world.t, world.u, world.triggered];
         assert!(all.iter().all(|table| world.shut(*table)), "whatever it is");
-        client.answer(&locks(prepares, &[world.triggered, world.triggered]));
+        client.answer(&locks(&[world.triggered, world.triggered]));
         assert!(
             all.iter().all(|table| world.shut(*table)),
             "until it is committed"
@@ -69,7 +70,6 @@ fn p1_only_what_was_locked_is_raised_by_a_commit() {
         client.answer(&committed(b'I'));
         assert_eq!(client.told(), "CZ", "nothing is heard of the question");
         assert_eq!(untouched(&world, &before), [true, true, false]);
-        client.answer(b"");
         begin(&mut client);
         says(&mut client, TRIGGERED, "UPDATE 1", b'T');
     }
@@ -82,8 +82,8 @@ fn p1_what_the_text_says_is_raised_whatever_the_locks_say() {
     says(&mut client, "UPDATE public.t SET v = 5", "UPDATE 1", b'T');
     let before = marks(&world);
     client.ask(&query("END"));
-    assert_eq!(client.sent(), "PCBEQ");
-    client.answer(&[locks(true, &[]), committed(b'I')].concat());
+    assert_eq!(client.sent(), "CPCBEQ");
+    client.answer(&[locks(&[]), committed(b'I')].concat());
     assert_eq!(untouched(&world, &before), [false, true, true]);
 }
 
@@ -95,7 +95,7 @@ fn p1_what_locks_do_not_tell_is_everything() {
         let mut client = opaque(&world);
         let before = marks(&world);
         client.ask(&query("COMMIT"));
-        client.answer(&[locks(true, locked), committed(b'I')].concat());
+        client.answer(&[locks(locked), committed(b'I')].concat());
         assert_eq!(untouched(&world, &before), [false; 3], "{locked:?}");
         assert!(before[0].dead());
     }
@@ -104,7 +104,7 @@ fn p1_what_locks_do_not_tell_is_everything() {
     let mut client = opaque(&world);
     let before = marks(&world);
     client.ask(&query("COMMIT"));
-    client.answer(&[locks(true, &[world.u]), committed(b'I')].concat());
+    client.answer(&[locks(&[world.u]), committed(b'I')].concat());
     assert_eq!(untouched(&world, &before), [false; 3]);
 }
 
@@ -113,7 +113,7 @@ fn p6_a_system_catalog_that_was_changed_raises_the_catalog() {
     let world = World::telling();
     let mut client = opaque(&world);
     client.ask(&query("COMMIT"));
-    client.answer(&[locks(true, &[world.triggered, 1259]), committed(b'I')].concat());
+    client.answer(&[locks(&[world.triggered, 1259]), committed(b'I')].concat());
     assert_eq!(client.told(), "CZ");
     assert!(world.database.catalog().is_none());
 }
@@ -128,9 +128,9 @@ fn p1_locks_count_only_once_the_commit_has_succeeded() {
         let mut client = opaque(&world);
         let before = marks(&world);
         client.ask(&[unit("COMMIT"), sync()].concat());
-        assert_eq!(client.sent(), "PCBEPBDES");
-        let heard = [message(b'1', &[]), message(b'2', &[]), message(b'n', &[])].concat();
-        client.answer(&[locks(true, &[world.triggered]), heard, answer].concat());
+        assert_eq!(client.sent(), "CPCBEPBDES");
+        let bound = [b'1', b'2', b'n'].map(|tag| message(tag, &[])).concat();
+        client.answer(&[locks(&[world.triggered]), bound, answer].concat());
         assert_eq!(client.told(), told);
         assert_eq!(untouched(&world, &before), [false; 3]);
     }
@@ -139,58 +139,66 @@ fn p1_locks_count_only_once_the_commit_has_succeeded() {
     let mut client = opaque(&world);
     let before = marks(&world);
     client.ask(&query("COMMIT"));
-    client.answer(
-        &[
-            locks(true, &[world.triggered]),
-            complete("ROLLBACK"),
-            ready(b'I'),
-        ]
-        .concat(),
-    );
+    client.answer(&[locks(&[world.triggered]), complete("ROLLBACK"), ready(b'I')].concat());
     assert_eq!(untouched(&world, &before), [true; 3]);
 }
 
 #[test]
 fn p7_a_question_that_fails_is_a_commit_that_failed() {
-    for prepares in [true, false] {
-        let world = World::telling();
-        let mut client = opaque(&world);
-        if !prepares {
-            client.ask(&query("COMMIT"));
-            client.answer(&[locks(true, &[]), committed(b'I')].concat());
-            client.sent();
-            begin(&mut client);
-            says(&mut client, TRIGGERED, "UPDATE 1", b'T');
-        }
+    let world = World::telling();
+    let mut client = opaque(&world);
+    let before = marks(&world);
+    client.ask(&query("COMMIT"));
+    client.answer(&error("57014"));
+    assert_eq!(client.told(), "E");
+    assert_eq!(client.sent(), "CPCBEQS", "the Query is not heard");
+    client.answer(&ready(b'E'));
+    assert_eq!(client.told(), "Z");
+    assert_eq!(untouched(&world, &before), [false; 3]);
+    says(&mut client, "ROLLBACK", "ROLLBACK", b'I');
+    // And in the extended protocol, with rows on their way.
+    begin(&mut client);
+    says(&mut client, TRIGGERED, "UPDATE 1", b'T');
+    let before = marks(&world);
+    client.ask(&[unit("COMMIT"), sync()].concat());
+    assert_eq!(client.sent(), "CPCBEPBDES");
+    client.answer(&[parsed(), row("1"), error("57014"), ready(b'E')].concat());
+    assert_eq!(client.told(), "EZ");
+    assert_eq!(untouched(&world, &before), [false; 3]);
+}
+
+#[test]
+fn p1_an_implicit_transaction_is_asked_before_its_sync() {
+    let world = World::telling();
+    for (ends, kept) in [
+        (ready(b'I'), true),
+        ([error("57014"), ready(b'I')].concat(), false),
+    ] {
+        let mut client = world.client();
         let before = marks(&world);
-        client.sent();
-        client.ask(&query("COMMIT"));
+        client.ask(&[unit(TRIGGERED), sync()].concat());
+        assert_eq!(client.sent(), "PBDECPCBES");
+        let all = [world.t, world.u, world.triggered];
+        assert!(all.iter().all(|table| world.shut(*table)), "whatever it is");
+        client.answer(&[unit_done("UPDATE 1"), locks(&[world.triggered])].concat());
+        assert_eq!(client.told(), "12nC");
+        client.answer(&ends);
         client.told();
-        client.answer(&error("57014"));
-        assert_eq!(client.told(), "E");
-        assert!(client.sent().ends_with('S'), "the Query is not heard");
-        client.answer(&ready(b'E'));
-        assert_eq!(client.told(), "Z");
-        // A Parse that fails says that nothing behind it ran.
-        assert_eq!(untouched(&world, &before), [prepares; 3]);
-        says(&mut client, "ROLLBACK", "ROLLBACK", b'I');
-        // And in the extended protocol, with rows on their way.
-        begin(&mut client);
-        says(&mut client, TRIGGERED, "UPDATE 1", b'T');
-        let before = marks(&world);
-        client.ask(&[unit("COMMIT"), sync()].concat());
-        let asked = client.sent();
-        assert!(asked.ends_with("CBEPBDES"), "{asked}");
-        let one = if asked.starts_with('P') {
-            message(b'1', &[])
-        } else {
-            Vec::new()
-        };
-        let (three, two) = (message(b'3', &[]), message(b'2', &[]));
-        client.answer(&[one, three, two, row("1"), error("57014"), ready(b'E')].concat());
-        assert_eq!(client.told(), "EZ");
-        assert_eq!(untouched(&world, &before), [false; 3]);
+        assert_eq!(untouched(&world, &before), [kept, kept, false]);
     }
+    // A second one behind it waits for no answer, and is not asked; nor is one with a BEGIN, or of known writes.
+    let mut client = world.client();
+    client.ask(&[unit(TRIGGERED), sync(), unit(TRIGGERED), sync()].concat());
+    assert_eq!(client.sent(), "PBDECPCBESPBDES");
+    let mut client = world.client();
+    client.ask(&[unit("BEGIN READ WRITE"), unit(TRIGGERED), sync()].concat());
+    assert_eq!(client.sent(), "PBDEPBDES");
+    let mut client = world.client();
+    client.ask(&[unit("UPDATE t SET v = 5"), sync()].concat());
+    assert_eq!(client.sent(), "PBDES");
+    client.answer(&[unit_done("UPDATE 1"), ready(b'I')].concat());
+    client.ask(&query(TRIGGERED));
+    assert_eq!(client.sent(), "Q");
 }
 
 #[test]
@@ -198,7 +206,7 @@ fn p1_a_commit_whose_answer_is_lost_leaves_everything_shut() {
     let world = World::telling();
     let mut client = opaque(&world);
     client.ask(&query("COMMIT"));
-    client.answer(&locks(true, &[world.triggered]));
+    client.answer(&locks(&[world.triggered]));
     let doubt = client.session.end().expect("it is in doubt");
     assert!(world.shut(world.t) && world.shut(world.u));
     for intent in doubt.intents {
@@ -210,9 +218,9 @@ fn p1_a_commit_whose_answer_is_lost_leaves_everything_shut() {
 #[test]
 fn every_way_to_commit_asks_and_none_is_asked_that_would_not_count() {
     let ways: [(&[u8], &str); 4] = [
-        (&query("COMMIT"), "PCBEQ"),
-        (&query("COMMIT AND CHAIN"), "PCBEQ"),
-        (&[unit("END"), sync()].concat(), "PCBEPBDES"),
+        (&query("COMMIT"), "CPCBEQ"),
+        (&query("COMMIT AND CHAIN"), "CPCBEQ"),
+        (&[unit("END"), sync()].concat(), "CPCBEPBDES"),
         (
             &[
                 parse("", "COMMIT"),
@@ -222,7 +230,7 @@ fn every_way_to_commit_asks_and_none_is_asked_that_would_not_count() {
                 sync(),
             ]
             .concat(),
-            "PBHPCBEES",
+            "PBHCPCBEES",
         ),
     ];
     for (commit, sent) in ways {

@@ -326,7 +326,8 @@ fn a_query_that_hits_ends_the_unnamed_portal() {
 
 #[test]
 fn a_name_that_was_freed_stays_free_whatever_fails_behind_it() {
-    for (failed, sent) in [(false, "BES"), (true, "")] {
+    // Planning of what was bound may have changed the session: before a read that is known it is asked about itself.
+    for (failed, sent) in [(false, "BES"), (true, "Q")] {
         let world = World::new();
         world.warm("t");
         let mut client = world.client();

@@ -69,6 +69,10 @@ struct Tally {
     evicted: u64,
     /// Backends that went to another client.
     shared: usize,
+    /// Reads that were answered by waiting for another's.
+    coalesced: usize,
+    /// … or have waited in vain.
+    freed: usize,
     /// Questions what a transaction has locked.
     asked: usize,
 }
@@ -124,6 +128,7 @@ impl Simulation {
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_micros(TTL), []),
+            coalesce_wait: if habits.alone { 0 } else { 1_500_000 },
             metrics: Arc::new(Metrics::new(1).unwrap()),
         });
         let recorder = shared.metrics.recorder(0).unwrap();
@@ -183,6 +188,7 @@ impl Simulation {
                 let units = [1, 1, 1000, 1000, 2_000_000, 30_000_000];
                 self.server.now += units[rng.below(6)];
             }
+            87..=89 if self.habits.herd => self.herd(&mut rng)?,
             87..=92 => self.load(),
             93 if rng.one_in(4) => self.server.write_outside(),
             93 if rng.one_in(8) => self.thread.store.sweep(self.server.now),
@@ -500,6 +506,9 @@ impl Simulation {
             });
             let loaded = self.database.catalog().is_some();
             if quiet && loaded && self.ghosts.is_empty() && self.doubts.is_empty() {
+                if self.database.flights.count().1 > 0 {
+                    return Err("somebody waits although nothing is under way".into());
+                }
                 return Ok(());
             }
         }
@@ -531,6 +540,8 @@ impl Simulation {
         }
         self.tally.states = self.server.state;
         self.tally.shared = self.pool.shared;
+        self.tally.coalesced = self.coalesced("shared");
+        self.tally.freed = self.coalesced("freed");
         self.tally.asked = self.server.asked;
         self.tally.evicted = self.thread.store.gone(Cause::Size);
         Ok(())

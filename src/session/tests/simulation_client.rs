@@ -69,6 +69,10 @@ pub struct Habits {
     pub guests: usize,
     /// There is little memory.
     pub small: bool,
+    /// Nobody waits for an equal read.
+    pub alone: bool,
+    /// Most read the same.
+    pub herd: bool,
     /// Locks tell what a transaction wrote.
     pub told: bool,
 }
@@ -84,6 +88,8 @@ impl Habits {
             peace: [20, 100, 1000][rng.below(3)],
             guests: [0, 2, 4][rng.below(3)],
             small: rng.one_in(4),
+            alone: rng.one_in(4),
+            herd: rng.one_in(2),
             told: !rng.one_in(4),
         }
     }
@@ -231,6 +237,7 @@ impl Client {
             n if n < 13 + habits.writes => WRITES[rng.below(WRITES.len())],
             n if n < 13 + habits.writes + habits.sets => SETS[rng.below(SETS.len())],
             n if n >= 200 - habits.definitions => OTHERS[rng.below(OTHERS.len())],
+            _ if habits.herd && !rng.one_in(4) => READS[0],
             _ => READS[rng.below(READS.len())],
         }
     }

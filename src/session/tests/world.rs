@@ -80,6 +80,7 @@ impl World {
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_secs(60), []),
+            coalesce_wait: 1_000_000,
             metrics: Arc::new(Metrics::new(1).unwrap()),
         });
         let recorder = shared.metrics.recorder(0).unwrap();

@@ -14,6 +14,7 @@
 use super::relations::Relations;
 use super::rows::FIRST_NORMAL;
 use super::{Oid, SYSTEM_CATALOGS, Touched, reviewed};
+use crate::guard::{Guard, stands};
 
 /// What a database says of its locks. The default: they tell nothing.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Locking {
     pub deferred: Vec<Oid>,
     /// Indexes and TOAST tables: locked with their relation.
     pub beside: Vec<Oid>,
+    /// Concluded: they tell all.
+    pub(crate) tell: bool,
 }
 
 /// System catalogs whose rows say nothing that analysis rests on, with SYSTEM_CATALOGS for what shows them: of
@@ -39,12 +42,9 @@ impl Locking {
     pub(super) fn settled(mut self) -> Locking {
         self.deferred.sort_unstable();
         self.beside.sort_unstable();
+        let stay = self.strangers.iter().all(|name| reviewed::stays(name));
+        self.tell = self.open && (stay || !stands(Guard::LocksStay));
         self
-    }
-
-    /// Whether they tell all.
-    pub(super) fn tell(&self) -> bool {
-        self.open && self.strangers.iter().all(|name| reviewed::stays(name))
     }
 
     /// What was written by who holds locks on these relations, and whether the catalog was.
@@ -68,7 +68,10 @@ impl Locking {
         }
         touched.sort_unstable();
         touched.dedup();
-        let touched = match (everything, touched.is_empty()) {
+        everything &= stands(Guard::LocksUnknown);
+        catalog &= stands(Guard::LocksOfCatalogs);
+        let nothing = touched.is_empty() || !stands(Guard::LocksRaise);
+        let touched = match (everything, nothing) {
             (true, _) => Touched::Everything,
             (_, true) => Touched::Nothing,
             _ => Touched::Relations(touched.into()),
@@ -95,6 +98,7 @@ mod tests {
             strangers: strangers.iter().map(|name| Box::from(*name)).collect(),
             deferred: vec![made[2]],
             beside: vec![90_001, 90_000],
+            ..Locking::default()
         };
         (Catalog::build(1, rows).with_locks(locking), made)
     }

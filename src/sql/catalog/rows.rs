@@ -145,7 +145,7 @@ pub struct Rule {
 }
 
 /// `pg_trigger`, enabled ones whose function is not built in: those of foreign keys are; those of a user that were
-/// cloned to a partition are marked internal although they are not.
+/// cloned to a partition are marked internal although they are not. `pg_event_trigger` with the relation 0.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     pub relation: Oid,
@@ -172,8 +172,12 @@ pub struct Inheritance {
 /// Where an expression of the catalog is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Defaults, generated columns, CHECK constraints, index and partition expressions of a relation: on writes.
+    /// Defaults, generated columns, CHECK constraints and partition expressions of a relation: on writes.
     Write,
+    /// Expressions of indexes and of extended statistics: on writes, and when they are made again.
+    Index,
+    /// Conditions of triggers: on writes, those without a new row included.
+    Trigger,
     /// Generated columns that are not stored: on reads.
     Read,
     /// Row security policies: on reads and writes.
@@ -182,7 +186,7 @@ pub enum Place {
     Domain,
 }
 
-/// `pg_attrdef`, `pg_constraint`, `pg_index`, `pg_partitioned_table`, `pg_policy`.
+/// `pg_attrdef`, `pg_constraint`, `pg_index`, `pg_statistic_ext`, `pg_partitioned_table`, `pg_policy`, `pg_trigger`.
 #[derive(Clone, Debug)]
 pub struct Expression {
     /// The relation or the domain.

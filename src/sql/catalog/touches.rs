@@ -40,6 +40,8 @@ pub(super) struct Touches {
     row_reached: HashMap<Oid, Vec<Oid>>,
     /// Users' casts may run in any INSERT and UPDATE.
     casts: bool,
+    /// Event triggers, or expressions of indexes and statistics: what is no DML may run a user's code that writes.
+    commands: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,38 +110,11 @@ impl Touches {
                 .or_default()
                 .push(reference);
         }
-        for trigger in &rows.triggers {
-            if !functions.is_declared(trigger.function) {
-                touches.rewritten.insert(trigger.relation);
-            }
-            let mut reach = Reach::default();
-            if functions.reaching(trigger.function, &mut reach).writes {
-                touches.hazards.insert(trigger.relation);
-            }
-            add(&mut touches.reached, trigger.relation, reach);
-        }
+        touches.code(rows, functions);
         for rule in &rows.rules {
             if !rule.view {
                 touches.rewritten.insert(rule.relation);
                 touches.hazards.insert(rule.relation);
-            }
-        }
-        for expression in &rows.expressions {
-            let (tree, mut reach) = (Tree::scan(&expression.tree), Reach::default());
-            let writes = functions.of_tree_reaching(&tree, &mut reach).writes;
-            match expression.place {
-                Place::Policy => add(&mut touches.reached, expression.owner, reach),
-                Place::Write | Place::Read => {
-                    add(&mut touches.row_reached, expression.owner, reach)
-                }
-                // Types do not follow what a declared function reaches.
-                Place::Domain => {}
-            }
-            match expression.place {
-                _ if !writes => {}
-                Place::Policy => drop(touches.hazards.insert(expression.owner)),
-                Place::Write | Place::Read => drop(touches.row_hazards.insert(expression.owner)),
-                Place::Domain => {}
             }
         }
         for column in &rows.columns {
@@ -148,6 +123,51 @@ impl Touches {
             }
         }
         touches
+    }
+
+    /// What triggers and stored expressions run.
+    fn code(&mut self, rows: &Rows, functions: &Functions) {
+        for trigger in &rows.triggers {
+            let mut reach = Reach::default();
+            let writes = functions.reaching(trigger.function, &mut reach).writes;
+            if trigger.relation == 0 {
+                self.commands |= writes || !reach.is_nothing();
+                continue;
+            }
+            if !functions.is_declared(trigger.function) {
+                self.rewritten.insert(trigger.relation);
+            }
+            if writes {
+                self.hazards.insert(trigger.relation);
+            }
+            add(&mut self.reached, trigger.relation, reach);
+        }
+        for expression in &rows.expressions {
+            let (tree, mut reach) = (Tree::scan(&expression.tree), Reach::default());
+            let writes = functions.of_tree_reaching(&tree, &mut reach).writes;
+            match expression.place {
+                Place::Policy | Place::Trigger => {
+                    add(&mut self.reached, expression.owner, reach);
+                }
+                Place::Write | Place::Read => add(&mut self.row_reached, expression.owner, reach),
+                Place::Index => {
+                    self.commands |= !reach.is_nothing();
+                    add(&mut self.row_reached, expression.owner, reach);
+                }
+                // Types do not follow what a declared function reaches.
+                Place::Domain => {}
+            }
+            match expression.place {
+                _ if !writes => {}
+                Place::Policy | Place::Trigger => drop(self.hazards.insert(expression.owner)),
+                Place::Write | Place::Read => drop(self.row_hazards.insert(expression.owner)),
+                Place::Index => {
+                    self.row_hazards.insert(expression.owner);
+                    self.commands = true;
+                }
+                Place::Domain => {}
+            }
+        }
     }
 
     /// What a write touches, and whether without declared functions' doing.
@@ -189,7 +209,7 @@ impl Touches {
                     return everything;
                 }
                 b'v' => work.extend(found.below.iter().map(|below| (*below, act))),
-                // REFRESH runs the query.
+                // REFRESH runs the query, and what its indexes run.
                 b'm' if relations.query_writes(relation) => return everything,
                 b'm' | b'S' => {}
                 _ => return everything,
@@ -209,6 +229,11 @@ impl Touches {
         let row = new_row(act).then(|| self.row_reached.get(&relation));
         let row = row.flatten().into_iter().flatten();
         always.chain(row).chain(&found.written)
+    }
+
+    /// Whether REINDEX, ANALYZE, COMMENT and their kin may write.
+    pub(super) fn commands(&self) -> bool {
+        self.commands
     }
 
     fn runs_code(&self, relation: Oid, act: Act) -> bool {

@@ -3,6 +3,7 @@
 //! * A kind comes from the tree, never from the first word: EXPLAIN ANALYZE of an UPDATE is that UPDATE.
 //! * What is not known is DDL or opaque: both raise everything and have the session read again.
 
+use super::super::query::Query;
 use super::super::statement::{Discard, Name, Statement};
 use super::variables;
 use super::walk::{SelectInto, add, last_two, range_name, walk};
@@ -166,9 +167,13 @@ fn copy(copy: &nodes::CopyStmt) -> Statement {
         _ if copy.is_program => Statement::Opaque,
         Some(_) if copy.is_from && !matches!(copy.where_clause(), Node::None) => Statement::Opaque,
         Some(relation) if copy.is_from => Statement::CopyFrom(range_name(relation)),
-        Some(_) => Statement::CopyTo(None),
+        // Its policies may run anything.
+        Some(relation) => Statement::CopyTo(Query {
+            reads: vec![range_name(relation)],
+            ..Query::default()
+        }),
         None => match query(copy.query()) {
-            Statement::Query(query) => Statement::CopyTo(Some(query)),
+            Statement::Query(query) => Statement::CopyTo(query),
             other => other,
         },
     }

@@ -15,7 +15,7 @@ fn query(text: &str) -> Query {
         Statement::Query(query)
         | Statement::Declare(query)
         | Statement::TemporaryTableAs(query) => query,
-        Statement::CopyTo(Some(query)) => query,
+        Statement::CopyTo(query) => query,
         other => panic!("{text}: {other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::sql::analyse;
 use crate::sql::catalog::Rows;
-use crate::sql::catalog::rows::{Cast, ForeignKey, Inheritance, Trigger};
+use crate::sql::catalog::rows::{Cast, Expression, ForeignKey, Inheritance, Place, Trigger};
 
 struct World {
     catalog: Catalog,
@@ -288,6 +288,8 @@ fn what_only_changes_the_session_writes_nothing() {
         ("EXPLAIN (VERBOSE) SELECT lower(a) FROM v", false, false),
         ("EXPLAIN SELECT * FROM t FOR UPDATE", true, false),
         ("EXPLAIN UPDATE t SET a = 1", true, false),
+        ("EXPLAIN DECLARE c CURSOR FOR SELECT 1", false, false),
+        ("EXPLAIN CREATE TABLE x AS SELECT * FROM t", false, false),
         ("COPY t TO STDOUT", true, false),
     ] {
         let effect = effect(&world, text);
@@ -324,6 +326,79 @@ fn what_shows_in_system_catalogs_alone_touches_them_alone() {
     }
     let refresh = effect(&world, "REFRESH MATERIALIZED VIEW m").writes;
     assert!(touches(&refresh, SYSTEM_CATALOGS) && touches(&refresh, world.matview));
+}
+
+#[test]
+fn commands_run_event_triggers_and_expressions_of_indexes() {
+    let commands = [
+        "REINDEX TABLE t",
+        "ANALYZE",
+        "VACUUM (ANALYZE)",
+        "COMMENT ON TABLE t IS 'x'",
+        "CREATE TEMP TABLE x (a int)",
+        "CREATE TEMP TABLE x AS SELECT 1",
+        "SELECT 1 AS n INTO TEMP x",
+        "REFRESH MATERIALIZED VIEW m",
+    ];
+    let everything = |catalog: Option<&Catalog>, text: &str| {
+        let effect = resolve(&analyse(text).statements[0], catalog, &["public".into()]);
+        effect.writes == Touched::Everything && effect.dirty && effect.opaque
+    };
+    let plain = Catalog::build(1, Rows::empty_database());
+    for text in &commands[..7] {
+        assert!(!everything(Some(&plain), text), "{text}");
+        assert!(everything(None, text), "{text}");
+    }
+    for indexed in [false, true] {
+        let mut rows = Rows::empty_database();
+        let table = rows.table("public", "t");
+        rows.relation("public", "m", b'm');
+        let owner = rows.table("public", "u");
+        let function = rows.function("public", "mine", 1, b'i');
+        let place = if indexed {
+            Place::Index
+        } else {
+            Place::Trigger
+        };
+        let tree = format!("({{FUNCEXPR :funcid {function} :funcresulttype 23}})").into();
+        rows.expressions.push(Expression { owner, place, tree });
+        if !indexed {
+            let relation = 0;
+            rows.triggers.push(Trigger { relation, function });
+        }
+        let catalog = Catalog::build(1, rows);
+        for text in commands {
+            assert!(everything(Some(&catalog), text), "{text}");
+        }
+        let update = catalog.writes_of(table, WriteKind::Update);
+        assert_eq!(update, relations(&[table]));
+        let delete = catalog.writes_of(owner, WriteKind::Delete);
+        let conditions = if indexed {
+            relations(&[owner])
+        } else {
+            Touched::Everything
+        };
+        assert_eq!(
+            delete, conditions,
+            "a condition runs without a new row, too"
+        );
+    }
+}
+
+#[test]
+fn a_copy_of_a_table_runs_its_policies() {
+    let mut rows = Rows::empty_database();
+    let owner = rows.table("public", "t");
+    let function = rows.function("public", "mine", 1, b'v');
+    rows.expressions.push(Expression {
+        owner,
+        place: Place::Policy,
+        tree: format!("{{FUNCEXPR :funcid {function} :funcresulttype 16}}").into(),
+    });
+    let catalog = Catalog::build(1, rows);
+    let copy = analyse("COPY t TO STDOUT");
+    let effect = resolve(&copy.statements[0], Some(&catalog), &["public".into()]);
+    assert_eq!(effect.writes, Touched::Everything);
 }
 
 #[test]

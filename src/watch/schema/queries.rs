@@ -97,10 +97,12 @@ pub(super) const RULES: &str = "
     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
     WHERE c.oid >= 16384 AND c.relpersistence <> 't'";
 
-/// Built-in trigger functions are foreign keys', or change the row at hand.
+/// Built-in trigger functions are foreign keys', or change the row at hand. Event triggers belong to no relation.
 pub(super) const TRIGGERS: &str = "
     SELECT t.tgrelid, t.tgfoid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-    WHERE t.tgenabled <> 'D' AND t.tgfoid >= 16384 AND c.relpersistence <> 't'";
+    WHERE t.tgenabled <> 'D' AND t.tgfoid >= 16384 AND c.relpersistence <> 't'
+    UNION ALL
+    SELECT 0::oid, evtfoid FROM pg_event_trigger WHERE evtenabled <> 'D'";
 
 pub(super) const FOREIGN_KEYS: &str = "
     SELECT k.conrelid, k.confrelid, k.confdeltype, k.confupdtype
@@ -111,7 +113,7 @@ pub(super) const INHERITANCE: &str = "
     SELECT i.inhrelid, i.inhparent FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent
     WHERE c.relpersistence <> 't' AND c.relkind IN ('r', 'p', 'f')";
 
-/// Virtual generated columns (PostgreSQL 18) are computed by those who read.
+/// Virtual generated columns (PostgreSQL 18) are computed by those who read. PostgreSQL 13 has no statistics of expressions.
 pub(super) const EXPRESSIONS: &str = "
     SELECT d.adrelid, CASE WHEN a.attgenerated = 'v' THEN 'read' ELSE 'write' END, d.adbin::text
     FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid
@@ -123,7 +125,7 @@ pub(super) const EXPRESSIONS: &str = "
     FROM pg_constraint k LEFT JOIN pg_class c ON c.oid = k.conrelid
     WHERE k.conbin IS NOT NULL AND c.relpersistence IS DISTINCT FROM 't'
     UNION ALL
-    SELECT i.indrelid, 'write', e.tree
+    SELECT i.indrelid, 'index', e.tree
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid,
         LATERAL (VALUES (i.indexprs::text), (i.indpred::text)) e (tree)
     WHERE e.tree IS NOT NULL AND c.oid >= 16384 AND c.relpersistence <> 't'
@@ -131,6 +133,14 @@ pub(super) const EXPRESSIONS: &str = "
     SELECT p.partrelid, 'write', p.partexprs::text
     FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid
     WHERE p.partexprs IS NOT NULL AND c.relpersistence <> 't'
+    UNION ALL
+    SELECT s.stxrelid, 'index', to_jsonb(s) ->> 'stxexprs'
+    FROM pg_statistic_ext s JOIN pg_class c ON c.oid = s.stxrelid
+    WHERE to_jsonb(s) ->> 'stxexprs' IS NOT NULL AND c.relpersistence <> 't'
+    UNION ALL
+    SELECT t.tgrelid, 'trigger', t.tgqual::text
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgqual IS NOT NULL AND t.tgenabled <> 'D' AND c.relpersistence <> 't'
     UNION ALL
     SELECT p.polrelid, 'policy', e.tree
     FROM pg_policy p, LATERAL (VALUES (p.polqual::text), (p.polwithcheck::text)) e (tree)
@@ -172,6 +182,7 @@ const BY_WRITER: &[(&str, &str)] = &[
         "t.connamespace IN (SELECT oid FROM schemas)",
     ),
     ("pg_trigger", "t.tgrelid IN (SELECT oid FROM relations)"),
+    ("pg_event_trigger", "true"),
     ("pg_rewrite", "t.ev_class IN (SELECT oid FROM relations)"),
     ("pg_inherits", "t.inhparent IN (SELECT oid FROM relations)"),
     ("pg_policy", "t.polrelid IN (SELECT oid FROM relations)"),
@@ -209,7 +220,10 @@ const BY_WRITER: &[(&str, &str)] = &[
     ("pg_publication_rel", "false"),
     ("pg_sequence", "false"),
     ("pg_shdescription", "false"),
-    ("pg_statistic_ext", "false"),
+    (
+        "pg_statistic_ext",
+        "t.stxrelid IN (SELECT oid FROM relations)",
+    ),
     ("pg_tablespace", "false"),
 ];
 

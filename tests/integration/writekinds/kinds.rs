@@ -208,6 +208,19 @@ const fn copy(
 
 /// Kinds that leave the catalog as it is.
 pub const PLAIN: &[Kind] = &[
+    with(
+        "UPDATE of an unlogged table",
+        "ALTER TABLE w# SET UNLOGGED;",
+        &["UPDATE w# SET name = 'unlogged'"],
+    ),
+    plain(
+        "a commit that is not awaited",
+        &[
+            "SET synchronous_commit = off",
+            "UPDATE t# SET name = 'off' WHERE id = 1",
+            "RESET synchronous_commit",
+        ],
+    ),
     plain("INSERT", &["INSERT INTO t# VALUES (20, 20, 'new')"]),
     plain(
         "INSERT of several rows",
@@ -215,7 +228,7 @@ pub const PLAIN: &[Kind] = &[
     ),
     plain(
         "INSERT … SELECT",
-        &["INSERT INTO t# SELECT id + 100, u + 1000, name FROM t#"],
+        &["INSERT INTO t# SELECT id + 100, u + 5000, name FROM t#"],
     ),
     plain(
         "INSERT … RETURNING",
@@ -227,12 +240,12 @@ pub const PLAIN: &[Kind] = &[
     ),
     plain(
         "ON CONFLICT of another key DO UPDATE",
-        &["INSERT INTO t# VALUES (99, 10, 'up') ON CONFLICT (u) DO UPDATE SET name = 'by u'"],
+        &["INSERT INTO t# VALUES (99, 1010, 'up') ON CONFLICT (u) DO UPDATE SET name = 'by u'"],
     ),
     plain(
         "ON CONFLICT ON CONSTRAINT that moves the key",
         &[
-            "INSERT INTO t# VALUES (99, 10, 'up') ON CONFLICT ON CONSTRAINT u# DO UPDATE SET id = 98",
+            "INSERT INTO t# VALUES (99, 1010, 'up') ON CONFLICT ON CONSTRAINT u# DO UPDATE SET id = 98",
         ],
     ),
     plain(
@@ -253,7 +266,7 @@ pub const PLAIN: &[Kind] = &[
     ),
     plain(
         "UPDATE of a key",
-        &["UPDATE ONLY t# AS x SET id = 50 WHERE x.u = 10"],
+        &["UPDATE ONLY t# AS x SET id = 50 WHERE x.u = 1010"],
     ),
     plain(
         "UPDATE of several columns",
@@ -440,7 +453,7 @@ pub const PLAIN: &[Kind] = &[
     ),
     with(
         "a function with a default that writes",
-        "CREATE FUNCTION s#(i int DEFAULT f#(3)) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';",
+        "CREATE FUNCTION s#(i int DEFAULT f#(3)) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN i; END';",
         &["SELECT s#()"],
     ),
     with(
@@ -686,7 +699,7 @@ pub const PLAIN: &[Kind] = &[
         "DELETE from a partition, with a cascade",
         &["DELETE FROM pc#"],
     ),
-    parts("TRUNCATE of a partition", &["TRUNCATE pd#"]),
+    parts("TRUNCATE of a partition", &["TRUNCATE pd# CASCADE"]),
     parts("TRUNCATE of a partitioned table", &["TRUNCATE p# CASCADE"]),
     parts(
         "an upsert into a partitioned table",
@@ -935,13 +948,13 @@ pub const PLAIN: &[Kind] = &[
     Kind {
         reads: &["SELECT * FROM i#"],
         fill: "DELETE FROM i#",
-        cold: &["SELECT last_value, is_called FROM i#_n_seq"],
         ..with(
             "TRUNCATE … RESTART IDENTITY",
             "CREATE TABLE i# (n int GENERATED ALWAYS AS IDENTITY, v int);",
             &[
                 "INSERT INTO i# (v) VALUES (1)",
                 "TRUNCATE i# RESTART IDENTITY",
+                "INSERT INTO i# (v) VALUES (9)",
             ],
         )
     },
@@ -1162,7 +1175,7 @@ pub const ALTERING: &[Kind] = &[
         reads: FAMILY_READS,
         ..altering(
             "INHERIT",
-            "CREATE TABLE k# (id int, name text); CREATE TABLE ka# (id int, name text); CREATE TABLE kb# () INHERITS (ka#);",
+            "CREATE TABLE k# (id int, name text); CREATE TABLE ka# (id int, name text, more int); CREATE TABLE kb# () INHERITS (ka#);",
             &["ALTER TABLE ka# INHERIT k#"],
         )
     },

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Line, Simulation};
+use super::{Line, Rng, Simulation};
 use crate::session::tests::simulation_client::Client;
-use crate::session::tests::simulation_server::Server;
+use crate::session::tests::simulation_server::{Server, TABLES};
 use crate::session::tests::world::{messages, own_row_of};
 use crate::session::{Greeting, Io, Session};
 use crate::wire::message;
@@ -160,5 +160,27 @@ impl Simulation {
         }
         self.pool.give(user, b);
         self.note(|| format!("client {n} leaves backend {b} to others"));
+    }
+
+    /// All who have nothing else to do ask the same.
+    pub(super) fn herd(&mut self, rng: &mut Rng) -> Result<(), String> {
+        let sql = format!("SELECT v FROM {}", TABLES[rng.below(5)]);
+        for n in 0..self.lines.len() {
+            let line = &mut self.lines[n];
+            if line.client.is_quiet() && !line.leaving {
+                line.client.ask(&sql, &self.server);
+                self.note(|| format!("client {n} asks with the others"));
+                self.hear_client(n, self.lines[n].client.said.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many reads that have waited for another's came to that.
+    pub(super) fn coalesced(&self, result: &str) -> usize {
+        let metrics = self.thread.metrics.render().unwrap_or_default();
+        let name = format!("larder_coalesced_total{{result=\"{result}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&*name));
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 }

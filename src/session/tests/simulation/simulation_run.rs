@@ -139,6 +139,8 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
         all.states += tally.states;
         all.evicted += tally.evicted;
         all.shared += tally.shared;
+        all.coalesced += tally.coalesced;
+        all.freed += tally.freed;
         all.asked += tally.asked;
     }
     println!("{all:?}");
@@ -147,7 +149,12 @@ fn p1_p4_p5_p9_simulation_of_clients_over_one_ledger() {
     assert!(all.hits > 10 * seeds && all.states > 5 * seeds, "{all:?}");
     assert!(
         seeds < 50
-            || (all.in_doubt > 0 && all.evicted > 0 && all.shared > 0 && 4 * all.asked > seeds),
+            || (all.in_doubt > 0
+                && all.evicted > 0
+                && all.shared > 0
+                && 4 * all.asked > seeds
+                && all.coalesced > seeds / 10
+                && all.freed > seeds / 50),
         "{all:?}"
     );
 }
