@@ -154,7 +154,7 @@ impl Session {
         if unit.execute.is_some() {
             self.account(&named.text, pass, io);
             self.owe(Owed::Execute { fill });
-            return;
+            return unit.bytes.len();
         }
         self.account_bound(May::Do(pass.effects.clone(), pass.version), io);
         if !unit.describe && unit.bind.portal.is_empty() {
