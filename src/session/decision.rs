@@ -438,7 +438,7 @@ fn other_outcome(text: &Text, raises: bool) -> (Outcome, Option<Why>) {
 ///
 /// AT TIME ZONE makes a `timetz` of a `time`, unwritten: what offset it gets, the date of today decides.
 fn types_refused(types: &[u8], text: &Text, catalog: &Catalog) -> Option<Why> {
-    let zones = matches!(text.single(), Some(Statement::Query(query)) if query.zones);
+    let zones = matches!(text.single(), Some(Statement::Query(query)) if query.hidden.zones);
     let (types, _) = types.as_chunks::<4>();
     let types = types.iter().map(|oid| u32::from_be_bytes(*oid));
     types.filter(|oid| *oid != 0).find_map(|oid| {

@@ -31,6 +31,15 @@ pub struct Query {
     pub attributes: Vec<Box<str>>,
     /// `f` of `(e).f`, which is `f(e)` or a cast to `f` if `e` has no such field.
     pub fields: Vec<Box<str>>,
+    /// What the text alone does not decide.
+    pub hidden: Hidden,
+    /// What matters where a system catalog is read.
+    pub catalogs: OfCatalogs,
+}
+
+/// What may run or be read although it is not written, if the catalog does not speak against it.
+#[derive(Debug, Default)]
+pub struct Hidden {
     /// Columns cast to a type that reads the clock in text, by names that nothing inside the query gives: wrong for a
     /// column of text with 'today' in it.
     pub cast_columns: Vec<Box<str>>,
@@ -39,8 +48,6 @@ pub struct Query {
     pub older: Vec<Box<str>>,
     /// Calls `timezone` (AT TIME ZONE), which of a `time` gives a time of today.
     pub zones: bool,
-    /// What matters where a system catalog is read.
-    pub catalogs: OfCatalogs,
 }
 
 /// What a query's text says that decides about a read of system catalogs.
@@ -69,7 +76,7 @@ impl Query {
         once(&mut self.types);
         once(&mut self.attributes);
         once(&mut self.fields);
-        once(&mut self.older);
-        once(&mut self.cast_columns);
+        once(&mut self.hidden.older);
+        once(&mut self.hidden.cast_columns);
     }
 }

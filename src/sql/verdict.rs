@@ -274,11 +274,11 @@ impl Resolver<'_> {
         let (mut found, mut reach) = (Found::default(), Reach::default());
         let code = self.code(catalog, query, &mut reach);
         let mut run = self.reads(catalog, query, &mut found, &mut reach).and(code);
-        let mut columns = query.cast_columns.iter();
+        let mut columns = query.hidden.cast_columns.iter();
         if !columns.all(|column| catalog.never_text(&found.named, column)) {
             run = run.and(FunctionClass::reads(Why::ClockText));
         }
-        if query.zones && gives_time(catalog, query, &found.named) {
+        if query.hidden.zones && gives_time(catalog, query, &found.named) {
             run = run.and(FunctionClass::reads(Why::StableFunction));
         }
         if run.why == Some(Why::CatalogMoment) {
@@ -364,7 +364,7 @@ impl Resolver<'_> {
             && query.types.is_empty()
             && query.attributes.is_empty()
             && query.fields.is_empty()
-            && query.older.is_empty()
+            && query.hidden.older.is_empty()
             && !query.unknown;
         let effect = if names_nothing {
             Effect::NOTHING
@@ -436,7 +436,7 @@ impl Resolver<'_> {
         for name in &query.fields {
             run = run.and(catalog.field(name));
         }
-        for name in &query.older {
+        for name in &query.hidden.older {
             run = run.and(catalog.made_by_users(name));
         }
         run

@@ -142,7 +142,7 @@ impl<'t> Walk<'t> {
                 Node::ColumnRef(column) => match column.fields().iter().next_back() {
                     Some(Node::String(name)) if !text => {
                         add_text(
-                            &mut self.query.cast_columns,
+                            &mut self.query.hidden.cast_columns,
                             name.sval().unwrap_or_default(),
                         );
                     }
@@ -233,7 +233,7 @@ impl<'t> Walk<'t> {
 
     /// At the end: a cast column whose name may be given inside the query is not known to be a relation's.
     pub(super) fn judge_cast_columns(&mut self) {
-        let (columns, derived) = (&self.query.cast_columns, &self.derived);
+        let (columns, derived) = (&self.query.hidden.cast_columns, &self.derived);
         let mine =
             |name: &str| NAMELESS.contains(&name) || of_values(name) || derived.contains(&name);
         // Quadratic texts must not cost seconds.

@@ -188,7 +188,7 @@ impl<'t> Walk<'t> {
             0
         };
         self.called(schema, name, call.args().len() + ordered);
-        self.query.zones |= name == "timezone";
+        self.query.hidden.zones |= name == "timezone";
         self.call_as_cast(name, call.args());
         self.push(call.over(), scope);
         self.push(call.agg_filter(), scope);

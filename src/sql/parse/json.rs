@@ -13,6 +13,9 @@ use pg_raw_parse::nodes;
 impl<'t> Walk<'t> {
     /// False for what is neither JSON nor XML.
     pub(super) fn json(&mut self, node: Node<'t>, scope: Scope) -> bool {
+        for name in older_calls(node) {
+            self.spelled(name);
+        }
         match node {
             Node::JsonFormat(_) => {}
             Node::JsonValueExpr(value) => {
@@ -25,7 +28,6 @@ impl<'t> Walk<'t> {
             }
             Node::JsonIsPredicate(predicate) => self.push(predicate.expr(), scope),
             Node::JsonObjectConstructor(object) => {
-                self.spelled("json_object");
                 self.called(Some("pg_catalog"), "json_build_object", 2);
                 for pair in object.exprs() {
                     self.push(pair, scope);
@@ -33,7 +35,6 @@ impl<'t> Walk<'t> {
                 self.output(object.output());
             }
             Node::JsonArrayConstructor(array) => {
-                self.spelled("json_array");
                 self.called(Some("pg_catalog"), "json_build_array", 1);
                 for value in array.exprs() {
                     self.push(value, scope);
@@ -41,13 +42,11 @@ impl<'t> Walk<'t> {
                 self.output(array.output());
             }
             Node::JsonObjectAgg(aggregate) => {
-                self.spelled("json_objectagg");
                 self.called(Some("pg_catalog"), "json_object_agg", 2);
                 self.push(aggregate.arg(), scope);
                 self.push(aggregate.constructor(), scope);
             }
             Node::JsonArrayAgg(aggregate) => {
-                self.spelled("json_arrayagg");
                 self.called(Some("pg_catalog"), "json_agg", 1);
                 self.push(aggregate.arg(), scope);
                 self.push(aggregate.constructor(), scope);
@@ -59,7 +58,6 @@ impl<'t> Walk<'t> {
                 self.output(constructor.output());
             }
             Node::JsonScalarExpr(scalar) => {
-                self.spelled("json_scalar");
                 self.called(Some("pg_catalog"), "to_json", 1);
                 self.push(scalar.expr(), scope);
                 self.output(scalar.output());
@@ -72,12 +70,10 @@ impl<'t> Walk<'t> {
     fn refused(&mut self, node: Node<'t>, scope: Scope) -> bool {
         match node {
             Node::JsonParseExpr(e) => {
-                self.spelled("json");
                 self.push(e.expr(), scope);
                 self.output(e.output());
             }
             Node::JsonSerializeExpr(e) => {
-                self.spelled("json_serialize");
                 self.push(e.expr(), scope);
                 self.output(e.output());
             }
@@ -86,9 +82,6 @@ impl<'t> Walk<'t> {
                 self.output(e.output());
             }
             Node::JsonFuncExpr(e) => {
-                for name in ["json_exists", "json_query", "json_value"] {
-                    self.spelled(name);
-                }
                 self.push(e.context_item(), scope);
                 self.push(e.pathspec(), scope);
                 self.list(e.passing(), scope);
@@ -100,7 +93,6 @@ impl<'t> Walk<'t> {
             Node::JsonBehavior(behavior) => self.push(behavior.expr(), scope),
             Node::JsonTablePathSpec(path) => self.push(path.string(), scope),
             Node::JsonTable(table) => {
-                self.spelled("json_table");
                 self.push(table.context_item(), scope);
                 self.push(table.pathspec(), scope);
                 self.list(table.passing(), scope);
@@ -145,10 +137,26 @@ impl<'t> Walk<'t> {
 
     /// A word of the grammar that an older server takes for the name of a function.
     pub(super) fn spelled(&mut self, name: &str) {
-        add_text(&mut self.query.older, name);
+        add_text(&mut self.query.hidden.older, name);
     }
 
     fn output(&mut self, output: Option<&'t nodes::JsonOutput>) {
         self.read_as(output.and_then(nodes::JsonOutput::type_name));
+    }
+}
+
+/// The functions that an older server would call where the grammar here has syntax.
+fn older_calls(node: Node<'_>) -> &'static [&'static str] {
+    match node {
+        Node::JsonObjectConstructor(_) => &["json_object"],
+        Node::JsonArrayConstructor(_) => &["json_array"],
+        Node::JsonObjectAgg(_) => &["json_objectagg"],
+        Node::JsonArrayAgg(_) => &["json_arrayagg"],
+        Node::JsonScalarExpr(_) => &["json_scalar"],
+        Node::JsonParseExpr(_) => &["json"],
+        Node::JsonSerializeExpr(_) => &["json_serialize"],
+        Node::JsonFuncExpr(_) => &["json_exists", "json_query", "json_value"],
+        Node::JsonTable(_) => &["json_table"],
+        _ => &[],
     }
 }
