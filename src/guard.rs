@@ -67,6 +67,7 @@ guards! {
     IsolationOfPipeline: "… or of a pipeline" => ["simulation", "p1_a_snapshot_that_a_pipeline_shares_fills_nothing"];
     CommitOpensEarlier: "COMMIT opens what came before it, answered or not" => ["simulation", "a_savepoint_gone_back_to_keeps_the_write_set", "a_copy_raises_what_was_visible_before_it_began"];
     BehindRollback: "what is sent behind a ROLLBACK may run outside of a block" => ["simulation", "what_is_sent_behind_a_rollback_may_run_outside_of_a_block"];
+    BehindHeldBegin: "… and behind a BEGIN that was held back and is not answered" => ["what_is_sent_behind_a_held_begin_may_run_outside_of_a_block"];
     ExecuteMayCommit: "an EXECUTE that may be a COMMIT opens what it makes visible" => ["p9_a_commit_behind_execute_is_shut_before_it_leaves"];
     UnseenEndRaises: "a block that ends unseen is raised" => ["a_block_that_ends_unseen_is_raised_before_the_client_is_told"];
     ErrorProvesLittle: "an error proves nothing where something in its message may have committed" => ["simulation", "an_error_behind_a_commit_takes_nothing_back"];

@@ -302,6 +302,12 @@ impl Pending {
             .any(|segment| segment.marks.kind != Kind::Quiet)
     }
 
+    /// Whether a closed segment begins with a BEGIN of ours that may yet fail: what is sent behind it would then run outside
+    /// of the block that its client is in.
+    pub fn begins_unheard(&self) -> bool {
+        self.closed.iter().any(|segment| segment.marks.held)
+    }
+
     /// Whether anything under way is more than cacheable reads.
     pub fn impure(&self) -> bool {
         self.closed

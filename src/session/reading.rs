@@ -117,7 +117,8 @@ impl Session {
     /// Tells the upstream of statements that only live here, before a text runs that changes what their constants mean.
     pub(super) fn teach_before(&mut self, text: &Text, io: &mut Io<'_>) {
         let undoes = self.settings.journaled() || self.settings.was_strange();
-        if !rereads(text) && !(text.ends && undoes) {
+        let ends = text.ends && undoes;
+        if !rereads(text) && !ends {
             return;
         }
         let word = self.database.catalog_word();

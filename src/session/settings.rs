@@ -179,8 +179,8 @@ impl Settings {
     /// A backend that greeted stands behind the session now, or (`absent`) would if one were needed.
     pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
         self.reported = greeting.reported.clone();
-        let strange = |(name, value): (&Box<str>, &Box<str>)| constants::is_strange(name, value);
-        self.strange |= self.reported.iter().any(strange);
+        let mut reported = self.reported.iter();
+        self.strange |= reported.any(|(name, value)| constants::is_strange(name, value));
         self.peer = Peer {
             announced: Some(greeting.pid).filter(|_| !absent),
             backend: greeting.backend().cloned().filter(|_| !absent),

@@ -227,7 +227,8 @@ impl Session {
 
     /// What becomes visible if a message with that write set runs now.
     fn visible(&mut self, set: &WriteSet, commits: bool) -> WriteSet {
-        let mut block = self.transaction.status() != b'I';
+        let unheard = self.pending.begins_unheard() && stands(Guard::BehindHeldBegin);
+        let mut block = self.transaction.status() != b'I' && !unheard;
         let mut earlier = self.transaction.writes.clone();
         for segment in self.pending.segments() {
             block &= !(segment.marks.ends && stands(Guard::BehindRollback));

@@ -350,7 +350,10 @@ fn wait(ticket: &Ticket) {
     }
 }
 
-fn run(threads: Vec<Box<dyn FnOnce(&Shared) + Send>>) {
+/// What one thread of a model does.
+type Act = Box<dyn FnOnce(&Shared) + Send>;
+
+fn run(threads: Vec<Act>) {
     let shared = Shared::new();
     let spawned = threads.into_iter().map(|act| {
         let shared = shared.clone();

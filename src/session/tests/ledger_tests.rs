@@ -290,6 +290,32 @@ fn what_is_sent_behind_a_rollback_may_run_outside_of_a_block() {
 }
 
 #[test]
+fn what_is_sent_behind_a_held_begin_may_run_outside_of_a_block() {
+    let world = World::new();
+    let mut client = world.client();
+    let before = world.mark(world.t);
+    client.ask(&[unit("BEGIN"), sync()].concat());
+    assert_eq!(
+        (client.sent().as_str(), client.told().as_str()),
+        ("", "12nCZ")
+    );
+    client.ask(&[unit("SELECT v FROM u"), sync()].concat());
+    assert!(
+        client.sent().ends_with("PBDES"),
+        "the BEGIN in front of the read"
+    );
+    client.ask(&query(WRITE));
+    assert!(
+        world.shut(world.t),
+        "should the BEGIN fail, it runs by itself"
+    );
+    // A cancel has met the BEGIN.
+    client.answer(&[error("57014"), ready(b'I')].concat());
+    client.answer(&[complete("UPDATE 1"), ready(b'I')].concat());
+    assert!(!world.shut(world.t) && before.dead());
+}
+
+#[test]
 fn a_text_that_is_not_looked_into_may_commit() {
     let world = World::new();
     let mut client = world.client();
