@@ -97,9 +97,10 @@ pub struct Wait {
 pub struct Ticket(Arc<Wait>);
 
 impl Ticket {
-    /// The statement goes upstream after all.
-    pub fn goes(self) {
+    /// The statement goes upstream after all. What is given back is to be kept until it is answered.
+    pub fn goes(self) -> Arc<Wait> {
         self.0.went.store(true, Ordering::SeqCst);
+        self.0.clone()
     }
 }
 
@@ -163,6 +164,11 @@ impl Wait {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether somebody else still has it: its statement is not answered.
+    pub fn is_held(self: &Arc<Wait>) -> bool {
+        Arc::strong_count(self) > 1
     }
 
     /// Whether its statement has gone upstream; `None`: it is not known yet.

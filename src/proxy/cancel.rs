@@ -121,9 +121,11 @@ impl Aimed {
 /// Passes the request on and waits until the upstream closes.
 pub async fn pass(packet: &[u8], door: &Door) {
     let key = packet.get(HEAD..).unwrap_or_default();
-    if !door.reception.cancels.waits.cancel(key).await {
-        return;
-    }
+    let waits = &door.reception.cancels.waits;
+    waits.cancel(key, || pass_on(packet, door)).await;
+}
+
+async fn pass_on(packet: &[u8], door: &Door) {
     let Some(aimed) = door.reception.cancels.find(packet) else {
         return pass_everywhere(packet, door).await;
     };

@@ -1,7 +1,8 @@
 //! The wait of a session for an equal read: its wake-up, its end by the clock, and where a cancel request finds it.
 //!
 //! * A request for a client that waits ends the wait; the request goes on once the statement has gone upstream, and is
-//!   dropped if it was answered from memory: it must not hit what comes after (hazard 57).
+//!   dropped if it was answered from memory: it must not hit what comes after (hazard 57). A backend that has not read the
+//!   statement yet does not heed it: it is repeated until the statement is answered.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -17,6 +18,8 @@ use crate::session::Session;
 
 /// How long a cancel request waits to know where it goes.
 const LIMIT: Duration = Duration::from_secs(10);
+/// After how long it is repeated.
+const REPEAT: Duration = Duration::from_millis(25);
 /// How often it looks.
 const AGAIN: Duration = Duration::from_millis(1);
 
@@ -29,10 +32,12 @@ impl Waits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the wait of the client that a request names. Gives whether its statement has gone upstream.
-    pub async fn cancel(&self, key: &[u8]) -> bool {
-        let Some(wait) = self.lock().get(key).and_then(Weak::upgrade) else {
-            return true;
+    /// Ends the wait of the client that a request names, and passes the request on as long as its statement, which has
+    /// then gone upstream, is not answered.
+    pub async fn cancel<F: Future<Output = ()>>(&self, key: &[u8], pass_on: impl Fn() -> F) {
+        let found = self.lock().get(key).and_then(Weak::upgrade);
+        let Some(wait) = found else {
+            return pass_on().await;
         };
         wait.cancel();
         let outcome = async {
@@ -43,7 +48,16 @@ impl Waits {
                 }
             }
         };
-        timeout(LIMIT, outcome).await.unwrap_or(false)
+        if !timeout(LIMIT, outcome).await.unwrap_or(false) {
+            return;
+        }
+        let passed = async {
+            while wait.is_held() {
+                pass_on().await;
+                sleep(REPEAT).await;
+            }
+        };
+        let _ = timeout(LIMIT, passed).await;
     }
 }
 

@@ -25,6 +25,7 @@ impl Session {
         let Some(mut segment) = self.pending.finish() else {
             return;
         };
+        self.link.cancelled = None;
         // What the upstream was sent before it heard of a block says nothing about that block.
         let status = match segment.marks.kind {
             Kind::Quiet => self.transaction.status(),

@@ -161,7 +161,8 @@ impl Session {
             // Until there is a connection.
             self.joining = Some(joining);
         } else if let Some(wait) = joining.wait {
-            wait.goes();
+            let wait = wait.goes();
+            self.link.cancelled = Some(wait).filter(|wait| wait.is_cancelled());
             self.thread.coalesced(Coalesced::Freed);
         }
         false

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::text::Text;
 use super::welcome::Greeting;
 use super::{Copy, Footing, Io, Mode, Phase, Session, Thread};
+use crate::cache::flight::Wait;
 use crate::cache::servers::Mark;
 use crate::sql::statement::Statement;
 use crate::wire::message;
@@ -44,6 +45,8 @@ pub struct Tie {
     greeting: Option<Arc<Greeting>>,
     /// Process id and secret as the client was told, where they are the backend's own.
     pub key: Box<[u8]>,
+    /// The wait of a statement that was cancelled meanwhile, and runs there until it is answered.
+    pub cancelled: Option<Arc<Wait>>,
 }
 
 /// How many texts wait to be judged.

@@ -4,6 +4,9 @@ use crate::ground::{Ground, assert_same};
 use crate::wireclient::{Answered, Batch, Client, Login, Transcript, normalised};
 use std::time::{Duration, Instant};
 
+/// What is done, and how.
+type Way<'a> = (&'a str, &'a dyn Fn(&Login) -> Transcript);
+
 const SCHEMA: &str = "
     CREATE TABLE things (id int PRIMARY KEY, at timestamptz, day date, cash money, name text);
     INSERT INTO things VALUES (1, '2024-03-04 05:06:07Z', '2024-02-01', 1234.5, 'x');
@@ -302,7 +305,7 @@ fn p7_constants_are_read_when_a_statement_is_prepared() {
             };
             let direct = ground.login();
             let through = ground.over(&direct);
-            let ways: [(&str, &dyn Fn(&Login) -> Transcript); 4] = [
+            let ways: [Way<'_>; 4] = [
                 ("SET", &by_set),
                 ("SET LOCAL", &in_block),
                 ("a pipeline", &piped),
