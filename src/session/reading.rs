@@ -22,8 +22,8 @@ use crate::why::Why;
 impl Session {
     /// A text, analysed as far as the upstream reads it as it stands. `None`: what is under way decides, the client waits.
     pub(super) fn text(&self, sql: &[u8]) -> Option<Rc<Text>> {
-        let plain = self.settings.is_utf8() && self.settings.strings_conform();
-        let usual = plain && !self.settings.was_strange() && self.pending.is_empty();
+        let usual =
+            self.settings.is_plain() && !self.settings.was_strange() && self.pending.is_empty();
         if usual || self.thread.mode == Mode::Off {
             return Some(self.thread.text(sql));
         }

@@ -84,6 +84,7 @@ struct Peer {
 struct Derived {
     gate: Cell<Option<Result<(), Why>>>,
     own_snapshots: Cell<Option<bool>>,
+    plain: Cell<Option<bool>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
     reading: Option<Rc<str>>,

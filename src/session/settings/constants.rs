@@ -107,6 +107,16 @@ impl Settings {
         reported.is_some_and(|v| v.eq_ignore_ascii_case(value))
     }
 
+    /// Whether texts are read as they are analysed here: asked for each.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.derived.plain.get().unwrap_or_else(|| {
+            let plain = self.is_utf8() && self.strings_conform();
+            self.derived.plain.set(Some(plain));
+            plain
+        })
+    }
+
     /// Whether both encodings are UTF8.
     pub fn is_utf8(&self) -> bool {
         self.is("client_encoding", "UTF8") && self.is("server_encoding", "UTF8")
