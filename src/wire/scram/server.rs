@@ -104,13 +104,15 @@ impl<'a> Server<'a> {
 
     /// Takes the client's next message.
     pub fn step(&mut self, message: &[u8]) -> Result<Step, Refusal> {
+        // Whatever is refused ends the exchange.
+        let state = std::mem::replace(&mut self.state, State::Over);
         if message.is_empty() {
             return Err(malformed("The message is empty."));
         }
         if message.contains(&0) {
             return Err(malformed("Message length does not match input length."));
         }
-        match std::mem::replace(&mut self.state, State::Over) {
+        match state {
             State::Start => self.first(message),
             State::Challenged(challenged) => self.last(&challenged, message),
             State::Over => Err(violation("invalid SCRAM exchange state", "")),

@@ -161,6 +161,17 @@ fn a_downgrade_of_the_channel_is_refused() {
 }
 
 #[test]
+fn what_was_refused_is_over() {
+    let secret = secret("pencil");
+    for refused in [&b""[..], b"n,,n=user\0,r=nonce", b"x"] {
+        let mut server = Server::new(&secret, false, Binding::Impossible, "server".into());
+        assert!(server.step(refused).is_err());
+        let again = server.step(b"n,,n=user,r=nonce").err();
+        assert_eq!(again.map(|r| r.sqlstate), Some("08P01"), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_server_that_does_not_know_the_secret_is_refused() {
     let keys = Keys::derive(b"pencil", b"salt", 1);
     let prover = || {
