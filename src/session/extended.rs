@@ -332,8 +332,8 @@ impl Session {
         }
         let owed = match target {
             Target::Statement(name) => {
-                // Behind what may fail it must be taken back with the rest.
-                let local = self.pending.nothing_owed()
+                // Behind what may fail it must be taken back with the rest. What only Larder waits for is a message of its own.
+                let local = self.pending.nothing_awaited()
                     && self
                         .statements
                         .named(name)
