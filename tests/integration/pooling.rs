@@ -458,7 +458,9 @@ fn clients_that_come_at_once_cause_one_login() {
             assert!(error.is_none_or(|told| told.sqlstate().unwrap() == "08001"));
         }
         let logins = relay.accepted() - before;
-        assert!(logins < 12, "{logins} logins");
+        // Larder's own connections, which it makes again when they end, come this way too; an attempt that fails is two
+        // (sslmode=prefer). Forty clients without a gate would be forty logins at the least.
+        assert!(logins < 20, "{logins} logins");
     }
 }
 
