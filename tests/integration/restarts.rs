@@ -122,8 +122,15 @@ fn p9_nothing_stale_while_backends_are_killed() {
         let Some(pid) = direct.query("SELECT pg_backend_pid()").value() else {
             return;
         };
+        let Ok(mut other) = ground.login().try_connect() else {
+            return;
+        };
         let killed = Command::new("kill").args(["-9", &pid]).status();
         assert!(killed.expect("kill").success());
+        // Until the server has noticed it still lets clients in, only to end them.
+        while other.query("SELECT 1").value().is_some() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         while ground.login().try_connect().is_err() {
             std::thread::sleep(Duration::from_millis(20));
         }
