@@ -29,7 +29,11 @@ use postgres::Postgres;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Client;
 
-const SCHEMA: &str = include_str!("oracle/schema.sql");
+/// The house of the catalog's tests, and what the statements need beyond it.
+const SCHEMA: &str = concat!(
+    include_str!("catalog/house.sql"),
+    include_str!("oracle/schema.sql")
+);
 
 /// How many connections ask at the same time.
 const CONNECTIONS: usize = 4;

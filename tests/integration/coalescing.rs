@@ -3,11 +3,11 @@
 //!
 //! A lock on the table, taken past Larder, holds the one that asks for as long as a test likes.
 
-use crate::ground::{Ground, SUPERUSER, create_database_on};
+use crate::ground::{Ground, SUPERUSER, create_database_on, eventually};
 use crate::larder::{Larder, Setup};
 use crate::postgres::Options;
 use crate::wireclient::{Answered, Batch, Bind, Client, Login, Transcript, cancel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCHEMA: &str = "
     CREATE TABLE t (n int PRIMARY KEY);
@@ -15,14 +15,6 @@ const SCHEMA: &str = "
     INSERT INTO t SELECT g FROM generate_series(1, 1500) g;
     INSERT INTO v VALUES (1);";
 const READ: &str = "SELECT count(*), sum(x.n * y.n % 7) FROM t x, t y WHERE x.n < 50";
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn setup(wait: &str) -> impl FnOnce(Setup) -> Setup {
     let wait = wait.to_owned();

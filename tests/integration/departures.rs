@@ -1,25 +1,17 @@
 //! Clients that leave, at every point of their session, and a Larder that stops: nothing is left, nothing is lost.
 
-use crate::ground::{Ground, SUPERUSER, create_database_on};
+use crate::ground::{Ground, SUPERUSER, create_database_on, eventually};
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres, Stop};
 use crate::wireclient::{Answered, Batch, Client, Login};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCHEMA: &str = "
     CREATE TABLE items (id int PRIMARY KEY, name text);
     INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 50) g;";
 const READ: &str = "SELECT name FROM items WHERE id = 4";
 const NAME: &str = "departures";
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A server that asks for passwords, and a Larder that lets `app` in itself and relays `someone`.
 fn guarded(change: impl FnOnce(Setup) -> Setup) -> (Postgres, Larder, Login, Login) {

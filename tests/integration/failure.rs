@@ -1,6 +1,6 @@
 //! Errors, limits and administrators of the database: what clients are told, and that nothing partial or old is kept.
 
-use crate::ground::{Ground, SUPERUSER, create_database_on};
+use crate::ground::{Ground, SUPERUSER, create_database_on, eventually};
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres};
 use crate::wireclient::{Answered, Batch, Client, Login, cancel};
@@ -10,14 +10,6 @@ const SCHEMA: &str = "
     CREATE TABLE items (id int PRIMARY KEY, name text);
     INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 50) g;";
 const READ: &str = "SELECT name FROM items WHERE id = 4";
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A server with a role that is no superuser and may have so many connections, Larder's own one among them.
 struct Limited {

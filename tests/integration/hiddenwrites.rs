@@ -1,30 +1,11 @@
 //! Writes where none is seen: code that commands, planning and the server itself run, and outcomes that come late.
 
-use crate::ground::{Ground, SUPERUSER, assert_same, create_database, server_port, upstream};
+use crate::ground::{
+    Ground, SUPERUSER, assert_same, create_database, eventually, server_port, until_hit, upstream,
+};
 use crate::larder::Setup;
 use crate::wireclient::{Answered, Batch, Client, Login, Transcript, cancel};
 use std::time::{Duration, Instant};
-
-fn until_hit(client: &mut Client, sql: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        client.ok(sql);
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(3));
-    }
-}
-
-fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !is() {
-        assert!(Instant::now() < deadline, "{what}: never");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 fn done(what: &str, answer: &Transcript) {
     let whole = answer.error().is_none() && answer.tags().ends_with('Z');

@@ -1,7 +1,7 @@
 //! What drivers ask the system catalogs at connect is answered from memory, until the catalog is another.
 
-use crate::ground::{Ground, assert_same};
-use crate::wireclient::{Batch, Client, normalised};
+use crate::ground::{Ground, assert_same, until_hit};
+use crate::wireclient::{Batch, normalised};
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
@@ -191,19 +191,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT current_schema()", "no_relation"),
 ];
 
-fn hits(client: &mut Client, sql: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        client.ok(sql);
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn p7_introspection_hits_with_the_upstreams_bytes() {
     let ground = Ground::new("introspection", SCHEMA);
@@ -246,7 +233,7 @@ fn p4_introspection_is_kept_from_a_moment_of_its_own() {
         assert_eq!(a.larder_last(), "bypass: catalog_moment");
     }
     b.ok(read);
-    hits(&mut b, read);
+    until_hit(&mut b, read);
     a.ok(read);
     assert_eq!(a.larder_last(), "hit", "inside a block it is served");
     a.ok("COMMIT");
@@ -306,7 +293,7 @@ fn p1_introspection_shows_what_was_made_through_larder() {
         "DROP TABLE within, more",
     ] {
         for read in reads {
-            hits(&mut reader, read);
+            until_hit(&mut reader, read);
         }
         writer.ok(change);
         for read in reads {
@@ -327,7 +314,7 @@ fn discard_all_without_temporary_tables_keeps_introspection() {
     ground.warm("items");
     let (mut a, mut b) = (ground.through(), ground.through());
     let read = "SELECT typname FROM pg_type WHERE typname = 'mood'";
-    hits(&mut a, read);
+    until_hit(&mut a, read);
     b.ok(read);
     b.ok("DISCARD ALL");
     a.ok(read);
@@ -353,7 +340,7 @@ fn p3_introspection_shows_what_was_made_elsewhere_within_the_refresh() {
         "DISCARD TEMP",
     ] {
         for read in reads {
-            hits(&mut reader, read);
+            until_hit(&mut reader, read);
         }
         direct.ok(change);
         let deadline = Instant::now() + Duration::from_secs(20);

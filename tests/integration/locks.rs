@@ -1,10 +1,9 @@
 //! P1 and P6 of what only its locks tell: a transaction that runs code raises what that code wrote, at once and for
 //! everybody; what it did not write stays in memory. Where locks do not tell, everything is raised.
 
-use crate::ground::{Ground, SUPERUSER, assert_same};
+use crate::ground::{Ground, SUPERUSER, assert_same, until_hit};
 use crate::larder::Setup;
-use crate::wireclient::{Answered, Batch, Client, Login, PATIENCE};
-use std::time::{Duration, Instant};
+use crate::wireclient::{Answered, Batch, Client, Login};
 
 const SCHEMA: &str = "
     CREATE TABLE a (id int PRIMARY KEY, alias int UNIQUE, name text);
@@ -59,19 +58,6 @@ const READS: [&str; 9] = [
 fn ground(name: &str, more: &str) -> Ground {
     let schema = format!("{SCHEMA}{more}");
     Ground::with(name, &schema, |setup: Setup| setup.set("cache.ttl", "600s"))
-}
-
-fn until_hit(reader: &mut Client, sql: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        reader.ok(sql);
-        let last = reader.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 struct Scene {

@@ -1,11 +1,11 @@
 //! Clients that Larder lets in hold a connection to the database only while they need one, and never somebody else's.
 
 use crate::faults::{Fault, Relay};
-use crate::ground::{SUPERUSER, create_database_on};
+use crate::ground::{SUPERUSER, create_database_on, eventually};
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres, Stop};
 use crate::wireclient::{Answered, Batch, Bind, Client, Login, cancel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCHEMA: &str = "
     CREATE TABLE items (id int PRIMARY KEY, name text);
@@ -57,14 +57,6 @@ impl Pooled {
     fn lent(&self) -> f64 {
         self.larder
             .metric("larder_upstream_connections", &[("state", "client")])
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,9 +1,9 @@
 //! P6: an answer is its role's own, and what a role may no longer read it no longer gets.
 
 use crate::faults::{Fault, Relay, Toward};
-use crate::ground::{Ground, assert_same, upstream};
+use crate::ground::{Ground, assert_same, until_hit, upstream};
 use crate::larder::Setup;
-use crate::wireclient::{Answered, Batch, Client};
+use crate::wireclient::{Answered, Batch};
 use std::time::{Duration, Instant};
 
 fn schema(prefix: &str) -> String {
@@ -20,19 +20,6 @@ fn schema(prefix: &str) -> String {
 }
 
 const READ: &str = "SELECT word FROM secrets WHERE id = 1";
-
-fn hits(client: &mut Client, sql: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        client.ok(sql);
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// For each way in which a right goes, the very next read is refused as PostgreSQL refuses it.
 #[test]
@@ -94,7 +81,7 @@ fn p6_a_revoke_through_larder_holds_at_once() {
         if grant.contains("SUPERUSER") || reader.query(READ).error().is_some() {
             reader = ground.over(&ground.login_as("priv_r_a")).connect();
         }
-        hits(&mut reader, READ);
+        until_hit(&mut reader, READ);
         admin.ok(revoke);
         let refusal = ground.login_as("priv_r_a").connect().query(READ);
         assert!(
@@ -130,7 +117,7 @@ fn p6_a_revoke_elsewhere_holds_within_the_refresh() {
         ),
     ] {
         ground.direct().ok(grant);
-        hits(&mut reader, READ);
+        until_hit(&mut reader, READ);
         // Roles are the cluster's: the other database's connection does not see ours at all.
         let database = if revoke.contains(" ON ") {
             ground.database.as_str()
@@ -160,7 +147,7 @@ fn p6_silence_of_the_catalogs_shuts_the_cache() {
     let login = larder.login("postgres", "priv_silent");
     larder.wait_hit(&login, READ);
     let mut reader = login.connect();
-    hits(&mut reader, READ);
+    until_hit(&mut reader, READ);
     relay.set(Fault::Hold(Toward::Client));
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -281,7 +268,7 @@ fn p6_row_security_is_never_served() {
     admin.ok("GRANT SELECT ON secrets TO priv_l_a");
     let mut reader = ground.over(&ground.login_as("priv_l_a")).connect();
     let all = "SELECT word FROM secrets ORDER BY id";
-    hits(&mut reader, all);
+    until_hit(&mut reader, all);
     admin.ok("ALTER TABLE secrets ENABLE ROW LEVEL SECURITY");
     assert!(reader.query(all).rows().is_empty(), "no policy, no row");
     admin.ok("CREATE POLICY own ON secrets USING (owner = current_user)");
@@ -301,12 +288,12 @@ fn p6_views_read_with_their_owners_rights() {
     let login = ground.login_as("priv_v_a");
     ground.same_as(&login, "through the view", |c| c.query(read));
     let mut reader = ground.over(&login).connect();
-    hits(&mut reader, read);
+    until_hit(&mut reader, read);
     ground.same_as(&login, "past the view", |c| c.query(READ));
     admin.ok("ALTER VIEW window_view SET (security_invoker = true)");
     assert_eq!(reader.query(read).sqlstate().as_deref(), Some("42501"));
     admin.ok("ALTER VIEW window_view RESET (security_invoker)");
-    hits(&mut reader, read);
+    until_hit(&mut reader, read);
     admin.ok("REVOKE SELECT ON window_view FROM priv_v_a");
     assert_eq!(reader.query(read).sqlstate().as_deref(), Some("42501"));
 }
@@ -319,7 +306,7 @@ fn p6_a_terminated_backend_ends_its_session() {
     ground.through().ok("GRANT SELECT ON secrets TO priv_t_a");
     let login = ground.over(&ground.login_as("priv_t_a"));
     let mut reader = login.connect();
-    hits(&mut reader, READ);
+    until_hit(&mut reader, READ);
     let mut admin = ground.direct();
     admin.ok("ALTER ROLE priv_t_a NOLOGIN");
     admin.ok("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'priv_t_a'");

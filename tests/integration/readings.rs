@@ -1,8 +1,7 @@
 //! P1, P6 and P7: a text, a constant and a parameter mean what they mean to the upstream at that place of the session.
 
-use crate::ground::{Ground, assert_same};
+use crate::ground::{Ground, assert_same, until_hit};
 use crate::wireclient::{Answered, Batch, Client, Login, Transcript, normalised};
-use std::time::{Duration, Instant};
 
 /// What is done, and how.
 type Way<'a> = (&'a str, &'a dyn Fn(&Login) -> Transcript);
@@ -12,19 +11,6 @@ const SCHEMA: &str = "
     INSERT INTO things VALUES (1, '2024-03-04 05:06:07Z', '2024-02-01', 1234.5, 'x');
     CREATE TABLE counts (v int); INSERT INTO counts VALUES (1);
     CREATE TABLE \"é\" (v int); INSERT INTO \"é\" VALUES (1); CREATE TABLE \"Ã©\" (v int); INSERT INTO \"Ã©\" VALUES (1);";
-
-fn hits(client: &mut Client, sql: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        client.ok(sql);
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 fn raw(client: &mut Client, sql: &[u8], extended: bool) -> Transcript {
     let text = [sql, b"\0"].concat();
@@ -79,7 +65,7 @@ fn p1_a_write_does_not_hide_in_a_string() {
     for (what, before) in ways {
         for piped in [false, true] {
             n += 1;
-            hits(&mut reader, read);
+            until_hit(&mut reader, read);
             let login = match what {
                 "options" => ground
                     .login()
@@ -120,7 +106,7 @@ fn p1_a_name_is_read_in_the_clients_encoding() {
         for extended in [false, true] {
             for by_set in [false, true] {
                 n += 1;
-                hits(&mut reader, tilde);
+                until_hit(&mut reader, tilde);
                 let mut writer = match by_set {
                     false => ground
                         .over(&ground.login().parameter("client_encoding", encoding))
@@ -160,7 +146,7 @@ fn p1_a_name_is_read_in_the_clients_encoding() {
     let count = "SELECT v FROM counts";
     for encoding in ["SJIS", "BIG5", "GBK"] {
         n += 1;
-        hits(&mut reader, count);
+        until_hit(&mut reader, count);
         let mut writer = ground
             .over(&ground.login().parameter("client_encoding", encoding))
             .connect();
@@ -176,7 +162,7 @@ fn p1_a_name_is_read_in_the_clients_encoding() {
         assert_eq!(reader.query(count).value(), value, "{encoding}");
     }
     // What is ASCII is analysed as ever, and so is what has other characters in its constants only.
-    hits(&mut reader, tilde);
+    until_hit(&mut reader, tilde);
     let mut writer = ground
         .over(&ground.login().parameter("client_encoding", "LATIN1"))
         .connect();

@@ -1,7 +1,7 @@
 //! P6: rights, policies and logins, taken away by every way there is.
 
-use crate::ground::{Ground, assert_same};
-use crate::wireclient::{Answered, Client, normalised};
+use crate::ground::{Ground, assert_same, until_hit};
+use crate::wireclient::{Answered, normalised};
 use std::time::{Duration, Instant};
 
 fn schema(prefix: &str) -> String {
@@ -16,19 +16,6 @@ fn schema(prefix: &str) -> String {
 
 const READ: &str = "SELECT word FROM s.secrets WHERE id = 1";
 const VIEW: &str = "SELECT word FROM s.window_view WHERE id = 1";
-
-fn hits(client: &mut Client, sql: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        client.ok(sql);
-        let last = client.larder_last();
-        if last == "hit" {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{sql} never hits: {last}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// What is given, what is read, and how it is taken away; `%` stands for the prefix of the roles.
 const WAYS: &[(&str, &str, &[&str])] = &[
@@ -164,7 +151,7 @@ fn p6_every_way_to_lose_a_right_holds_at_once() {
     );
     for (grant, read, ways) in WAYS {
         admin.ok(&grant.replace('%', "rl"));
-        hits(&mut reader, read);
+        until_hit(&mut reader, read);
         // Undone, it takes nothing away.
         if !ways
             .iter()
@@ -175,7 +162,7 @@ fn p6_every_way_to_lose_a_right_holds_at_once() {
                 admin.ok(&sql.replace('%', "rl"));
             }
             admin.ok("ROLLBACK");
-            hits(&mut reader, read);
+            until_hit(&mut reader, read);
         }
         for sql in *ways {
             admin.ok(&sql.replace('%', "rl"));
@@ -207,9 +194,9 @@ fn p6_default_privileges_and_dropped_roles() {
     admin.ok("CREATE TABLE s.later AS SELECT 1 AS id");
     let login = ground.login_as("rd_a");
     let mut reader = ground.over(&login).connect();
-    hits(&mut reader, "SELECT id FROM s.later");
+    until_hit(&mut reader, "SELECT id FROM s.later");
     admin.ok("ALTER DEFAULT PRIVILEGES IN SCHEMA s REVOKE SELECT ON TABLES FROM rd_a");
-    hits(&mut reader, "SELECT id FROM s.later");
+    until_hit(&mut reader, "SELECT id FROM s.later");
     admin.ok("DROP TABLE s.later; CREATE TABLE s.later AS SELECT 2 AS id");
     let refused = login.connect().query("SELECT id FROM s.later");
     assert_eq!(refused.sqlstate().as_deref(), Some("42501"));
@@ -220,7 +207,7 @@ fn p6_default_privileges_and_dropped_roles() {
     );
     // A role that is gone, and another of its name.
     admin.ok("GRANT SELECT ON s.secrets TO rd_a");
-    hits(&mut reader, READ);
+    until_hit(&mut reader, READ);
     admin.ok("DROP OWNED BY rd_a; DROP ROLE rd_a");
     assert!(
         reader.query(READ).error().is_some(),
@@ -291,7 +278,7 @@ fn p6_row_security_by_every_way() {
         }
     }
     let (_, through) = &mut sessions[1];
-    hits(through, reads[0]);
+    until_hit(through, reads[0]);
 }
 
 /// Hazards 22, 83: whoever was told that the backend is gone is given nothing more, though it would hit.
@@ -305,7 +292,7 @@ fn p6_whoever_was_told_to_go_hits_no_longer() {
     let read = "SELECT v FROM t";
     let mut client = ground.through();
     client.ok("SET idle_session_timeout = '300ms'");
-    hits(&mut client, read);
+    until_hit(&mut client, read);
     let deadline = Instant::now() + Duration::from_secs(20);
     let end = loop {
         // Hits do not touch the backend: to PostgreSQL the session is idle.

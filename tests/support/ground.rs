@@ -3,11 +3,29 @@
 
 use crate::larder::{Larder, Setup};
 use crate::postgres::{Options, Postgres};
-use crate::wireclient::{Answered, Client, Login, Transcript, normalised};
+use crate::wireclient::{Answered, Client, Login, PATIENCE, Transcript, normalised};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// The superuser of the throw-away server.
 pub const SUPERUSER: &str = "postgres";
+
+/// Reads until it is a hit.
+pub fn until_hit(client: &mut Client, sql: &str) {
+    eventually(&format!("{sql} hits"), || {
+        client.ok(sql);
+        client.larder_last() == "hit"
+    });
+}
+
+/// Waits until it holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// The server that tests share. Nothing that is the cluster's is changed on it: roles, databases' and roles' defaults.
 pub fn server() -> &'static Postgres {
