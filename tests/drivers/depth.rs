@@ -68,6 +68,15 @@ impl Report {
         report
     }
 
+    /// What was not answered as it should be.
+    fn wrong(&self) -> Vec<String> {
+        let wrong = |o: &&Outcome| o.expected != "None" && o.word != o.expected;
+        let wrong = self.outcomes.iter().filter(wrong);
+        wrong
+            .map(|o| format!("{}: {}, expected {}", o.label, o.word, o.expected))
+            .collect()
+    }
+
     /// Reads what psql printed: a line that begins with `?` says what the next one should be.
     fn of_psql(printed: &str) -> Self {
         let mut report = Self::default();
@@ -87,29 +96,35 @@ impl Report {
     }
 }
 
-/// Runs a script past Larder and twice through it, then its other part past and through; it gets the port and the words
+/// How many warm runs there are at most.
+const WARM_RUNS: usize = 4;
+
+/// Runs a script past Larder and some times through it, then its other part past and through; it gets the port and the words
 /// `larder` and `opaque` where they apply.
 fn compare(ground: &Ground, client: &str, run: impl Fn(u16, &[&str]) -> Report) {
     ground.warm("items");
     let direct = run(ground.port, &[]);
     assert!(direct.said.len() > 9, "{client}: {:?}", direct.said);
     let cold = run(ground.larder.port, &["larder"]);
-    let warm = run(ground.larder.port, &["larder"]);
     same(&format!("{client}, cold"), &direct, &cold);
-    same(&format!("{client}, warm"), &direct, &warm);
     let misses = |report: &Report| report.outcomes.iter().filter(|o| o.word == "miss").count();
-    assert!(
-        misses(&cold) > misses(&warm),
-        "{client}: the first run was not cold"
-    );
-    let wrong: Vec<_> = warm
-        .outcomes
-        .iter()
-        .filter(|o| o.expected != "None" && o.word != o.expected)
-        .map(|o| format!("{}: {}, expected {}", o.label, o.word, o.expected))
-        .collect();
+    // A client that sends Close and Sync and does not wait for their answer gets no hit before that has come: how many
+    // it meets is a matter of time. So one warm run of a few must have all that are expected, and each the same answers.
+    let mut wrong = Vec::new();
+    for _ in 0..WARM_RUNS {
+        let warm = run(ground.larder.port, &["larder"]);
+        same(&format!("{client}, warm"), &direct, &warm);
+        assert!(
+            misses(&cold) > misses(&warm),
+            "{client}: the first run was not cold"
+        );
+        wrong = warm.wrong();
+        assert!(warm.outcomes.iter().any(|o| o.word == "hit"), "{client}");
+        if wrong.is_empty() {
+            break;
+        }
+    }
     assert!(wrong.is_empty(), "{client}:\n{}", wrong.join("\n"));
-    assert!(warm.outcomes.iter().any(|o| o.word == "hit"), "{client}");
     let direct = run(ground.port, &["opaque"]);
     let through = run(ground.larder.port, &["larder", "opaque"]);
     same(&format!("{client}, opaque"), &direct, &through);
