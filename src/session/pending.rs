@@ -233,7 +233,7 @@ impl Pending {
                 Item::Owed {
                     owed: Owed::Query { .. },
                     ..
-                } | Item::Last { simple: true, .. }
+                } | Item::Ours { simple: true, .. }
             )
         };
         self.queue.iter().any(query)
@@ -483,7 +483,7 @@ impl Pending {
                     owed: Owed::Query { .. },
                     ..
                 }
-                | Item::Last { simple: true, .. }
+                | Item::Ours { simple: true, .. }
                     if name.is_empty() =>
                 {
                     return None;
