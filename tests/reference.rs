@@ -121,7 +121,8 @@ fn page() -> String {
             let _ = write!(page, "\n{}\n", section.text);
         }
         for entry in &section.entries {
-            let _ = write!(page, "\n### `{}`\n\n{}\n\n", entry.name, entry.text);
+            let text = entry.text.replace('<', "&lt;");
+            let _ = write!(page, "\n### `{}`\n\n{text}\n\n", entry.name);
             let word = if section.repeated || is_example(entry) {
                 "Example"
             } else {
@@ -170,7 +171,10 @@ fn every_key_is_in_the_reference() {
     for key in KEYS.iter().filter(|key| key.contains('.')) {
         let variable = key.replace('.', "__").to_uppercase();
         let line = format!("`LARDER_{variable}`");
-        assert!(page.contains(&line), "{key} is not in docs/configuration.md");
+        assert!(
+            page.contains(&line),
+            "{key} is not in docs/configuration.md"
+        );
     }
 }
 
