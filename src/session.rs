@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `ours` answers what asks about Larder, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -33,9 +33,9 @@ mod egress;
 mod extended;
 mod finish;
 mod joining;
-mod last;
 mod lazy;
 mod locks;
+mod ours;
 mod owed;
 mod pending;
 mod portal;

@@ -308,11 +308,7 @@ impl Session {
         if text.names && self.pending.in_doubt() {
             return 0;
         }
-        if text.is_last && !self.pending.forwarded() && self.transaction.status() != b'E' {
-            self.statements.query(false);
-            self.pending.local = false;
-            let word = self.last_word();
-            self.answer(Item::Last { simple: true, word }, io);
+        if self.our_query(&text, io) {
             return raw.len();
         }
         if self.wants_probe(&text) {

@@ -44,7 +44,13 @@ impl Session {
                 let ready = message::ready(self.transaction.status());
                 io.client.extend_from_slice(&ready);
             }
-            Item::Last { simple, word } => self.put_last(io, simple, &word),
+            Item::Ours { simple, bytes } => {
+                io.client.extend_from_slice(&bytes);
+                if simple {
+                    let ready = message::ready(self.transaction.status());
+                    io.client.extend_from_slice(&ready);
+                }
+            }
             Item::CopyEnd | Item::Made(..) | Item::Replaced(_) | Item::Owed { .. } => {}
         }
     }

@@ -56,7 +56,7 @@ impl Session {
             }
         };
         let stays = self.transaction.status() != b'I' || !unit.last || unit.execute.is_some();
-        if named.text.is_last || !stays || !self.statements.takes_portal(unit.bind.portal) {
+        if named.text.ours.is_some() || !stays || !self.statements.takes_portal(unit.bind.portal) {
             return None;
         }
         if self.wants_probe(&named.text) {
@@ -188,7 +188,7 @@ impl Session {
         // Transaction control has no parameter that could be refused. Behind what may fail PostgreSQL knows best whether
         // the name has come to mean it.
         let control = text.is_control && parse.types.is_empty() && self.pending.nothing_owed();
-        let local = text.is_last || control;
+        let local = text.ours.is_some() || control;
         if local
             && self.transaction.status() != b'E'
             && self
@@ -222,22 +222,8 @@ impl Session {
     }
 
     fn single_bind(&mut self, bind: &message::Bind<'_>, raw: &[u8], io: &mut Io<'_>) -> bool {
-        let last = self
-            .statements
-            .named(bind.statement)
-            .is_some_and(|named| named.text.is_last);
-        if last && bind.portal.is_empty() {
-            if !self.settled(io) {
-                return false;
-            }
-            let format = match bind.tail {
-                [.., 0, 1, 0, format] => *format,
-                _ => 0,
-            };
-            self.statements.place(b"", Some(Portal::Last(format)));
-            self.emit(message::BIND_COMPLETE, io);
-            self.pending.local = true;
-            return true;
+        if let Some(done) = self.our_bind(bind, io) {
+            return done;
         }
         if let Some(named) = self.control(bind) {
             let control = Portal::Control {
@@ -294,7 +280,10 @@ impl Session {
             let local: Option<Rc<[u8]>> = match self.statements.named(name) {
                 Some(named) if doubted && named.upstream => None,
                 Some(named) if doubted && !named.text.is_control => return false,
-                Some(named) if named.text.is_last => Some(Session::describe_last(true, 0).into()),
+                Some(Named { text, .. }) if text.ours.is_some() => {
+                    let ours = text.ours.as_ref();
+                    ours.map(|ours| ours.describe(true, 0).into())
+                }
                 // In a failed block, too: it has no row.
                 Some(named) if named.text.is_control && (settled || !named.upstream) => {
                     Some([message::NO_PARAMETERS, message::NO_DATA].concat().into())

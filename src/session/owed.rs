@@ -50,10 +50,10 @@ pub enum Item {
     Local(Vec<u8>),
     /// ReadyForQuery of ours, with the status of the moment it is sent.
     Ready,
-    /// The answer to `SHOW larder.last`; in simple protocol with description and ReadyForQuery.
-    Last {
+    /// The answer to a statement of ours; in simple protocol a ReadyForQuery follows, with the status of the moment.
+    Ours {
         simple: bool,
-        word: String,
+        bytes: Vec<u8>,
     },
     /// A name was given a meaning here, and what it meant before: to be taken back if the pipeline fails.
     Made(Box<[u8]>, Option<Known>),

@@ -254,7 +254,7 @@ impl Pending {
                 Item::Owed {
                     owed: Owed::Query { .. },
                     ..
-                } | Item::Last { simple: true, .. }
+                } | Item::Ours { simple: true, .. }
             )
         };
         self.queue.iter().any(query)
@@ -504,7 +504,7 @@ impl Pending {
                     owed: Owed::Query { .. },
                     ..
                 }
-                | Item::Last { simple: true, .. }
+                | Item::Ours { simple: true, .. }
                     if name.is_empty() =>
                 {
                     return None;

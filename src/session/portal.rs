@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use super::decision::How;
-use super::pending::{Item, Owed};
+use super::pending::Owed;
 use super::statements::{Held, Named, Portal};
 use super::unit::Unit;
 use super::{Io, Session};
@@ -138,20 +138,13 @@ impl Session {
         let failed = self.in_failed_block();
         match self.statements.local(name) {
             None => return Local::Upstream,
-            Some(Portal::Held(_) | Portal::Ran(_)) if failed => return self.refuse_failed(io),
+            Some(Portal::Held(_) | Portal::Ran(_) | Portal::Ours(_)) if failed => {
+                return self.refuse_failed(io);
+            }
             Some(Portal::Control { named, .. }) if failed && !named.text.leaves_failure() => {
                 return self.refuse_failed(io);
             }
-            Some(Portal::Last(_)) => {
-                let word = self.last_word();
-                self.answer(
-                    Item::Last {
-                        simple: false,
-                        word,
-                    },
-                    io,
-                );
-            }
+            Some(Portal::Ours(_)) => self.our_execute(name, limit, io),
             Some(Portal::Control { named, .. }) => {
                 let text = named.text.clone();
                 let Some(tag) = self.hold(&text) else {
@@ -312,7 +305,7 @@ impl Session {
         }
         let bytes = match self.statements.local(name) {
             None => return Local::Upstream,
-            Some(Portal::Last(format)) => Session::describe_last(false, *format),
+            Some(Portal::Ours(portal)) => portal.describe(),
             Some(Portal::Control { .. } | Portal::Ran(_)) if self.portals_over() => {
                 return self.leave(name, io);
             }
@@ -390,7 +383,7 @@ impl Session {
                 self.hidden(Owed::Simple, io);
             }
             held @ Some(Portal::Held(_)) => self.statements.place(name, held),
-            Some(Portal::Last(_)) | None => {}
+            Some(Portal::Ours(_)) | None => {}
         }
     }
 

@@ -99,7 +99,7 @@ impl Session {
         let Some(named) = self.statements.named(name) else {
             return;
         };
-        if named.upstream || named.text.is_last {
+        if named.upstream || named.text.ours.is_some() {
             return;
         }
         let named = named.clone();

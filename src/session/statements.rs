@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::ours::OurPortal;
 use super::text::Text;
 use crate::cache::fill::Fill;
 use crate::cache::version::Fresh;
@@ -44,8 +45,8 @@ pub enum Known {
 /// A portal, as long as it lives here.
 #[derive(Debug)]
 pub enum Portal {
-    /// `SHOW larder.last`, result in that format.
-    Last(u8),
+    /// Of a statement of Larder's own.
+    Ours(OurPortal),
     /// Bound to an answer.
     Held(Held),
     /// Bound to a statement of transaction control; `bind` is the message, should the upstream need it.
@@ -61,7 +62,7 @@ impl Portal {
     pub fn is_bound(&self) -> bool {
         matches!(
             self,
-            Portal::Held(_) | Portal::Control { .. } | Portal::Ran(_) | Portal::Last(_)
+            Portal::Held(_) | Portal::Control { .. } | Portal::Ran(_) | Portal::Ours(_)
         )
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::Descriptions;
+use super::ours::Ours;
 use crate::metrics::{Book, Record, number};
 use crate::sql::Query;
 use crate::sql::catalog::SearchPath;
@@ -21,8 +22,8 @@ pub struct Text {
     /// As it came.
     pub sql: Rc<[u8]>,
     pub analysis: Analysis,
-    /// `SHOW larder.last` and nothing else.
-    pub is_last: bool,
+    /// What it is of Larder's own statements.
+    pub ours: Option<Ours>,
     /// SET, and not `set_config`.
     pub is_set: bool,
     /// One statement of transaction control: no parameter, no row, nothing that is not its text.
@@ -53,13 +54,8 @@ struct Verdict {
 impl Text {
     /// Analyses a text; `deep`: by the grammar, else only enough to know Larder's own statements.
     pub fn new(sql: &[u8], deep: bool) -> Text {
-        let own = sql.len() <= 64
-            && sql
-                .to_ascii_lowercase()
-                .windows(11)
-                .any(|w| w == b"larder.last");
         let analysis = match std::str::from_utf8(sql) {
-            Ok(text) if deep || own => analyse(text),
+            Ok(text) if deep || Ours::may_be(sql) => analyse(text),
             _ => Analysis::unseen(Why::Unparsable),
         };
         Text::analysed(sql, analysis)
@@ -84,8 +80,6 @@ impl Text {
     }
 
     fn analysed(sql: &[u8], analysis: Analysis) -> Text {
-        let is_last =
-            matches!(&*analysis.statements, [Statement::Show(name)] if **name == *"larder.last");
         let several = analysis.statements.len() > 1;
         let rolls_back = analysis
             .statements
@@ -114,8 +108,8 @@ impl Text {
         Text {
             sql: sql.into(),
             is_set: begins(&analysis.canonical, "set"),
+            ours: Ours::of(&analysis),
             analysis,
-            is_last,
             is_control,
             commits,
             names,
