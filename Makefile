@@ -5,7 +5,7 @@ ENV := test ! -f target/deps/env || . target/deps/env;
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
 
-.PHONY: help deps build test test-drivers soak lint doc demo bench fuzz
+.PHONY: help deps build test test-drivers soak lint doc demo bench fuzz book
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,3 +40,6 @@ bench: ## everything docs/benchmarks.md shows (BENCH_ARGS=--quick; needs pgbounc
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) each; needs cargo-fuzz
 	$(ENV) fuzz/run.sh $(FUZZ_SECONDS)
+
+book: ## docs/ as a book, in target/book; needs mdbook (cargo install mdbook)
+	mdbook build

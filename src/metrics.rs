@@ -7,9 +7,11 @@
 
 mod recorder;
 mod scrape;
+mod statements;
 mod verified;
 
 pub use recorder::{Coalesced, Outcome, Recorder};
+pub use statements::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
 pub use verified::Verified;
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -118,7 +120,12 @@ pub struct Metrics {
     clients: IntGauge,
     upstreams: IntGaugeVec,
     verifications: Verifications,
+    /// What each statement did.
+    pub statements: Statements,
 }
+
+/// How many statements a thread tells apart where nothing else is said.
+pub const STATEMENTS: usize = 5000;
 
 /// A connection that a gauge counts while this lives.
 #[derive(Debug)]
@@ -133,6 +140,12 @@ impl Drop for Counted {
 impl Metrics {
     /// The numbers of a process with so many threads that record.
     pub fn new(threads: usize) -> Result<Metrics, prometheus::Error> {
+        Metrics::telling_apart(STATEMENTS, threads)
+    }
+
+    /// The same, with so many statements that are told apart.
+    pub fn telling_apart(limit: usize, threads: usize) -> Result<Metrics, prometheus::Error> {
+        let statements = Statements::new(threads, limit);
         let threads: Arc<[Arc<Cells>]> = (0..threads).map(|_| Arc::new(Cells::default())).collect();
         let registry = Registry::new();
         let cache = Arc::new(OnceLock::new());
@@ -194,13 +207,15 @@ impl Metrics {
             clients,
             upstreams,
             verifications,
+            statements,
         })
     }
 
     /// The recorder of one thread. Asked for once per thread; `None` beyond the number of threads, or while another
     /// recorder of the same thread lives.
     pub fn recorder(&self, thread: usize) -> Option<Recorder> {
-        self.threads.get(thread).and_then(Recorder::of)
+        let cells = self.threads.get(thread)?;
+        Recorder::of(cells, self.statements.book(thread)?)
     }
 
     /// Tells where to ask what the cache holds; the first to tell counts.

@@ -62,6 +62,7 @@ pub use probe::probe;
 pub use selfcheck::Verify;
 use settings::Settings;
 use statements::Statements;
+use text::Text;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
 use unit::Ahead;
@@ -326,9 +327,12 @@ impl Session {
         self.pending.forget_order();
     }
 
-    fn count(&mut self, outcome: Outcome, why: Option<Why>) {
+    fn count(&mut self, text: Option<&Text>, outcome: Outcome, why: Option<Why>) {
         self.last = (outcome, why);
-        self.thread.count(outcome, why);
+        match text {
+            Some(text) => self.thread.count(self.thread.record(text), outcome, why),
+            None => self.thread.count(&self.thread.textless(), outcome, why),
+        }
     }
 }
 

@@ -495,6 +495,20 @@ fn links_resolve() {
 
 /// Every `--flag` behind `larder` in a document's code is one the program has.
 #[test]
+fn every_page_is_in_the_book() {
+    let summary = read(&root().join("docs/SUMMARY.md"));
+    let pages = files("docs", "md").into_iter().map(|page| name(&page));
+    let missing = |page: &String| {
+        let path = page.trim_start_matches("docs/");
+        path != "SUMMARY.md" && !summary.contains(&format!("({path})"))
+    };
+    judge(
+        "pages that docs/SUMMARY.md does not list",
+        pages.filter(missing).collect(),
+    );
+}
+
+#[test]
 fn documents_name_only_flags_that_exist() {
     let help = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_larder"))

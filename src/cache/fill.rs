@@ -6,6 +6,8 @@
 //!   cut short (hazards 6, 41).
 //! * Who waits for it is freed when it is kept, given up or dropped: by the [`Lead`] in it.
 
+use std::sync::Arc;
+
 use super::Micros;
 use super::comparison::{Aside, Comparison, compare};
 use super::flight::Lead;
@@ -14,6 +16,7 @@ use super::reply::{Entry, Header, Reply};
 use super::store::Store;
 use super::version::Stamp;
 use crate::guard::{Guard, stands};
+use crate::metrics::{OTHERS, Record};
 
 /// A miss being answered.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Fill {
     lead: Option<Lead>,
     /// What would have been given instead, to be compared.
     aside: Option<Box<Aside>>,
+    /// What its statement is counted in.
+    statement: Option<Arc<Record>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,22 @@ impl Fill {
             state: State::Open,
             lead: None,
             aside: None,
+            statement: None,
         }
+    }
+
+    /// Its statement.
+    #[must_use]
+    pub fn of(self, statement: Arc<Record>) -> Fill {
+        Fill {
+            statement: Some(statement),
+            ..self
+        }
+    }
+
+    /// What its statement is counted in.
+    pub fn statement(&self) -> Option<&Record> {
+        self.statement.as_deref()
     }
 
     /// Taken before it is sent.
@@ -103,6 +123,12 @@ impl Fill {
             self.give_up();
             self.state = State::Denied;
         }
+    }
+
+    /// What giving what was put aside would have saved.
+    pub fn spared(&self) -> Option<Micros> {
+        self.aside()
+            .map(|aside| u64::from(aside.entry.header().cost))
     }
 
     /// How what was put aside compares with what has come. `None`: it cannot be said, or something that it read was
@@ -243,6 +269,7 @@ impl Fill {
             stamp: self.stamp,
             made: self.started,
             expires: self.started.saturating_add(self.ttl),
+            statement: self.statement.as_ref().map_or(OTHERS, |s| s.id()),
             cost: u32::try_from(now.saturating_sub(self.started)).unwrap_or(u32::MAX),
             rows: self.rows,
             description: self.description as u32,

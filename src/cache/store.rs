@@ -3,6 +3,7 @@
 //! * An entry is weighed with its key and what it costs beside its bytes; the limit holds at every insertion (P8).
 //! * An entry that no longer holds is removed when it is met, and by a slow sweep; it is never served meanwhile.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +16,7 @@ use super::key::{Asked, Key};
 use super::reply::{Entry, Reply};
 use super::version::Fresh;
 use crate::guard::{Guard, stands};
+use crate::sql::Oid;
 
 /// Bytes an entry costs beside key, stamp and reply: table slots, headers, allocator.
 const OVERHEAD: usize = 160;
@@ -70,6 +72,29 @@ impl Cause {
     }
 }
 
+/// What is in memory, counted once.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// By the number of the statement's shape.
+    pub statements: HashMap<u64, Share>,
+    /// By database and relation that was read; an answer counts for each.
+    pub relations: HashMap<(Box<str>, Oid), Share>,
+}
+
+/// So many answers, so many bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+impl Share {
+    fn add(&mut self, bytes: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Entries by key.
 #[derive(Debug)]
 pub struct Store {
@@ -114,6 +139,18 @@ impl Store {
     /// The entry that answers this, if there is one that holds. `description`: one with RowDescription is needed.
     #[inline]
     pub fn lookup(&self, asked: &Asked<'_>, description: bool, now: Micros) -> Option<Fresh> {
+        self.lookup_or(asked, description, now, |_| {})
+    }
+
+    /// The same; `gone` is told of an entry that does not hold any more.
+    #[inline]
+    pub fn lookup_or(
+        &self,
+        asked: &Asked<'_>,
+        description: bool,
+        now: Micros,
+        gone: impl FnOnce(&Entry),
+    ) -> Option<Fresh> {
         let entry = self.cache.get(asked)?;
         let bare = description && entry.description().is_empty();
         if bare && stands(Guard::DescriptionAsked) {
@@ -121,8 +158,11 @@ impl Store {
         }
         let expired = now >= entry.header().expires;
         match Fresh::check(entry, now) {
-            Some(fresh) => Some(fresh),
-            None => {
+            Ok(fresh) => Some(fresh),
+            Err(entry) => {
+                if !expired {
+                    gone(&entry);
+                }
                 self.remove(asked, expired, now);
                 None
             }
@@ -172,6 +212,30 @@ impl Store {
             }
             !dead
         });
+    }
+
+    /// What is in memory, by statement and by relation. It looks at everything, one shard at a time: for a background
+    /// thread.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for (key, entry) in self.cache.iter() {
+            let bytes = Bytes.weight(&key, &entry);
+            let header = entry.header();
+            census
+                .statements
+                .entry(header.statement)
+                .or_default()
+                .add(bytes);
+            for (database, relation) in header.stamp.relations() {
+                let name = database.name().into();
+                census
+                    .relations
+                    .entry((name, relation))
+                    .or_default()
+                    .add(bytes);
+            }
+        }
+        census
     }
 
     /// The largest answer that is kept.

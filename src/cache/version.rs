@@ -31,10 +31,13 @@ use crate::sql::catalog::SYSTEM_CATALOGS;
 use crate::sql::{Cacheable, Catalog, Oid, Touched};
 
 mod ledger;
+mod raises;
 mod writeset;
 
 use ledger::Databases;
 pub use ledger::Ledger;
+use raises::Noted;
+pub use raises::{Cause, TableLine};
 pub use writeset::WriteSet;
 
 /// One version step; below it the count of open intents (at most 2^24 − 1, more connections than a machine has).
@@ -42,12 +45,15 @@ const STEP: u64 = 1 << 24;
 
 /// A version and the count of open intents.
 #[derive(Debug, Default)]
-pub struct Slot(AtomicU64);
+pub struct Slot {
+    word: AtomicU64,
+    noted: Noted,
+}
 
 impl Slot {
     #[inline]
     fn word(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.word.load(Ordering::SeqCst)
     }
 
     /// The current word if no intent is open.
@@ -69,19 +75,19 @@ impl Slot {
 
     fn open(&self) {
         if stands(Guard::OpenShuts) {
-            self.0.fetch_add(1, Ordering::SeqCst);
+            self.word.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     fn close(&self, raise: bool) {
         let version = STEP * u64::from(raise && stands(Guard::CloseRaises));
         let opened = u64::from(stands(Guard::OpenShuts));
-        self.0
+        self.word
             .fetch_add(version.wrapping_sub(opened), Ordering::SeqCst);
     }
 
     fn raise(&self) {
-        self.0.fetch_add(STEP, Ordering::SeqCst);
+        self.word.fetch_add(STEP, Ordering::SeqCst);
     }
 }
 
@@ -163,7 +169,13 @@ impl Database {
             .relations
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        relations.entry(relation).or_default().clone()
+        let slot = || {
+            Arc::new(Slot {
+                word: AtomicU64::default(),
+                noted: Noted::of(relation),
+            })
+        };
+        relations.entry(relation).or_insert_with(slot).clone()
     }
 
     /// The catalog, if it is loaded and still true.
@@ -308,12 +320,16 @@ impl Stamp {
 pub struct Fresh(Entry);
 
 impl Fresh {
-    /// The proof, or nothing: stamp current, not expired.
+    /// The proof: stamp current, not expired. Or the entry again.
     #[inline]
-    pub fn check(entry: Entry, now: Micros) -> Option<Fresh> {
+    pub fn check(entry: Entry, now: Micros) -> Result<Fresh, Entry> {
         let alive = now < entry.header().expires || !stands(Guard::TimeToLive);
         let holds = entry.header().stamp.holds() || !stands(Guard::StampAtHit);
-        (alive && holds).then_some(Fresh(entry))
+        if alive && holds {
+            Ok(Fresh(entry))
+        } else {
+            Err(entry)
+        }
     }
 
     /// The same entry asked for again later, as when a portal was bound before.

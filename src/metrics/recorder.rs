@@ -5,6 +5,7 @@
 //! * Cells of different threads never share a cache line.
 
 use super::labels;
+use super::statements::Book;
 use crate::why::Why;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -146,18 +147,21 @@ impl Default for Cells {
 /// A thread's own writer.
 pub struct Recorder {
     cells: Arc<Cells>,
+    /// What each statement did.
+    pub book: Book,
     /// Not `Sync`: see the file's first invariant.
     one_thread: PhantomData<Cell<()>>,
 }
 
 impl Recorder {
-    pub(super) fn of(cells: &Arc<Cells>) -> Option<Recorder> {
+    pub(super) fn of(cells: &Arc<Cells>, book: Book) -> Option<Recorder> {
         let free = cells
             .taken
             .compare_exchange(false, true, Acquire, Relaxed)
             .is_ok();
         free.then(|| Recorder {
             cells: cells.clone(),
+            book,
             one_thread: PhantomData,
         })
     }
@@ -207,6 +211,6 @@ impl Drop for Recorder {
     }
 }
 
-fn add(cell: &AtomicU64, n: u64) {
+pub(super) fn add(cell: &AtomicU64, n: u64) {
     cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
 }

@@ -4,6 +4,7 @@ use super::decision::How;
 use super::pending::{Item, Owed};
 use super::reach::Link;
 use super::statements::Known;
+use super::text::Text;
 use super::unit::{Ahead, ahead};
 use super::{Copy, FULL, Io, Next, Phase, Session};
 use crate::cache::reply::Reply;
@@ -292,8 +293,8 @@ impl Session {
         io.upstream.extend_from_slice(raw);
     }
 
-    fn query_hit(&mut self, entry: &Fresh, io: &mut Io<'_>) {
-        self.hit(entry.header().made, entry.header().cost, io);
+    fn query_hit(&mut self, text: &Text, entry: &Fresh, io: &mut Io<'_>) {
+        self.hit(text, entry, io);
         self.statements.query(false);
         self.pending.local = false;
         self.emit(entry.body(), io);
@@ -325,12 +326,12 @@ impl Session {
         }
         if self.flow.replication && is_replication_command(sql) {
             self.pending.open(io.now).marks.impure = true;
-            self.count(Outcome::Other, None);
+            self.count(Some(&text), Outcome::Other, None);
         } else {
             let how = How::simple(!self.pending.forwarded());
             match self.plan(&text, how, io.now) {
                 Ok(entry) if !self.pending.forwarded() => {
-                    self.query_hit(&entry, io);
+                    self.query_hit(&text, &entry, io);
                     return raw.len();
                 }
                 Ok(_) => self.account_opaque(Why::Pipeline, io),

@@ -14,6 +14,7 @@ use super::{Mode, Phase, Session};
 use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::key::Asked;
+use crate::cache::reply::{Entry, Reply};
 use crate::cache::version::Fresh;
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
@@ -260,7 +261,9 @@ impl Session {
         how: &How<'_>,
         now: Micros,
     ) -> Result<Option<Fresh>, Why> {
-        match self.thread.store.lookup(&asked, how.describe, now) {
+        let store = &self.thread.store;
+        let gone = |entry: &Entry| self.note_gone(text, entry);
+        match store.lookup_or(&asked, how.describe, now, gone) {
             Some(entry) if self.may_give(&entry, text, how) => return Ok(Some(entry)),
             Some(_) => return Err(Why::RowLimit),
             None => {}
@@ -270,7 +273,17 @@ impl Session {
         }
         let limit = how.limit as u32;
         let first = Asked { limit, ..asked };
-        Ok(self.thread.store.lookup(&first, how.describe, now))
+        Ok(store.lookup(&first, how.describe, now))
+    }
+
+    /// Notes what has made an answer to that text untrue.
+    #[cold]
+    fn note_gone(&self, text: &Text, entry: &Entry) {
+        // An intent may be open that closes without a raise.
+        if let Some(cause) = entry.header().stamp.passed() {
+            let cause = self.database.cause(&cause);
+            self.thread.record(text).invalidated(cause);
+        }
     }
 
     /// Decides about a portal that the upstream has; `bound`: the fill begun when it was bound.
@@ -410,7 +423,8 @@ impl Session {
                     return;
                 };
                 let limit = self.thread.store.max_answer();
-                pass.fill = Some(Fill::new(asked.to_key(), stamp, ttl, now, limit));
+                let fill = Fill::new(asked.to_key(), stamp, ttl, now, limit);
+                pass.fill = Some(fill.of(self.thread.record(text).clone()));
             }
         }
     }

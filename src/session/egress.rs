@@ -1,18 +1,22 @@
 //! The order in which the client gets its answers: local ones behind all that the upstream owes.
 
 use super::pending::{Item, Owed};
+use super::text::Text;
 use super::{Io, Session};
+use crate::cache::reply::{Entry, Reply};
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::wire::message;
 
 impl Session {
     /// A hit, for the books.
-    pub(super) fn hit(&mut self, made: u64, cost: u32, io: &Io<'_>) {
+    pub(super) fn hit(&mut self, text: &Text, entry: &Entry, io: &Io<'_>) {
         self.last = (Outcome::Hit, None);
         self.transaction.hit |= self.transaction.status() == b'T';
-        self.thread
-            .hit(io.now.saturating_sub(made), u64::from(cost));
+        let header = entry.header();
+        let age = io.now.saturating_sub(header.made);
+        let bytes = entry.body().len();
+        self.thread.hit(text, age, u64::from(header.cost), bytes);
     }
 
     /// Sends bytes of ours to the client, behind everything that is owed.

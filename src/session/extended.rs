@@ -111,7 +111,7 @@ impl Session {
             self.emit(entry.description(), io);
         }
         let at = unit.execute.map(|limit| {
-            self.hit(entry.header().made, entry.header().cost, io);
+            self.hit(&named.text, &entry, io);
             self.give(&entry, 0, limit, io)
         });
         self.keep_portal(unit, entry, named, at);

@@ -57,8 +57,11 @@ impl Session {
         if segment.marks.kind == Kind::Own {
             self.settings.asked();
         } else if segment.marks.kind != Kind::Quiet {
-            self.thread
-                .took(segment.outcome, now.saturating_sub(segment.started));
+            let took = now.saturating_sub(segment.started);
+            self.thread.took(segment.timed.outcome, took);
+            if let Some(statement) = &segment.timed.alone {
+                self.thread.took_alone(statement, took);
+            }
         }
         if segment.marks.kind == Kind::Quiet {
             // A block may have begun here since.
@@ -83,7 +86,12 @@ impl Session {
                 false if aside && self.thread.mode == Mode::Observe => (Statistic::Hit, None),
                 false => (Statistic::Miss, None),
             };
-            self.thread.count(outcome, why);
+            if let Some(statement) = fill.statement() {
+                self.thread.count(statement, outcome, why);
+                if let (Statistic::Hit, Some(cost)) = (outcome, fill.spared()) {
+                    self.thread.would_save(statement, cost);
+                }
+            }
             if why.is_some() && self.last == (Statistic::Miss, None) {
                 self.last = (outcome, why);
             }

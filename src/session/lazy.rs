@@ -156,7 +156,7 @@ impl Session {
 
     /// CommandComplete of a statement that was held.
     pub(super) fn say_held(&mut self, text: &Rc<Text>, tag: &str, io: &mut Io<'_>) {
-        self.count(crate::metrics::Outcome::Other, None);
+        self.count(Some(text), crate::metrics::Outcome::Other, None);
         let mut out = Vec::new();
         message::put_complete(&mut out, tag);
         self.emit(&out, io);

@@ -16,7 +16,7 @@ use crate::cache::Micros;
 use crate::cache::fill::Fill;
 use crate::cache::version::{Database, Intent, Ledger, WriteSet};
 use crate::guard::{Guard, stands};
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Record};
 use crate::sql::statement::Statement;
 
 /// How many unanswered messages a client may run ahead.
@@ -89,7 +89,16 @@ pub struct Segment {
     pub kept: usize,
     pub tag: Tag,
     /// What is counted with its duration when it ends.
+    pub timed: Timed,
+}
+
+/// Whose duration a segment's is.
+#[derive(Debug)]
+pub struct Timed {
     pub outcome: Outcome,
+    /// The only statement in it.
+    pub alone: Option<Arc<Record>>,
+    many: bool,
 }
 
 impl Segment {
@@ -106,8 +115,20 @@ impl Segment {
             filled: 0,
             kept: 0,
             tag: Tag::None,
-            outcome: Outcome::Other,
+            timed: Timed {
+                outcome: Outcome::Other,
+                alone: None,
+                many: false,
+            },
         }
+    }
+
+    /// Its duration is that of this statement, if there is no other.
+    pub fn times(&mut self, outcome: Outcome, statement: &Arc<Record>) {
+        let timed = &mut self.timed;
+        timed.outcome = outcome;
+        timed.alone = (!timed.many).then(|| statement.clone());
+        timed.many = true;
     }
 
     /// Puts what another segment holds before what this one holds.

@@ -192,7 +192,7 @@ impl Session {
         let Some(Portal::Held(mut held)) = self.statements.take_local(name) else {
             return Local::Upstream;
         };
-        self.hit(held.entry.header().made, held.entry.header().cost, io);
+        self.hit(&held.named.text, &held.entry, io);
         held.at = Some(self.give(&held.entry, 0, limit, io));
         self.date(&mut held);
         self.statements.place(name, Some(Portal::Held(held)));

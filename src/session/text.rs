@@ -1,16 +1,20 @@
 //! A statement's text, analysed, with its last verdict.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::describe::Descriptions;
 use super::ours::Ours;
+use crate::metrics::{Book, Record, number};
 use crate::sql::Query;
 use crate::sql::catalog::SearchPath;
 use crate::sql::statement::{Analysis, Discard, Statement};
 use crate::sql::{Catalog, Effect, analyse, resolve};
 use crate::why::Why;
+
+/// What stands for texts that are not analysed, and for messages that have none.
+pub(super) const NOT_ANALYSED: &str = "(not analysed)";
 
 /// One message's text.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Text {
     pub constants: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
+    /// What it is counted in, from its first count on.
+    record: OnceCell<Arc<Record>>,
     /// What it takes and returns, as far as the upstream was asked.
     pub described: RefCell<Descriptions>,
 }
@@ -110,8 +116,22 @@ impl Text {
             constants: has_constants(sql),
             ends: commits || rolls_back,
             verdict: RefCell::default(),
+            record: OnceCell::new(),
             described: RefCell::default(),
         }
+    }
+
+    /// What it is counted in.
+    #[inline]
+    pub fn record(&self, book: &Book) -> &Arc<Record> {
+        self.record.get_or_init(|| {
+            // Of what is not analysed nothing may be shown, as nobody knows where its constants are.
+            let shape = match &*self.analysis.shape {
+                "" => NOT_ANALYSED,
+                shape => shape,
+            };
+            book.record(number(shape), shape)
+        })
     }
 
     /// The statement, if there is exactly one.

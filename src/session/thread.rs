@@ -10,7 +10,7 @@ use lru::LruCache;
 
 use super::lazy::Transactions;
 use super::selfcheck::{SEED, Verify, next};
-use super::text::Text;
+use super::text::{NOT_ANALYSED, Text};
 use crate::cache::Micros;
 use crate::cache::key::Contexts;
 use crate::cache::rules::Rules;
@@ -18,7 +18,7 @@ use crate::cache::store::Store;
 use crate::cache::version::Ledger;
 use crate::cache::version::Raised;
 use crate::config::Pooler;
-use crate::metrics::{Coalesced, Metrics, Outcome, Recorder, Scope, Source};
+use crate::metrics::{Coalesced, Metrics, Outcome, Record, Recorder, Scope, Source, number};
 use crate::why::Why;
 
 /// Analysed texts kept per thread.
@@ -81,16 +81,31 @@ impl Thread {
     }
 
     /// Counts a statement.
-    pub(super) fn count(&self, outcome: Outcome, why: Option<Why>) {
+    pub(super) fn count(&self, statement: &Record, outcome: Outcome, why: Option<Why>) {
         self.recorder.outcome(outcome);
+        self.recorder.book.outcome(statement, outcome, why);
         if let Some(why) = why {
             self.recorder.bypass(why);
         }
     }
 
-    /// Counts a hit on an entry of that age, which spares the upstream so much.
-    pub(super) fn hit(&self, age: Micros, spared: Micros) {
+    /// What a text is counted in.
+    #[inline]
+    pub(super) fn record<'a>(&self, text: &'a Text) -> &'a Arc<Record> {
+        text.record(&self.recorder.book)
+    }
+
+    /// What is counted that has no text.
+    pub(super) fn textless(&self) -> Arc<Record> {
+        self.recorder
+            .book
+            .record(number(NOT_ANALYSED), NOT_ANALYSED)
+    }
+
+    /// Counts a hit on an entry of that age and size, which spares the upstream so much.
+    pub(super) fn hit(&self, text: &Text, age: Micros, spared: Micros, bytes: usize) {
         self.recorder.outcome(Outcome::Hit);
+        self.recorder.book.hit(self.record(text), spared, bytes);
         self.recorder.entry_age(Duration::from_micros(age));
         self.recorder.time_saved(Duration::from_micros(spared));
         self.hits.set(self.hits.get() + 1);
@@ -99,6 +114,16 @@ impl Thread {
     /// Records what a statement took that went upstream.
     pub(super) fn took(&self, outcome: Outcome, took: Micros) {
         self.recorder.duration(outcome, Duration::from_micros(took));
+    }
+
+    /// … which was the only one of its batch.
+    pub(super) fn took_alone(&self, statement: &Record, took: Micros) {
+        self.recorder.book.took(statement, took);
+    }
+
+    /// A hit would have saved that, had it been given.
+    pub(super) fn would_save(&self, statement: &Record, saved: Micros) {
+        self.recorder.book.would_save(statement, saved);
     }
 
     /// Counts a statement that goes upstream.

@@ -71,7 +71,7 @@ impl Session {
         segment.marks.opaque |= opaque;
         segment.marks.commits |= text.commits || executes;
         segment.marks.ends |= text.ends || executes;
-        segment.outcome = outcome;
+        segment.times(outcome, self.thread.record(text));
         if !read && self.thread.mode != Mode::Off {
             let counted = effects.len() == 1 && effects[0].counted;
             segment.marks.counted = counted && segment.ran.is_empty() && segment.writes.is_empty();
@@ -90,7 +90,7 @@ impl Session {
         }
         self.last = (outcome, why);
         if !counted_later {
-            self.thread.count(outcome, why);
+            self.thread.count(self.thread.record(text), outcome, why);
         }
         self.thread.upstream_query();
     }
@@ -144,7 +144,7 @@ impl Session {
         self.statements.doubt_prepared();
         let segment = self.pending.open(io.now);
         self.statements.bound_fill = None;
-        segment.outcome = Outcome::Bypass;
+        segment.times(Outcome::Bypass, &self.thread.textless());
         segment.marks.impure = true;
         segment.marks.dirty = true;
         segment.marks.opaque = true;
@@ -155,14 +155,14 @@ impl Session {
             segment.writes.add(&all);
             segment.intend(&self.thread.ledger, &self.database, &all);
         }
-        self.count(Outcome::Bypass, Some(why));
+        self.count(None, Outcome::Bypass, Some(why));
         self.thread.upstream_query();
     }
 
     /// Accounts for what cannot run: what it names does not exist.
     pub(super) fn account_refused(&mut self, io: &mut Io<'_>) {
-        self.pending.open(io.now).outcome = Outcome::Bypass;
-        self.count(Outcome::Bypass, Some(Why::Portal));
+        self.pending.open(io.now).timed.outcome = Outcome::Bypass;
+        self.count(None, Outcome::Bypass, Some(Why::Portal));
         self.thread.upstream_query();
     }
 

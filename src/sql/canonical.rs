@@ -10,23 +10,36 @@
 //! * It is the text that is parsed. PostgreSQL's scanner takes quadratic time over nested comments and over endless
 //!   runs of operator characters: the former are gone, the latter and whatever is not closed are refused here.
 //!
+//! Beside it its *shape* is made, for statistics: the same with each constant replaced by `?`, lists of them folded.
+//! Nothing of a constant is left in a shape, so that it may be shown where a text may not.
+//!
 //! Not here: hints in comments.
 
 /// PostgreSQL knows no longer operator than 63 bytes; longer runs are only signs, and nobody writes so many.
 const LONGEST_OPERATOR: usize = 255;
 
+/// A text without what does not matter, and without what only its one use has.
+#[derive(Debug)]
+pub struct Canonical {
+    /// Without comments and insignificant white space.
+    pub text: Box<str>,
+    /// … and without constants.
+    pub shape: Box<str>,
+}
+
 /// Removes comments, collapses white space, drops trailing semicolons. `None`: a quote or a comment is not closed, a
 /// run of operator characters does not end, or there is a vertical tab (white space only since PostgreSQL 16).
-pub fn canonical(text: &str) -> Option<Box<str>> {
+pub fn canonical(text: &str) -> Option<Canonical> {
     let mut lexer = Lexer {
         text: text.as_bytes(),
         at: 0,
         out: Vec::with_capacity(text.len()),
+        shape: Shape::default(),
         operator: 0,
         broken: false,
     };
     lexer.run();
-    let mut out = lexer.out;
+    let (mut out, shape) = (lexer.out, lexer.shape);
     while matches!(out.last(), Some(b';' | b' ' | b'\n')) {
         out.pop();
     }
@@ -34,13 +47,18 @@ pub fn canonical(text: &str) -> Option<Box<str>> {
         return None;
     }
     // Only whole ASCII bytes were left out, so this cannot fail.
-    String::from_utf8(out).ok().map(String::into_boxed_str)
+    let shape = String::from_utf8(shape.finish(&out)).ok()?;
+    Some(Canonical {
+        text: String::from_utf8(out).ok()?.into(),
+        shape: shape.into(),
+    })
 }
 
 struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     out: Vec<u8>,
+    shape: Shape,
     /// Length of the run of operator characters before this place.
     operator: usize,
     broken: bool,
@@ -147,7 +165,12 @@ impl Lexer<'_> {
             (b'u' | b'U', b'&', b'"') => self.quoted(3, Quote::Identifier),
             (b'$', digit, _) if digit.is_ascii_digit() => self.parameter(),
             (b'$', ..) => self.dollar(),
-            (first, ..) if word_start(first) || first.is_ascii_digit() => self.word(),
+            (first, ..) if first.is_ascii_digit() => {
+                let start = self.out.len();
+                self.word();
+                self.shape.number(&self.out, start);
+            }
+            (first, ..) if word_start(first) => self.word(),
             (
                 b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*'
                 | b'/',
@@ -186,6 +209,7 @@ impl Lexer<'_> {
         } else {
             b'\''
         };
+        let start = self.out.len();
         self.copy(prefix);
         while self.at < self.text.len() {
             let byte = self.peek(0);
@@ -197,8 +221,11 @@ impl Lexer<'_> {
                 self.copy(2);
             } else {
                 self.copy(1);
-                if quote == Quote::Identifier || !self.continued() {
+                if quote == Quote::Identifier {
                     return;
+                }
+                if !self.continued() {
+                    return self.shape.constant(&self.out, start);
                 }
             }
         }
@@ -230,7 +257,11 @@ impl Lexer<'_> {
             Some(tag) if tag.ends_with(b"$") && !tag[1].is_ascii_digit() => {
                 let body = &rest[tag.len()..];
                 match find(body, tag) {
-                    Some(at) => self.copy(at + 2 * tag.len()),
+                    Some(at) => {
+                        let (start, length) = (self.out.len(), at + 2 * tag.len());
+                        self.copy(length);
+                        self.shape.constant(&self.out, start);
+                    }
                     None => self.broken = true,
                 }
             }
@@ -254,6 +285,10 @@ fn find(body: &[u8], delimiter: &[u8]) -> Option<usize> {
         at += 1;
     }
 }
+
+mod shape;
+
+use shape::Shape;
 
 #[cfg(test)]
 mod canonical_tests;

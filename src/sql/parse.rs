@@ -30,11 +30,12 @@ pub fn analyse(text: &str) -> Analysis {
     let Some(canonical) = canonical(text) else {
         return refuse(Why::Unparsable);
     };
-    match pg_raw_parse::parse(&canonical) {
+    match pg_raw_parse::parse(&canonical.text) {
         Ok(tree) => {
             let statements = tree.stmts().map(classify::classify).collect();
             Analysis {
-                canonical,
+                canonical: canonical.text,
+                shape: canonical.shape,
                 refused: None,
                 statements,
             }
@@ -46,6 +47,7 @@ pub fn analyse(text: &str) -> Analysis {
 fn refuse(why: Why) -> Analysis {
     Analysis {
         canonical: "".into(),
+        shape: "".into(),
         refused: Some(why),
         statements: Box::new([Statement::Opaque]),
     }

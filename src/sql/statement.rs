@@ -8,6 +8,8 @@ use crate::why::Why;
 pub struct Analysis {
     /// The text without comments and insignificant white space: the text's part of the key. Empty if refused.
     pub canonical: Box<str>,
+    /// The same without constants. Empty if refused.
+    pub shape: Box<str>,
     /// `TooLong` or `Unparsable`: the text was not analysed and is one `Opaque` statement.
     pub refused: Option<Why>,
     /// In order; empty for an empty query.
@@ -138,6 +140,7 @@ impl Analysis {
     pub fn unseen(why: Why) -> Analysis {
         Analysis {
             canonical: Box::default(),
+            shape: Box::default(),
             refused: Some(why),
             statements: Box::new([Statement::Opaque]),
         }
