@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod catalog;
 pub mod clock;
 pub mod determined;
+pub mod explained;
 pub mod parse;
 pub mod query;
 pub mod statement;

@@ -38,6 +38,18 @@ impl Rules {
         }
     }
 
+    /// The same with what says so, in words.
+    pub fn told(&self, reads: &Cacheable, catalog: &Catalog) -> (Micros, String) {
+        let ttl = self.ttl(reads, catalog);
+        let named = reads.relations().iter().filter_map(|relation| {
+            let (schema, name) = catalog.relation_name(*relation)?;
+            let ruled = self.tables.get(&(Box::from(schema), Box::from(name)))?;
+            (*ruled == ttl).then(|| format!("[[rule]] table = \"{schema}.{name}\""))
+        });
+        let rule = named.into_iter().next();
+        (ttl, rule.unwrap_or_else(|| "cache.ttl".into()))
+    }
+
     /// The time to live of an answer: the shortest of what it reads. A table without a rule has the default.
     pub fn ttl(&self, reads: &Cacheable, catalog: &Catalog) -> Micros {
         let default = match reads.relations() {

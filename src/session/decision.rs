@@ -140,7 +140,7 @@ impl Session {
     /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
     /// statements of a pipeline share that of the first: what a later one reads is older than its stamp, and a hit
     /// among them is of another moment.
-    fn own_snapshot(&self, last: bool) -> Result<(), Why> {
+    pub(super) fn own_snapshot(&self, last: bool) -> Result<(), Why> {
         let alone = || last && !self.pending.forwarded() && !self.pending.local;
         if self.settings.own_snapshots()
             || self.transaction.status() != b'I'
@@ -330,7 +330,7 @@ impl Session {
     }
 
     /// What a text does, for its way upstream.
-    fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
+    pub(super) fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
         let catalog = self.database.catalog();
         let discards = matches!(
             text.single(),
@@ -368,7 +368,7 @@ impl Session {
     }
 
     /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
-    fn judge(
+    pub(super) fn judge(
         &self,
         text: &Text,
         asked: &Asked<'_>,
