@@ -21,7 +21,7 @@ use crate::metrics::{Outcome, number};
 use crate::sql::because::{Asking, Invalidates, Link, queries};
 use crate::sql::explained::parameters;
 use crate::sql::statement::Statement;
-use crate::sql::{Cacheable, Catalog, Query, resolve};
+use crate::sql::{Cacheable, Catalog, Query, resolve_execute};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -264,15 +264,15 @@ impl Session {
         path: &[Box<str>],
         told: &mut Explanation,
     ) {
-        let Some(Statement::Query(_)) = executed.and_then(|text| text.single()) else {
+        let Some(body) = executed.and_then(|text| text.body()) else {
             return;
         };
-        let statement = executed.and_then(|text| text.single());
-        let reads = statement.map(|one| resolve(one, Some(catalog), path).reads);
-        let words = match reads {
-            Some(Ok(_)) => "cacheable".into(),
-            Some(Err(why)) => format!("{}: {}", why.label(), why.text()),
-            None => return,
+        let effect = resolve_execute(body, &Query::default(), Some(catalog), path);
+        let words = match effect.reads {
+            // The only thing against it is that it is an EXECUTE.
+            Err(Why::Execute) => "cacheable".into(),
+            Err(why) => format!("{}: {}", why.label(), why.text()),
+            Ok(_) => return,
         };
         told.notes.push(format!(
             "sent by the protocol's Parse, Bind and Execute it would be {words}"
