@@ -2,9 +2,11 @@
 //!
 //! The only file that knows them all. What can fail at start fails before the first client is let in.
 
+mod explain;
 mod host;
 mod workers;
 
+pub use explain::{Asked, explain};
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
 use crate::cache::rules::Rules;
@@ -53,6 +55,12 @@ pub enum Error {
     /// A user's password could not be read.
     #[error("{0}")]
     Users(String),
+    /// The database could not be asked.
+    #[error("{0}")]
+    Upstream(String),
+    /// The question is none.
+    #[error("{0}")]
+    Asked(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),

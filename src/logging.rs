@@ -42,6 +42,16 @@ pub fn start(log: &Log) {
     }
 }
 
+/// The same for a command that prints its own answer: only what is wrong is logged, for people.
+pub fn quietly(log: &Log) {
+    let level = match log.level {
+        LogLevel::Info => LogLevel::Error,
+        other => other,
+    };
+    let format = LogFormat::Text;
+    start(&Log { level, format });
+}
+
 fn filter(level: LogLevel) -> (EnvFilter, Option<String>) {
     let level = match level {
         LogLevel::Error => "error",

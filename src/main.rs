@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use larder::app::Asked;
 use larder::config::{Config, ConfigError, Flags};
+use std::io::Write;
 use std::process::ExitCode;
 
 #[cfg(feature = "mimalloc")]
@@ -27,6 +29,25 @@ enum Command {
     Serve,
     /// Ask a running Larder on its admin address whether it is ready: exit code 0 or 1
     Health,
+    /// Tell what would become of a statement, and why; it is not run, and no running Larder is needed
+    Explain(Explain),
+}
+
+/// `larder explain`.
+#[derive(clap::Args)]
+struct Explain {
+    /// The statement
+    #[arg(value_name = "SQL")]
+    sql: String,
+    /// The role that would ask, if not the one of the upstream's URL
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// A setting of its session (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
 }
 
 const FAILED: u8 = 1;
@@ -42,6 +63,7 @@ fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&arguments.flags),
         Command::Health => health(&arguments.flags),
+        Command::Explain(asked) => explain(&arguments.flags, asked),
     }
 }
 
@@ -87,6 +109,34 @@ fn health(flags: &Flags) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+fn explain(flags: &Flags, asked: Explain) -> ExitCode {
+    let config = match Config::load(flags) {
+        Ok(config) => config,
+        Err(error) => return misused(&error),
+    };
+    larder::logging::quietly(&config.log);
+    let question = Asked {
+        sql: asked.sql,
+        role: asked.role,
+        set: asked.set,
+    };
+    match larder::app::explain(&config, &question) {
+        Ok(told) if asked.json => print(&serde_json::to_string_pretty(&told).unwrap_or_default()),
+        Ok(told) => print(&told.lines().join("\n")),
+        Err(error) => {
+            eprintln!("larder: {error}");
+            let misused = matches!(error, larder::app::Error::Asked(_));
+            ExitCode::from(if misused { MISUSED } else { FAILED })
+        }
+    }
+}
+
+/// Whoever reads no more has read enough.
+fn print(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn misused(error: &ConfigError) -> ExitCode {

@@ -10,6 +10,7 @@ pub mod authquery;
 pub mod control;
 pub mod doubt;
 pub mod link;
+pub mod once;
 pub mod primary;
 pub mod schema;
 pub mod sole;

@@ -14,8 +14,8 @@ use crate::why::Why;
 pub struct Explanation {
     /// `cacheable`, `bypass`, `write` or `other`.
     pub larder: &'static str,
-    /// The number of the statement's shape.
-    pub statement: String,
+    /// The number of the statement's shape, if it was analysed.
+    pub statement: Option<String>,
     /// What would become of it at this moment, if it is cacheable.
     pub now: Option<String>,
     /// Why it is not answered from memory, the first one first.
@@ -107,15 +107,15 @@ impl Explanation {
             let relations = invalidated.relations.iter().map(Told::words);
             section(&mut lines, "Invalidates", everything.chain(relations));
         }
-        if !self.key.is_empty() {
-            lines.push(format!("  Key: {}", self.key.join("; ")));
-        }
+        section(&mut lines, "Key", self.key.iter().cloned());
         if let Some(ttl) = &self.ttl {
             lines.push(format!("  TTL: {} ({})", span(ttl.seconds), ttl.rule));
         }
         section(&mut lines, "Stamp", self.stamp.iter().cloned());
         section(&mut lines, "Note", self.notes.iter().cloned());
-        lines.push(format!("  Statement: {}", self.statement));
+        if let Some(statement) = &self.statement {
+            lines.push(format!("  Statement: {statement}"));
+        }
         lines
     }
 
@@ -125,6 +125,21 @@ impl Explanation {
             (None, Some(reason)) => format!("Larder: {} - {}", self.larder, reason.words()),
             (None, None) => format!("Larder: {}", self.larder),
         }
+    }
+}
+
+impl Kept {
+    /// So long, for that rule.
+    pub fn new(ttl: Micros, rule: &str) -> Kept {
+        Kept {
+            seconds: ttl as f64 / 1e6,
+            rule: rule.into(),
+        }
+    }
+
+    /// In words.
+    pub fn words(&self) -> String {
+        format!("is kept {}: {}", span(self.seconds), self.rule)
     }
 }
 
@@ -189,7 +204,7 @@ mod tests {
         first.remedy = Some("Use another.");
         let explanation = Explanation {
             larder: "bypass",
-            statement: "0123456789abcdef".into(),
+            statement: Some("0123456789abcdef".into()),
             reasons: vec![first, Reason::new(Why::Locking, None)],
             reads: vec![
                 told("public.a", "named"),
@@ -215,7 +230,8 @@ mod tests {
                 "  Reads: public.a (named)",
                 "    public.b (below view public.a)",
                 "  Invalidates: everything, because it may",
-                "  Key: database; text",
+                "  Key: database",
+                "    text",
                 "  TTL: 10 s (cache.ttl)",
                 "  Statement: 0123456789abcdef",
             ]

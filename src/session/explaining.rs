@@ -9,14 +9,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Session;
 use super::decision::Pass;
 use super::explain::{Explanation, Invalidated, Kept, Reason, Told, time};
+use super::ours::Ours;
 use super::text::Text;
 use super::{Mode, probe};
+use super::{Phase, Session, Thread};
 use crate::cache::Micros;
 use crate::cache::key::Asked;
 use crate::cache::reply::Reply;
+use crate::cache::servers::Mark;
 use crate::metrics::{Outcome, number};
 use crate::sql::because::{Asking, Invalidates, Link, queries};
 use crate::sql::explained::parameters;
@@ -24,6 +26,7 @@ use crate::sql::statement::Statement;
 use crate::sql::{Cacheable, Catalog, Query, resolve_execute};
 use crate::why::Why;
 use crate::wire::message;
+use crate::wire::startup::Startup;
 
 /// How a statement would be asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +48,50 @@ enum Found {
 }
 
 impl Session {
+    /// A session that has just logged in, of somebody who only asks what would be: nothing of it is ever sent. `statuses`:
+    /// what a server reports; `answer`: that to [`super::probe()`].
+    pub fn at_rest(
+        thread: Rc<Thread>,
+        startup: &Startup<'_>,
+        statuses: &[(&str, &str)],
+        answer: &[Option<&[u8]>],
+    ) -> Option<Session> {
+        let mut session = Session::new(thread, startup);
+        let database = session.thread.ledger.database(session.database.name());
+        session.footing.baselines = database.baselines();
+        session.database = database;
+        session.flow.phase = Phase::Running;
+        session.transaction.ready(b'I');
+        for (name, value) in statuses {
+            session.settings.report(name, value);
+        }
+        let pid = std::str::from_utf8((*answer.first()?)?).ok()?;
+        session.settings.announce(pid.parse().ok()?);
+        if !session.settings.read(answer) {
+            return None;
+        }
+        let servers = &session.thread.ledger.servers;
+        session.footing.server = session.settings.server(servers, &Mark::default());
+        servers.choose(session.footing.server);
+        Some(session)
+    }
+
+    /// Explains a text, or what an EXPLAIN (LARDER) asks about.
+    pub fn explain_sql(&mut self, sql: &str) -> Explanation {
+        let text = Rc::new(Text::new(sql.as_bytes(), true));
+        let text = match &text.ours {
+            Some(Ours::Explain(text)) => text.clone(),
+            _ => text,
+        };
+        let mut told = self.explain(&text, Form::default(), 0);
+        // There is no cache to look into.
+        told.stamp.clear();
+        if let (Some(now), Some(kept)) = (&mut told.now, &told.ttl) {
+            *now = kept.words();
+        }
+        told
+    }
+
     /// Explains a text as if it came now, alone.
     pub fn explain(&mut self, text: &Rc<Text>, form: Form<'_>, now: Micros) -> Explanation {
         let context = self.settings.context(&self.thread.contexts);
@@ -58,7 +105,8 @@ impl Session {
         let (pass, gate) = self.would_be(text, &asked, now);
         let mut told = Explanation {
             larder: word(pass.outcome),
-            statement: format!("{:016x}", number(&text.analysis.shape)),
+            statement: (!text.analysis.shape.is_empty())
+                .then(|| format!("{:016x}", number(&text.analysis.shape))),
             ..Explanation::default()
         };
         let executed = match text.single() {
@@ -155,10 +203,7 @@ impl Session {
     ) {
         told.key = self.key_parts(text, asked);
         let (ttl, rule) = self.thread.rules.told(reads, catalog);
-        told.ttl = Some(Kept {
-            seconds: ttl as f64 / 1e6,
-            rule: rule.clone(),
-        });
+        told.ttl = Some(Kept::new(ttl, &rule));
         let database = self.database.clone();
         let found = self.found(text, asked, now);
         if told.larder == word(Outcome::Miss) {
@@ -171,7 +216,7 @@ impl Session {
                 ),
                 Found::Hit(..) => "would hit now; cache.mode is observe".into(),
                 Found::Miss(_) => format!("miss now; would be kept {}: {rule}", time(ttl)),
-                Found::Open => format!("is kept {}: {rule}", time(ttl)),
+                Found::Open => Kept::new(ttl, &rule).words(),
             });
         }
         match found {
@@ -229,16 +274,9 @@ impl Session {
 
     fn key_parts(&self, text: &Text, asked: &Asked<'_>) -> Vec<String> {
         let mut parts = vec![
-            "database".into(),
-            "session_user".into(),
-            "current_user".into(),
-            format!("settings: {}", probe::TRACKED.join(", ")),
+            "database, session_user, current_user".into(),
+            "text, without comments".into(),
         ];
-        let set = self.settings.names_set();
-        if !set.is_empty() {
-            parts.push(format!("and those of this session: {}", set.join(", ")));
-        }
-        parts.push("text, without comments".into());
         match asked.tail {
             None if parameters(&text.analysis.shape) > 0 => {
                 parts.push("types and values of its parameters, and result formats".into());
@@ -252,6 +290,11 @@ impl Session {
                 ));
                 parts.push("parameter and result formats".into());
             }
+        }
+        parts.push(format!("settings: {}", probe::TRACKED.join(", ")));
+        let set = self.settings.names_set();
+        if !set.is_empty() {
+            parts.push(format!("settings of this session: {}", set.join(", ")));
         }
         parts
     }
@@ -294,6 +337,11 @@ fn invalidated(
         let statement = executed.and_then(Text::single).unwrap_or(statement);
         match asking.invalidates(statement, effect) {
             Invalidates::Nothing => {}
+            Invalidates::Everything(_) if text.analysis.refused.is_some() => {
+                let words =
+                    "it was not analysed: unless PostgreSQL refuses it, it may write anything";
+                all.everything = Some(words.into());
+            }
             Invalidates::Everything(because) => {
                 all.everything.get_or_insert(because);
                 if effect.told {
@@ -307,7 +355,7 @@ fn invalidated(
                 all.relations.extend(links);
             }
         }
-        if effect.catalog {
+        if effect.catalog && text.analysis.refused.is_none() {
             let words =
                 "the catalog is loaded again, and nothing is answered from memory until it is";
             told.notes.push(words.into());

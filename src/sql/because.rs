@@ -55,11 +55,16 @@ impl Asking<'_> {
     pub fn reads(&self, query: &Query) -> Vec<Link> {
         let mut found = Links::default();
         for name in &query.reads {
-            for relation in self.catalog.relations_named(name, self.path) {
+            let relations = self.catalog.relations_named(name, self.path);
+            let because = match relations.len() {
+                0 | 1 => "named in the statement".into(),
+                _ => format!("{} may mean it", words(name)),
+            };
+            for relation in relations {
                 if self.catalog.introspected(relation) {
                     found.add(SYSTEM_CATALOGS, format!("{} is named", words(name)));
                 } else {
-                    found.add(relation, "named in the statement".into());
+                    found.add(relation, because.clone());
                 }
             }
         }

@@ -245,7 +245,7 @@ impl Chooser {
 }
 
 /// `target_session_attrs`, as libpq judges.
-fn meets(wanted: SessionAttrs, facts: &Facts) -> bool {
+pub(super) fn meets(wanted: SessionAttrs, facts: &Facts) -> bool {
     match wanted {
         SessionAttrs::Any => true,
         SessionAttrs::ReadWrite => !facts.read_only && !facts.recovery,

@@ -97,7 +97,7 @@ fn what_is_said_is_what_happens() {
     let set = explain(&mut client, read);
     let key = under(&set, "Key").concat();
     assert!(
-        key.contains("those of this session: work.unit") && !key.contains('7'),
+        key.contains("settings of this session: work.unit") && !key.contains('7'),
         "{key}"
     );
 }
