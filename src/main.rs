@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
-use larder::config::{Config, ConfigError, Flags};
+use larder::config::{Config, ConfigError, Flags, Said};
 use std::process::ExitCode;
 
 #[cfg(feature = "mimalloc")]
@@ -61,12 +61,13 @@ fn misread(error: &clap::Error) -> ExitCode {
 }
 
 fn serve(flags: &Flags) -> ExitCode {
-    let config = match Config::load(flags) {
-        Ok(config) => config,
+    let read = Said::read(flags).and_then(|said| Ok((said.config()?, said)));
+    let (config, said) = match read {
+        Ok(read) => read,
         Err(error) => return misused(&error),
     };
     larder::logging::start(&config.log);
-    match larder::app::run(config) {
+    match larder::app::run(flags.clone(), said, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("larder: {error}");

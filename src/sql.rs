@@ -7,6 +7,7 @@ pub mod canonical;
 pub mod catalog;
 pub mod clock;
 pub mod determined;
+pub mod hint;
 pub mod parse;
 pub mod query;
 pub mod statement;
@@ -18,4 +19,6 @@ pub use determined::{Determined, determined};
 pub use parse::analyse;
 pub use query::Query;
 pub use statement::{Analysis, Statement};
-pub use verdict::{Cacheable, Effect, Touched, resolve, resolve_execute};
+pub use verdict::{
+    Cacheable, Effect, Touched, may_overrule, resolve, resolve_execute, resolve_trusting,
+};
