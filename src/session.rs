@@ -9,7 +9,7 @@
 //!   a write set of everything stays open until the backend is gone (`lose_track`).
 //!
 //! Files: `client` and `upstream` read the two directions, `binding` minds relayed logins, `unit` looks ahead over Parse/Bind/Describe/Execute,
-//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `ours` answers what asks about Larder, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
+//! `extended` answers them, `replay` tells the upstream what it has missed, `egress` keeps the order, `reach` knows whether there is an upstream, `joining` waits for equal misses, `ours` answers what asks about Larder, `explaining` finds out what is said of a statement and `explain` puts it in lines, `lazy` holds BEGIN back, `portal` keeps portals and `describe` descriptions here, `decision` says hit, miss or bypass, `selfcheck` looks at a share of the hits, `writes` opens intents, `locks` asks what a transaction wrote, `finish` ends a segment, `refusal` tells what never ran; `settings`, `probe`, `transaction`,
 //! `statements`, `pending` hold what is known.
 
 use std::rc::Rc;
@@ -30,6 +30,8 @@ mod client;
 mod decision;
 mod describe;
 mod egress;
+pub mod explain;
+mod explaining;
 mod extended;
 mod finish;
 mod joining;
@@ -58,6 +60,7 @@ mod wishes;
 mod writes;
 
 pub use binding::Binding;
+pub use explaining::Form;
 pub use lazy::Transactions;
 use pending::Pending;
 pub use probe::probe;

@@ -3,10 +3,12 @@
 //! `analyse` looks at the text alone; `resolve` holds it against a [`catalog::Catalog`]. Default deny: what is
 //! not proven cacheable is not, what is not proven read-only is a write to all it may touch.
 
+pub mod because;
 pub mod canonical;
 pub mod catalog;
 pub mod clock;
 pub mod determined;
+pub mod explained;
 pub mod hint;
 pub mod parse;
 pub mod query;

@@ -115,6 +115,44 @@ impl Rules {
         self.default
     }
 
+    /// A rule in words.
+    pub fn words(&self, at: usize) -> String {
+        let Some(rule) = self.rules.get(at) else {
+            return "a rule".into();
+        };
+        let table = rule
+            .table
+            .as_ref()
+            .map(|(schema, name)| format!("{schema}.{name}"));
+        let statement = rule.statement.map(|number| format!("{number:016x}"));
+        let matches = rule
+            .matches
+            .as_ref()
+            .map(|matches| matches.as_str().to_owned());
+        let owned = |name: &Option<Box<str>>| name.as_deref().map(str::to_owned);
+        let conditions = [
+            ("table", table),
+            ("role", owned(&rule.role)),
+            ("database", owned(&rule.database)),
+            ("application_name", owned(&rule.application_name)),
+            ("statement", statement),
+            ("matches", matches),
+        ];
+        let given = conditions
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let given: Vec<_> = given
+            .map(|(name, value)| format!("{name} = \"{value}\""))
+            .collect();
+        format!("[[rule]] {}", given.join(", "))
+    }
+
+    /// All rules: their conditions in words, and what they say.
+    pub fn all(&self) -> impl Iterator<Item = (String, Says)> {
+        let rules = self.rules.iter().enumerate();
+        rules.map(|(at, rule)| (self.words(at), rule.says))
+    }
+
     /// What holds for an answer that reads these.
     pub fn decide(&self, asker: &Asker<'_>, reads: &Cacheable, catalog: &Catalog) -> Ruling {
         let default = match reads.relations() {
@@ -143,6 +181,15 @@ impl Rules {
 }
 
 impl Ruling {
+    /// The time to live where another is wished: it takes the place of the default, and shortens what a rule gives.
+    pub fn within(&self, wished: Option<Micros>) -> Micros {
+        match wished {
+            Some(ttl) if self.ruled => ttl.min(self.ttl),
+            Some(ttl) => ttl,
+            None => self.ttl,
+        }
+    }
+
     fn add(&mut self, at: usize, says: &Says) {
         let ttl = if says.off { Some(0) } else { says.ttl };
         if let Some(ttl) = ttl

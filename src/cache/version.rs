@@ -32,6 +32,7 @@ use crate::sql::{Cacheable, Catalog, Oid, Touched};
 
 mod ledger;
 mod raises;
+mod standing;
 mod writeset;
 
 use ledger::Databases;

@@ -309,8 +309,10 @@ impl Session {
         if text.names && self.pending.in_doubt() {
             return 0;
         }
-        if self.our_query(&text, io) {
-            return raw.len();
+        match self.our_query(&text, io) {
+            Some(true) => return raw.len(),
+            Some(false) => return 0,
+            None => {}
         }
         if self.wants_probe(&text) {
             self.ask_itself(io);

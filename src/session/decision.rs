@@ -145,7 +145,7 @@ impl Session {
     /// Whether a read has a snapshot of its own, `last` in its segment. Where REPEATABLE READ is the default, the
     /// statements of a pipeline share that of the first: what a later one reads is older than its stamp, and a hit
     /// among them is of another moment.
-    fn own_snapshot(&self, last: bool) -> Result<(), Why> {
+    pub(super) fn own_snapshot(&self, last: bool) -> Result<(), Why> {
         let alone = || last && !self.pending.forwarded() && !self.pending.local;
         if self.settings.own_snapshots()
             || self.transaction.status() != b'I'
@@ -341,7 +341,7 @@ impl Session {
     }
 
     /// What a text does, for its way upstream.
-    fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
+    pub(super) fn pass(&mut self, text: &Rc<Text>, context: u64) -> Box<Pass> {
         let catalog = self.database.catalog();
         let discards = matches!(
             text.single(),
@@ -409,7 +409,7 @@ impl Session {
     }
 
     /// Names the outcome of a text that goes upstream, and begins its fill if it may be kept.
-    fn judge(
+    pub(super) fn judge(
         &self,
         text: &Text,
         asked: &Asked<'_>,
@@ -454,14 +454,10 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
                     return;
                 }
-                let ruling = {
+                let (ttl, max_bytes) = {
                     let live = self.thread.live();
-                    live.rules.decide(&self.asker(text), reads, &catalog)
-                };
-                let ttl = match self.wish(text).ttl {
-                    Some(ttl) if ruling.ruled => ttl.min(ruling.ttl),
-                    Some(ttl) => ttl,
-                    None => ruling.ttl,
+                    let ruling = live.rules.decide(&self.asker(text), reads, &catalog);
+                    (ruling.within(self.wish(text).ttl), ruling.max_bytes)
                 };
                 if ttl == 0 {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
@@ -474,7 +470,7 @@ impl Session {
                     return;
                 };
                 let limit = self.thread.store.max_answer();
-                let limit = ruling.max_bytes.map_or(limit, |most| most.min(limit));
+                let limit = max_bytes.map_or(limit, |most| most.min(limit));
                 let fill = Fill::new(asked.to_key(), stamp, ttl, now, limit);
                 let fill = fill.after_purges(purges);
                 pass.fill = Some(fill.of(self.thread.record(text).clone()));

@@ -177,7 +177,7 @@ impl Session {
         }
         if self.statements.changed.as_deref() == Some(name) {
             self.statements.changed = None;
-            self.refuse_changed(io);
+            self.fail_instead(result_changed(), io);
             return Some(Local::Done);
         }
         self.ensure_upstream(name, io);
@@ -205,20 +205,20 @@ impl Session {
         self.hidden(Owed::Simple, io);
     }
 
-    /// The upstream must fail, too: it is asked for a statement that it has not.
-    fn refuse_changed(&mut self, io: &mut Io<'_>) {
+    /// The client is told an error of ours. The upstream must fail, too: it is asked for a statement that it has not.
+    pub(super) fn fail_instead(&mut self, words: Vec<u8>, io: &mut Io<'_>) {
         frame::put(
             io.upstream,
             b'B',
             &[b"\0", ASIDE, b"!\0\0\0\0\0\0\0"].concat(),
         );
         self.pending.open(io.now);
-        self.owe(Owed::Changed);
+        self.owe(Owed::Instead(words));
     }
 }
 
 /// What PostgreSQL says of a prepared statement that would return something else now (plancache.c).
-pub(super) fn result_changed() -> Vec<u8> {
+fn result_changed() -> Vec<u8> {
     let mut out = Vec::new();
     let text = "cached plan must not change result type";
     message::put_error(&mut out, message::Severity::Error, "0A000", text, "");

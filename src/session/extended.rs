@@ -181,6 +181,9 @@ impl Session {
         let Some(text) = self.text(parse.text) else {
             return false;
         };
+        if let Some(done) = self.our_parse(&text, io) {
+            return done;
+        }
         if text.constants && self.wants_probe(&text) {
             self.ask_itself(io);
             return false;
@@ -280,9 +283,13 @@ impl Session {
             let local: Option<Rc<[u8]>> = match self.statements.named(name) {
                 Some(named) if doubted && named.upstream => None,
                 Some(named) if doubted && !named.text.is_control => return false,
-                Some(Named { text, .. }) if text.ours.is_some() => {
+                Some(Named { text, types, .. }) if text.ours.is_some() => {
                     let ours = text.ours.as_ref();
-                    ours.map(|ours| ours.describe(true, 0).into())
+                    ours.map(|ours| {
+                        [ours.describe_parameters(types), ours.describe(0)]
+                            .concat()
+                            .into()
+                    })
                 }
                 // In a failed block, too: it has no row.
                 Some(named) if named.text.is_control && (settled || !named.upstream) => {

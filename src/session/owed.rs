@@ -20,8 +20,8 @@ pub enum Owed {
     Learn(Box<Learn>),
     /// The same of a statement that has lived here only: is it still what it was under another word of the catalog?
     Verify(Box<[u8]>, u64),
-    /// An error, instead of which the client is told that a statement's result has changed.
-    Changed,
+    /// An error, instead of which the client is told this one.
+    Instead(Vec<u8>),
     Execute {
         fill: bool,
     },

@@ -507,6 +507,16 @@ impl Settings {
         &self.application
     }
 
+    /// Names of the settings that are this session's own.
+    pub fn names_set(&self) -> Vec<&str> {
+        let set = self.layer.session.keys().chain(self.layer.local.keys());
+        let given = self.startup.iter().map(|(name, _)| name);
+        let mut names: Vec<&str> = set.chain(given).map(|name| &**name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The isolation of a transaction that names none.
     pub fn isolation(&self) -> Option<Isolation> {
         match self.now("default_transaction_isolation")? {

@@ -118,7 +118,7 @@ impl Text {
         Text {
             sql: sql.into(),
             is_set: begins(&analysis.canonical, "set"),
-            ours: Ours::of(&analysis),
+            ours: Ours::of(sql, &analysis),
             analysis,
             is_control,
             commits,

@@ -339,17 +339,18 @@ impl Session {
             }) => *hidden,
             _ => quiet,
         };
-        let changed = matches!(
-            self.pending.first(),
+        let instead = match self.pending.first() {
             Some(Item::Owed {
-                owed: Owed::Changed,
+                owed: Owed::Instead(words),
                 ..
-            })
-        );
+            }) => Some(words),
+            _ => None,
+        };
         // Why the upstream leaves is the client's business whatever it was asked.
-        if changed && !self.flow.parting {
-            io.client
-                .extend_from_slice(&super::describe::result_changed());
+        if let Some(words) = instead
+            && !self.flow.parting
+        {
+            io.client.extend_from_slice(words);
         } else if !hidden || self.flow.parting {
             io.client.extend_from_slice(raw);
         }

@@ -15,6 +15,7 @@ use crate::cache::rules::{Asker, micros};
 use crate::config::duration;
 use crate::metrics::Outcome;
 use crate::sql::hint::Hints;
+use crate::sql::{Cacheable, Catalog};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -139,6 +140,33 @@ impl Session {
             (true, Some(ttl)) => Ok(Some(ttl.min(ruling.ttl))),
             (true, None) => Ok(Some(ruling.ttl)),
             (false, ttl) => Ok(ttl),
+        }
+    }
+
+    /// How long an answer to this text is kept, and what says so.
+    pub(super) fn kept_for(
+        &self,
+        text: &Text,
+        reads: &Cacheable,
+        catalog: &Catalog,
+    ) -> (Micros, String) {
+        let live = self.thread.live();
+        let ruling = live.rules.decide(&self.asker(text), reads, catalog);
+        let rule = || match ruling.rule.filter(|_| ruling.ruled) {
+            Some(at) => live.rules.words(at),
+            None => "cache.ttl".into(),
+        };
+        match self.wish(text).ttl {
+            Some(ttl) if !ruling.ruled || ttl < ruling.ttl => {
+                let hinted = text.hinted.is_some_and(|hinted| hinted.ttl.is_some());
+                let what = if hinted {
+                    "a hint in the statement"
+                } else {
+                    "larder.ttl"
+                };
+                (ttl, what.into())
+            }
+            _ => (ruling.ttl, rule()),
         }
     }
 

@@ -7,10 +7,12 @@
 //!
 //! Not here: queries (`watch::schema`), syntax (`sql::parse`), whether a statement may be cached (`sql::verdict`).
 
+mod blame;
 mod columns;
 mod datatypes;
 mod declared;
 mod functions;
+mod inspect;
 mod introspection;
 mod locking;
 mod nodetree;
@@ -22,6 +24,7 @@ mod touches;
 pub use declared::{Declaration, Misdeclared, Path, Reach};
 pub use locking::Locking;
 pub use rows::Rows;
+pub use touches::{Because, Hazard, Unbounded};
 
 use self::columns::Columns;
 use self::datatypes::Datatypes;

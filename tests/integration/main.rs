@@ -25,6 +25,7 @@ mod configuration;
 mod consistency;
 mod demo;
 mod departures;
+mod explain;
 mod failover;
 mod failure;
 mod functions;

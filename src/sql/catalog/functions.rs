@@ -291,7 +291,16 @@ impl Functions {
         operators.fold(own, FunctionClass::and)
     }
 
-    fn operator_by_oid(&self, oid: Oid) -> FunctionClass {
+    /// Name and schema of a function. For people: it looks through them all.
+    pub(super) fn name_of(&self, oid: Oid) -> Option<(Oid, &str)> {
+        self.by_name.iter().find_map(|(name, all)| {
+            let found = all.iter().find(|candidate| candidate.oid == oid)?;
+            Some((found.namespace, &**name))
+        })
+    }
+
+    /// An operator used by a stored expression.
+    pub(super) fn operator_by_oid(&self, oid: Oid) -> FunctionClass {
         let unknown = FunctionClass::anything(Why::UserOperator);
         self.operator_by_oid.get(&oid).copied().unwrap_or(unknown)
     }

@@ -7,6 +7,7 @@
 //!
 //! Not here: writes (`touches`).
 
+use super::blame;
 use super::datatypes::Datatypes;
 use super::declared::Reach;
 use super::functions::Functions;
@@ -41,6 +42,8 @@ pub(super) struct Relation {
     pub(super) written: Box<[Oid]>,
     /// The relations that a view's query names.
     pub(super) below: Box<[Oid]>,
+    /// What of its own it is refused for, in words for people.
+    pub(super) blame: Option<Box<str>>,
 }
 
 struct Builder<'a> {
@@ -55,6 +58,8 @@ struct Builder<'a> {
     types: &'a Datatypes,
     done: HashMap<Oid, Conclusion>,
     open: HashSet<Oid>,
+    all: &'a Rows,
+    blamed: HashMap<Oid, Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +111,7 @@ impl Relations {
                     .copied()
                     .filter(|oid| *oid != row.oid)
                     .collect(),
+                blame: builder.blamed.remove(&row.oid),
             };
             relations.by_oid.insert(row.oid, relation);
             if row.kind != b'c' && row.persistence != b't' {
@@ -152,6 +158,12 @@ impl Relations {
         })
     }
 
+    /// Identifier, schema and name of each.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Oid, &str, &str)> {
+        let all = self.by_oid.iter();
+        all.map(|(oid, found)| (*oid, &*found.schema, &*found.name))
+    }
+
     pub(super) fn query_writes(&self, relation: Oid) -> bool {
         self.by_oid.get(&relation).is_none_or(|r| r.query_writes)
     }
@@ -186,6 +198,8 @@ impl<'a> Builder<'a> {
             types,
             done: HashMap::new(),
             open: HashSet::new(),
+            all: rows,
+            blamed: HashMap::new(),
         };
         for column in &rows.columns {
             builder
@@ -255,7 +269,12 @@ impl<'a> Builder<'a> {
             _ => refused(Why::UnknownRelation),
         };
         for column in self.columns.get(&row.oid).into_iter().flatten() {
-            found.also(self.types.kept(*column));
+            let class = self.types.kept(*column);
+            if found.reads.is_ok() && class.why.is_some() {
+                let words = blame::column(self.all, row.oid, *column);
+                self.blamed.insert(row.oid, words);
+            }
+            found.also(class);
         }
         for tree in self.expressions.get(&row.oid).cloned().unwrap_or_default() {
             let (class, reach) = self.judge(&tree);
@@ -281,6 +300,10 @@ impl<'a> Builder<'a> {
             return Conclusion::refused(Why::OpaqueView, FunctionClass::anything(Why::OpaqueView));
         };
         let ((judged, reach), below) = (self.judge(tree), tree.relations.clone());
+        if judged.why.is_some() {
+            let words = blame::query(self.all, tree, self.functions, self.types);
+            self.blamed.extend(words.map(|words| (oid, words)));
+        }
         let mut found = Conclusion::of(oid);
         // Up to PostgreSQL 15 a view's own query names the view itself, as OLD and NEW.
         for relation in below.into_iter().filter(|relation| *relation != oid) {

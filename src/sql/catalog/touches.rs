@@ -19,7 +19,7 @@ use super::nodetree::Tree;
 use super::relations::{Relation, Relations};
 use super::rows::{Place, Rows};
 use super::{Oid, Touched, WriteKind};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The graph that writes spread along.
 #[derive(Debug, Default)]
@@ -29,9 +29,9 @@ pub(super) struct Touches {
     /// By the referenced relation.
     referencing: HashMap<Oid, Vec<Reference>>,
     /// Relations where any write runs a user's code: triggers, rules, policies.
-    hazards: HashSet<Oid>,
+    hazards: HashMap<Oid, Hazard>,
     /// Relations where a new row version runs a user's code: defaults, constraints, indexes, domains.
-    row_hazards: HashSet<Oid>,
+    row_hazards: HashMap<Oid, Hazard>,
     /// Views and tables with a rule, or a trigger whose function is not declared.
     rewritten: HashSet<Oid>,
     /// What declared functions write with any write to the relation.
@@ -51,6 +51,57 @@ struct Reference {
     on_update: u8,
 }
 
+/// What it is that runs a user's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hazard {
+    /// A trigger with that function.
+    Trigger(Oid),
+    /// The condition of a trigger.
+    Condition,
+    /// A rule.
+    Rule,
+    /// A row security policy.
+    Policy,
+    /// A default, a generated column or a constraint.
+    Stored,
+    /// The expression of an index or of statistics.
+    Index,
+    /// A column's type.
+    Column,
+    /// A user's cast, in any assignment.
+    Cast,
+}
+
+/// Why a write touches a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// It is what the statement names.
+    Named,
+    /// It is a partition or an inheritance child of that one.
+    ChildOf(Oid),
+    /// A foreign key on that one carries the change on.
+    ForeignKeyTo(Oid),
+    /// It lies below that view.
+    Below(Oid),
+    /// A declared function, which that one runs, writes it.
+    DeclaredOn(Oid),
+}
+
+/// Why a write touches everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbounded {
+    /// The relation is not in the catalog.
+    Unknown,
+    /// That relation runs a user's code.
+    Code(Oid, Hazard),
+    /// That view is written by code of its own, or runs some.
+    View(Oid),
+    /// The query of that materialised view runs a user's code.
+    Query(Oid),
+    /// That is no table of this database.
+    Elsewhere(Oid),
+}
+
 /// What happens to one relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Act {
@@ -59,6 +110,9 @@ enum Act {
     Delete,
     Truncate { cascade: bool },
 }
+
+/// One step on the way of a write.
+type Step = (Oid, Act, Because);
 
 /// All that can happen to a relation.
 const EVERY_WAY: [Act; 4] = [
@@ -114,12 +168,13 @@ impl Touches {
         for rule in &rows.rules {
             if !rule.view {
                 touches.rewritten.insert(rule.relation);
-                touches.hazards.insert(rule.relation);
+                touches.hazards.insert(rule.relation, Hazard::Rule);
             }
         }
         for column in &rows.columns {
             if types.kept(column.type_oid).writes {
-                touches.row_hazards.insert(column.relation);
+                let hazard = Hazard::Column;
+                touches.row_hazards.insert(column.relation, hazard);
             }
         }
         touches
@@ -138,7 +193,8 @@ impl Touches {
                 self.rewritten.insert(trigger.relation);
             }
             if writes {
-                self.hazards.insert(trigger.relation);
+                let hazard = Hazard::Trigger(trigger.function);
+                self.hazards.insert(trigger.relation, hazard);
             }
             add(&mut self.reached, trigger.relation, reach);
         }
@@ -157,16 +213,18 @@ impl Touches {
                 // Types do not follow what a declared function reaches.
                 Place::Domain => {}
             }
-            match expression.place {
-                _ if !writes => {}
-                Place::Policy | Place::Trigger => drop(self.hazards.insert(expression.owner)),
-                Place::Write | Place::Read => drop(self.row_hazards.insert(expression.owner)),
+            let (hazards, hazard) = match expression.place {
+                _ if !writes => continue,
+                Place::Policy => (&mut self.hazards, Hazard::Policy),
+                Place::Trigger => (&mut self.hazards, Hazard::Condition),
+                Place::Write | Place::Read => (&mut self.row_hazards, Hazard::Stored),
                 Place::Index => {
-                    self.row_hazards.insert(expression.owner);
                     self.commands = true;
+                    (&mut self.row_hazards, Hazard::Index)
                 }
-                Place::Domain => {}
-            }
+                Place::Domain => continue,
+            };
+            hazards.entry(expression.owner).or_insert(hazard);
         }
     }
 
@@ -177,45 +235,63 @@ impl Touches {
         relation: Oid,
         kind: WriteKind,
     ) -> (Touched, bool) {
+        match self.trace(relations, relation, kind) {
+            Ok((touched, alone)) => (Touched::Relations(touched.into_keys().collect()), alone),
+            Err(_) => (Touched::Everything, false),
+        }
+    }
+
+    /// The same, and why each.
+    pub(super) fn trace(
+        &self,
+        relations: &Relations,
+        relation: Oid,
+        kind: WriteKind,
+    ) -> Result<(BTreeMap<Oid, Because>, bool), Unbounded> {
         let first = match kind {
             WriteKind::Insert | WriteKind::Copy => Act::Insert,
             WriteKind::Update => Act::Update,
             WriteKind::Delete => Act::Delete,
             WriteKind::Truncate { cascade } => Act::Truncate { cascade },
         };
-        let mut work = vec![(relation, first)];
+        let mut work = vec![(relation, first, Because::Named)];
         let mut seen = HashSet::new();
-        let mut touched = BTreeSet::new();
+        let mut touched = BTreeMap::new();
         let mut alone = true;
-        let everything = (Touched::Everything, false);
-        while let Some((relation, act)) = work.pop() {
+        while let Some((relation, act, because)) = work.pop() {
             if !seen.insert((relation, act)) {
                 continue;
             }
             let Some(found) = relations.get(relation) else {
-                return everything;
+                return Err(Unbounded::Unknown);
             };
-            if self.runs_code(relation, act) {
-                return everything;
+            if let Some(hazard) = self.runs_code(relation, act) {
+                return Err(Unbounded::Code(relation, hazard));
             }
-            touched.insert(relation);
+            touched.entry(relation).or_insert(because);
             for reached in self.reached_by(found, relation, act) {
                 alone = false;
-                work.extend(EVERY_WAY.map(|act| (*reached, act)));
+                let declared = Because::DeclaredOn(relation);
+                work.extend(EVERY_WAY.map(|act| (*reached, act, declared)));
             }
             match found.kind {
                 b'r' | b'p' => self.spread(relation, found.kind, act, &mut work),
                 b'v' if self.rewritten.contains(&relation) || relations.runs(relation).writes => {
-                    return everything;
+                    return Err(Unbounded::View(relation));
                 }
-                b'v' => work.extend(found.below.iter().map(|below| (*below, act))),
+                b'v' => {
+                    let below = found.below.iter();
+                    work.extend(below.map(|below| (*below, act, Because::Below(relation))));
+                }
                 // REFRESH runs the query, and what its indexes run.
-                b'm' if relations.query_writes(relation) => return everything,
+                b'm' if relations.query_writes(relation) => {
+                    return Err(Unbounded::Query(relation));
+                }
                 b'm' | b'S' => {}
-                _ => return everything,
+                _ => return Err(Unbounded::Elsewhere(relation)),
             }
         }
-        (Touched::Relations(touched.into_iter().collect()), alone)
+        Ok((touched, alone))
     }
 
     /// What declared functions write when that happens.
@@ -236,19 +312,30 @@ impl Touches {
         self.commands
     }
 
-    fn runs_code(&self, relation: Oid, act: Act) -> bool {
-        self.hazards.contains(&relation)
-            || (new_row(act) && (self.casts || self.row_hazards.contains(&relation)))
+    /// Its partitions and inheritance children.
+    pub(super) fn children_of(&self, relation: Oid) -> &[Oid] {
+        self.children.get(&relation).map_or(&[], Vec::as_slice)
     }
 
-    fn spread(&self, relation: Oid, kind: u8, act: Act, work: &mut Vec<(Oid, Act)>) {
+    fn runs_code(&self, relation: Oid, act: Act) -> Option<Hazard> {
+        if let Some(hazard) = self.hazards.get(&relation) {
+            return Some(*hazard);
+        }
+        match new_row(act) {
+            true if self.casts => Some(Hazard::Cast),
+            true => self.row_hazards.get(&relation).copied(),
+            false => None,
+        }
+    }
+
+    fn spread(&self, relation: Oid, kind: u8, act: Act, work: &mut Vec<Step>) {
         // INSERT into an inheritance parent stays there; into a partitioned table it goes to a partition.
         if act != Act::Insert || kind == b'p' {
             let children = self.children.get(&relation).into_iter().flatten();
-            work.extend(children.map(|child| (*child, act)));
+            work.extend(children.map(|child| (*child, act, Because::ChildOf(relation))));
         }
         if act == Act::Update && kind == b'p' {
-            work.push((relation, Act::Delete));
+            work.push((relation, Act::Delete, Because::Named));
         }
         for referenced in self.with_ancestors(relation) {
             for reference in self.referencing.get(&referenced).into_iter().flatten() {
@@ -260,7 +347,8 @@ impl Touches {
                     (Act::Truncate { cascade: true }, ..) => act,
                     _ => continue,
                 };
-                work.push((reference.relation, next));
+                let key = Because::ForeignKeyTo(referenced);
+                work.push((reference.relation, next, key));
             }
         }
     }

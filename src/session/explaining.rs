@@ -1,0 +1,334 @@
+//! How a statement is explained in a session at one moment.
+//!
+//! * The verdict is the one that the statement itself would get: it is asked for in the same places, and nothing is
+//!   sent, kept or counted. What is added are words (`sql::because`).
+//! * Of the session's settings only the names of those are told that were set.
+//!
+//! Not here: the form of the answer (`explain`), when it is asked for (`ours`).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Session;
+use super::decision::Pass;
+use super::explain::{Explanation, Invalidated, Kept, Reason, Told, time};
+use super::text::Text;
+use super::{Mode, probe};
+use crate::cache::Micros;
+use crate::cache::key::Asked;
+use crate::cache::reply::Reply;
+use crate::metrics::{Outcome, number};
+use crate::sql::because::{Asking, Invalidates, Link, queries};
+use crate::sql::explained::parameters;
+use crate::sql::statement::Statement;
+use crate::sql::{Cacheable, Catalog, Query, resolve_execute};
+use crate::why::Why;
+use crate::wire::message;
+
+/// How a statement would be asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Form<'a> {
+    /// Declared parameter types, as in Parse.
+    pub types: &'a [u8],
+    /// Bind behind its names; `None`: by simple protocol.
+    pub tail: Option<&'a [u8]>,
+}
+
+/// What a look-up would find.
+enum Found {
+    /// An answer of that age, good for so long, that took so long.
+    Hit(Micros, Micros, Micros),
+    /// None; or one that these words say why it is none.
+    Miss(Option<String>),
+    /// Which one it would look up is not known.
+    Open,
+}
+
+impl Session {
+    /// Explains a text as if it came now, alone.
+    pub fn explain(&mut self, text: &Rc<Text>, form: Form<'_>, now: Micros) -> Explanation {
+        let context = self.settings.context(&self.thread.contexts);
+        let asked = Asked {
+            context,
+            text: text.analysis.canonical.as_bytes(),
+            types: form.types,
+            tail: form.tail,
+            limit: 0,
+        };
+        let (pass, gate) = self.would_be(text, &asked, now);
+        let mut told = Explanation {
+            larder: word(pass.outcome),
+            statement: format!("{:016x}", number(&text.analysis.shape)),
+            ..Explanation::default()
+        };
+        let executed = match text.single() {
+            Some(Statement::Execute(name, _)) => {
+                let executed = self.executed(name);
+                told.notes.push(match &executed {
+                    Some(_) => format!("what follows is of the prepared statement {name}"),
+                    None => format!("what the prepared statement {name} is, is not known here"),
+                });
+                executed
+            }
+            _ => None,
+        };
+        let path = self.settings.path();
+        let catalog = self.database.catalog();
+        let Some(catalog) = catalog.filter(|_| self.thread.mode() != Mode::Off) else {
+            told.reasons
+                .extend(pass.why.map(|why| Reason::new(why, None)));
+            return told;
+        };
+        let asking = Asking {
+            catalog: &catalog,
+            path: &path,
+        };
+        let query = match &executed {
+            Some(executed) => executed.body(),
+            None => text.single().and_then(|one| queries(one).first().copied()),
+        };
+        let reads = pass.effects.first().and_then(|e| e.reads.as_ref().ok());
+        told.reasons = self.in_the_way(&asking, &pass, query);
+        if let Some(query) = query {
+            let links = asking.reads(query);
+            told.reads = links.iter().map(|link| tell(&catalog, link)).collect();
+        }
+        invalidated(&asking, text, executed.as_deref(), &pass, &mut told);
+        if let (Some(reads), Some(_)) = (reads, query) {
+            if gate.is_err() {
+                let words = "by itself the statement is cacheable";
+                told.notes.push(words.into());
+            }
+            self.of_answers(text, &asked, &catalog, reads, &mut told, now);
+        }
+        self.of_execute(executed.as_ref(), &catalog, &path, &mut told);
+        told
+    }
+
+    /// What would become of it, as `plan` decides.
+    fn would_be(
+        &mut self,
+        text: &Rc<Text>,
+        asked: &Asked<'_>,
+        now: Micros,
+    ) -> (Pass, Result<(), Why>) {
+        let gate = self.gate().and_then(|()| self.own_snapshot(true));
+        let mut gate = gate.and_then(|()| self.trusted(text));
+        let mut pass = *self.pass(text, asked.context);
+        let catalogs =
+            |e: &crate::sql::Effect| matches!(&e.reads, Ok(reads) if reads.of_catalogs());
+        if pass.effects.iter().any(catalogs) && self.transaction.status() != b'I' {
+            gate = gate.and(Err(Why::CatalogMoment));
+        }
+        self.judge(text, asked, gate, &mut pass, now);
+        // Nothing is kept of it.
+        pass.fill = None;
+        (pass, gate)
+    }
+
+    /// All reasons, the one that decides first.
+    fn in_the_way(&self, asking: &Asking<'_>, pass: &Pass, query: Option<&Query>) -> Vec<Reason> {
+        let Some(why) = pass.why else {
+            return Vec::new();
+        };
+        let own = pass.effects.first().and_then(|e| e.reads.as_ref().err());
+        let (Some(query), Some(own)) = (query, own) else {
+            return vec![Reason::new(why, None)];
+        };
+        let obstacles = asking.obstacles(query, *own).into_iter();
+        let mut all: Vec<_> = obstacles.map(|o| Reason::new(o.why, o.what)).collect();
+        if why != *own {
+            all.insert(0, Reason::new(why, None));
+        }
+        all
+    }
+
+    /// What is said of the answer to a read: its key, how long it is kept, whether there is one.
+    fn of_answers(
+        &mut self,
+        text: &Text,
+        asked: &Asked<'_>,
+        catalog: &Arc<Catalog>,
+        reads: &Cacheable,
+        told: &mut Explanation,
+        now: Micros,
+    ) {
+        told.key = self.key_parts(text, asked);
+        let (ttl, rule) = self.kept_for(text, reads, catalog);
+        told.ttl = Some(Kept {
+            seconds: ttl as f64 / 1e6,
+            rule: rule.clone(),
+        });
+        let database = self.database.clone();
+        let found = self.found(text, asked, now);
+        if told.larder == word(Outcome::Miss) {
+            told.now = Some(match &found {
+                Found::Hit(age, left, cost) if self.thread.mode() == Mode::On => format!(
+                    "hit now: {} old, at most {} more, spares {}",
+                    time(*age),
+                    time(*left),
+                    time(*cost)
+                ),
+                Found::Hit(..) => "would hit now; cache.mode is observe".into(),
+                Found::Miss(_) => format!("miss now; would be kept {}: {rule}", time(ttl)),
+                Found::Open => format!("is kept {}: {rule}", time(ttl)),
+            });
+        }
+        match found {
+            Found::Hit(..) => told.stamp.push("current".into()),
+            Found::Miss(Some(words)) => told.stamp.push(words),
+            Found::Miss(None) => told.stamp.push("no answer in memory".into()),
+            Found::Open => {
+                let words = "which answer is looked up depends on the parameters";
+                told.stamp.push(words.into());
+            }
+        }
+        let written = database.being_written(reads.relations());
+        for relation in written {
+            let name = catalog.words(relation);
+            told.stamp.push(format!("a write to {name} is under way"));
+        }
+        if database.anything_being_written() {
+            let words = "a write is under way that may be to any table";
+            told.stamp.push(words.into());
+        }
+        if let Some(raises) = database.catalog_raises() {
+            let words = format!("catalog loaded, version {raises}");
+            told.stamp.push(words);
+        }
+    }
+
+    /// What a look-up would find.
+    fn found(&self, text: &Text, asked: &Asked<'_>, now: Micros) -> Found {
+        if asked.tail.is_none() && parameters(&text.analysis.shape) > 0 {
+            return Found::Open;
+        }
+        let mut passed = None;
+        let describe = asked.tail.is_none();
+        let entry = self.thread.store.lookup_or(asked, describe, now, |entry| {
+            passed = Some(entry.header().stamp.passed());
+        });
+        match (entry, passed) {
+            (Some(entry), _) => {
+                let header = entry.header();
+                let age = now.saturating_sub(header.made);
+                let left = header.expires.saturating_sub(now);
+                Found::Hit(age, left, u64::from(header.cost))
+            }
+            (None, Some(Some(cause))) => {
+                let cause = self.database.cause(&cause);
+                Found::Miss(Some(format!("the answer in memory was raised by {cause}")))
+            }
+            (None, Some(None)) => {
+                let words = "the answer in memory waits for a write that is under way";
+                Found::Miss(Some(words.into()))
+            }
+            (None, None) => Found::Miss(None),
+        }
+    }
+
+    fn key_parts(&self, text: &Text, asked: &Asked<'_>) -> Vec<String> {
+        let mut parts = vec![
+            "database".into(),
+            "session_user".into(),
+            "current_user".into(),
+            format!("settings: {}", probe::TRACKED.join(", ")),
+        ];
+        let set = self.settings.names_set();
+        if !set.is_empty() {
+            parts.push(format!("and those of this session: {}", set.join(", ")));
+        }
+        parts.push("text, without comments".into());
+        match asked.tail {
+            None if parameters(&text.analysis.shape) > 0 => {
+                parts.push("types and values of its parameters, and result formats".into());
+            }
+            None => parts.push("simple protocol".into()),
+            Some(tail) => {
+                let count = message::parameters(tail).map_or(0, |all| all.len());
+                let declared = asked.types.len() / 4;
+                parts.push(format!(
+                    "{count} parameter values ({declared} declared types)"
+                ));
+                parts.push("parameter and result formats".into());
+            }
+        }
+        parts
+    }
+
+    /// By the protocol the same statement may be cacheable.
+    fn of_execute(
+        &self,
+        executed: Option<&Rc<Text>>,
+        catalog: &Arc<Catalog>,
+        path: &[Box<str>],
+        told: &mut Explanation,
+    ) {
+        let Some(body) = executed.and_then(|text| text.body()) else {
+            return;
+        };
+        let effect = resolve_execute(body, &Query::default(), Some(catalog), path);
+        let words = match effect.reads {
+            // The only thing against it is that it is an EXECUTE.
+            Err(Why::Execute) => "cacheable".into(),
+            Err(why) => format!("{}: {}", why.label(), why.text()),
+            Ok(_) => return,
+        };
+        told.notes.push(format!(
+            "sent by the protocol's Parse, Bind and Execute it would be {words}"
+        ));
+    }
+}
+
+/// What it makes old.
+fn invalidated(
+    asking: &Asking<'_>,
+    text: &Text,
+    executed: Option<&Text>,
+    pass: &Pass,
+    told: &mut Explanation,
+) {
+    let mut all = Invalidated::default();
+    let statements = text.analysis.statements.iter().zip(pass.effects.iter());
+    for (statement, effect) in statements {
+        let statement = executed.and_then(Text::single).unwrap_or(statement);
+        match asking.invalidates(statement, effect) {
+            Invalidates::Nothing => {}
+            Invalidates::Everything(because) => {
+                all.everything.get_or_insert(because);
+                if effect.told {
+                    let words = "in a transaction block only those tables are invalidated that it \
+                        is seen to have locked for writing when it commits";
+                    told.notes.push(words.into());
+                }
+            }
+            Invalidates::Relations(links) => {
+                let links = links.iter().map(|link| tell(asking.catalog, link));
+                all.relations.extend(links);
+            }
+        }
+        if effect.catalog {
+            let words =
+                "the catalog is loaded again, and nothing is answered from memory until it is";
+            told.notes.push(words.into());
+        }
+    }
+    let any = all.everything.is_some() || !all.relations.is_empty();
+    told.invalidates = any.then_some(all);
+}
+
+fn tell(catalog: &Catalog, link: &Link) -> Told {
+    Told {
+        relation: catalog.words(link.relation),
+        because: link.because.clone(),
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Hit | Outcome::Miss => "cacheable",
+        Outcome::Bypass => "bypass",
+        Outcome::Write => "write",
+        Outcome::Other => "other",
+    }
+}
