@@ -247,17 +247,22 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("runtime");
-    let shared = Arc::new(Shared {
+    let live = larder::session::Live {
         mode: Mode::On,
         transactions: larder::session::Transactions::UntilWrite,
+        rules: Rules::new(Duration::from_secs(3600), []),
+        coalesce_wait: 1_000_000,
+        verify: Default::default(),
+        paused: false,
+    };
+    let shared = Arc::new(Shared {
+        steering: larder::session::Steering::new(live),
         ledger: Ledger::default(),
         store: Store::new(64 << 20, 1 << 20, 1),
         contexts: Contexts::default(),
         pooler: larder::config::Pooler::None,
-        rules: Rules::new(Duration::from_secs(3600), []),
-        coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
-        verify: Default::default(),
+        quarantine: Default::default(),
     });
     runtime.block_on(async {
         let made = "CREATE TABLE bench AS SELECT i AS id, repeat('x', 90) AS body FROM generate_series(1, 1000) i;

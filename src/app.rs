@@ -4,23 +4,25 @@
 
 mod explain;
 mod host;
+mod live;
 mod workers;
 
 pub use explain::{Asked, explain};
+use live::Reload;
+pub use live::Reloaded;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
-use crate::cache::rules::Rules;
 use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
-use crate::config::{self, Config, Mode as Configured, Password, Ttl};
+use crate::config::{self, Config, Flags, Password, Said};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
 use crate::net::pool::{Pools, Route};
 use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Door, serve};
-use crate::session::{Mode, Shared, Thread, Transactions, Verify};
+use crate::session::{Live, Shared, Steering, Thread};
 use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
@@ -31,13 +33,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// `cache.ttl = "auto"` while nothing watches writes made past Larder.
-const UNWATCHED: Duration = Duration::from_secs(10);
-/// … and where something does: the digest of the catalogs, every `catalog.refresh`.
-const WATCHED: Duration = Duration::from_secs(3600);
 /// How often what went from the store is told to the metrics.
 const TELL: Duration = Duration::from_secs(1);
 /// How many of those pass between two sweeps of the store.
@@ -61,6 +59,9 @@ pub enum Error {
     /// The question is none.
     #[error("{0}")]
     Asked(String),
+    /// A rule cannot be understood.
+    #[error("{0}")]
+    Rules(String),
     /// The threads could not be started.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -70,7 +71,8 @@ pub enum Error {
 }
 
 /// Runs until a signal ends the process.
-pub fn run(config: Config) -> Result<(), Error> {
+pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
+    let live = live::live(&config).map_err(Error::Rules)?;
     let config = Arc::new(config);
     raise_open_files();
     let count = config.server.workers.count();
@@ -85,7 +87,8 @@ pub fn run(config: Config) -> Result<(), Error> {
     let (doubts, doubted) = mpsc::unbounded_channel();
     let servers = Servers::unchosen(!config.upstream.is_single());
     let ledger = Ledger::telling(new_database, servers);
-    let shared = Arc::new(share(&config, count, metrics.clone(), ledger));
+    let shared = Arc::new(share(&config, live, metrics.clone(), ledger));
+    let reload = Arc::new(Reload::new(flags, said, shared.clone()));
     watch_store(&shared);
     let (users, questions) = users(&config)?;
     let route = route(&config, tls.clone(), users.clone());
@@ -119,7 +122,10 @@ pub fn run(config: Config) -> Result<(), Error> {
         pages: crate::admin::http::Pages::new(metrics, drain.clone()),
         places: workers.places(),
         drain_for: config.server.drain,
-        reload: Box::new(move || tls.reload()),
+        reload: Box::new(move || {
+            tls.reload();
+            let _ = reload.reload();
+        }),
     };
     host::run(parts, &drain);
     workers.join();
@@ -194,39 +200,17 @@ fn watchers(
 }
 
 /// What all threads share.
-fn share(config: &Config, threads: usize, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
-    let (ttl, catalogs) = match config.cache.ttl {
-        Ttl::Auto => (UNWATCHED, WATCHED),
-        Ttl::Fixed(ttl) => (ttl, ttl),
-    };
-    let tables = config.rules.iter().filter_map(|rule| {
-        let (schema, table) = rule.table.split_once('.')?;
-        Some(((schema.into(), table.into()), rule.ttl))
-    });
+fn share(config: &Config, live: Live, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
     let max_answer = usize::try_from(config.cache.max_answer).unwrap_or(usize::MAX);
+    let threads = config.server.workers.count();
     Shared {
-        mode: match config.cache.mode {
-            Configured::On => Mode::On,
-            Configured::Observe => Mode::Observe,
-            Configured::Off => Mode::Off,
-        },
-        transactions: match config.cache.transactions {
-            config::Transactions::UntilWrite => Transactions::UntilWrite,
-            config::Transactions::ReadOnly => Transactions::ReadOnly,
-            config::Transactions::Never => Transactions::Never,
-        },
+        steering: Steering::new(live),
         ledger,
         store: Store::new(config.cache.memory, max_answer, threads),
         contexts: Default::default(),
         pooler: config.upstream.pooler,
-        rules: Rules::new(ttl, tables).catalogs(catalogs),
-        coalesce_wait: u64::try_from(config.cache.coalesce_wait.as_micros()).unwrap_or(u64::MAX),
         metrics,
-        verify: Verify {
-            sample: config.verify.sample,
-            outside_writers: config.verify.outside_writers,
-            ..Verify::default()
-        },
+        quarantine: Default::default(),
     }
 }
 
@@ -259,12 +243,7 @@ fn watch_store(shared: &Arc<Shared>) {
             entries: shared.store.entries() as u64,
             bytes: shared.store.bytes(),
             limit: shared.store.capacity(),
-            open: shared.mode == Mode::On
-                && shared
-                    .ledger
-                    .all()
-                    .iter()
-                    .all(|database| database.catalog().is_some()),
+            open: shared.is_open(),
         },
         None => CacheNumbers::default(),
     };
@@ -281,6 +260,7 @@ async fn tend(shared: &Shared, epoch: Instant) {
     let mut told = [0; 3];
     for turn in 1u32.. {
         tokio::time::sleep(TELL).await;
+        shared.ledger.note_raises(SystemTime::now());
         if turn.is_multiple_of(SWEEP) {
             shared
                 .store

@@ -17,6 +17,8 @@ mod hosts;
 mod layers;
 mod password;
 mod pooling;
+mod rule;
+mod settings;
 mod sslmode;
 mod units;
 mod url;
@@ -32,14 +34,18 @@ pub use hosts::SessionAttrs;
 pub use layers::{Flags, KEYS};
 pub use password::{Password, Secret};
 pub use pooling::{Pool, PoolMode};
+pub use rule::{Pattern, Rule};
+pub use settings::{Said, Setting};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
 pub use verifying::{Share, Verify};
 
+pub use units::duration;
+
 use function::Everything;
 use std::path::Path;
 use std::time::Duration;
-use values::{Words, a_duration, a_size, a_table, maybe_duration, maybe_parsed, parsed};
+use values::{Words, a_duration, a_size, maybe_duration, maybe_parsed, parsed};
 
 /// Everything an operator can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,18 +181,6 @@ pub struct Catalog {
     /// `[[function]]`: what is declared of functions.
     #[serde(skip)]
     pub functions: Vec<Function>,
-}
-
-/// `[[rule]]`: what holds for one table.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// `schema.table`, as PostgreSQL stores the names.
-    #[serde(deserialize_with = "a_table")]
-    pub table: String,
-    /// How long an answer that reads the table is served at most; 0s: never.
-    #[serde(deserialize_with = "a_duration")]
-    pub ttl: Duration,
 }
 
 /// `[log]`
@@ -338,12 +332,7 @@ impl Config {
         flags: &Flags,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
-        let Everything {
-            mut tables,
-            functions,
-        } = layers::figment(flags, environment)?.extract()?;
-        tables.catalog.functions = functions;
-        tables.judge()
+        Said::read_with(flags, environment)?.config()
     }
 
     /// The admin address alone, for a probe that need not know the upstream.
@@ -376,14 +365,7 @@ impl Tables {
             let (answer, memory) = (self.cache.max_answer, self.cache.memory);
             wrong.push(format!("cache.max_answer ({answer} bytes) is more than cache.memory ({memory} bytes): raise the one or lower the other"));
         }
-        for (i, rule) in self.rule.iter().enumerate() {
-            if self.rule[..i].iter().any(|other| other.table == rule.table) {
-                wrong.push(format!(
-                    "rule.{i}: the table `{}` has a rule already",
-                    rule.table
-                ));
-            }
-        }
+        wrong.extend(rule::contradictions(&self.rule));
         wrong.extend(function::contradictions(&self.catalog.functions));
         wrong.extend(self.auth.contradictions());
         wrong.extend(self.pool.contradictions());

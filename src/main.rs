@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 use larder::app::Asked;
-use larder::config::{Config, ConfigError, Flags};
+use larder::config::{Config, ConfigError, Flags, Said};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -83,12 +83,13 @@ fn misread(error: &clap::Error) -> ExitCode {
 }
 
 fn serve(flags: &Flags) -> ExitCode {
-    let config = match Config::load(flags) {
-        Ok(config) => config,
+    let read = Said::read(flags).and_then(|said| Ok((said.config()?, said)));
+    let (config, said) = match read {
+        Ok(read) => read,
         Err(error) => return misused(&error),
     };
     larder::logging::start(&config.log);
-    match larder::app::run(config) {
+    match larder::app::run(flags.clone(), said, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("larder: {error}");

@@ -6,6 +6,7 @@
 //! * No statement, parameter, key, table or role is a label: labels come from closed lists only.
 
 mod recorder;
+mod reloads;
 mod scrape;
 mod statements;
 mod verified;
@@ -16,6 +17,7 @@ pub use verified::Verified;
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use recorder::Cells;
+use reloads::Reloads;
 use std::sync::{Arc, OnceLock};
 use verified::Verifications;
 
@@ -122,6 +124,7 @@ pub struct Metrics {
     verifications: Verifications,
     /// What each statement did.
     pub statements: Statements,
+    reloads: Reloads,
 }
 
 /// How many statements a thread tells apart where nothing else is said.
@@ -198,6 +201,7 @@ impl Metrics {
         registry.register(Box::new(upstreams.clone()))?;
         registry.register(Box::new(build))?;
         let verifications = Verifications::register(&registry)?;
+        let reloads = Reloads::register(&registry)?;
         Ok(Metrics {
             registry,
             threads,
@@ -208,6 +212,7 @@ impl Metrics {
             upstreams,
             verifications,
             statements,
+            reloads,
         })
     }
 
@@ -216,6 +221,11 @@ impl Metrics {
     pub fn recorder(&self, thread: usize) -> Option<Recorder> {
         let cells = self.threads.get(thread)?;
         Recorder::of(cells, self.statements.book(thread)?)
+    }
+
+    /// The configuration was read again, or was wrong.
+    pub fn reloaded(&self, successful: bool) {
+        self.reloads.count(successful);
     }
 
     /// Tells where to ask what the cache holds; the first to tell counts.

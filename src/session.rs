@@ -49,12 +49,14 @@ mod replay;
 mod selfcheck;
 mod settings;
 mod statements;
+mod steering;
 mod text;
 mod thread;
 mod transaction;
 mod unit;
 mod upstream;
 mod welcome;
+mod wishes;
 mod writes;
 
 pub use binding::Binding;
@@ -62,9 +64,9 @@ pub use explaining::Form;
 pub use lazy::Transactions;
 use pending::Pending;
 pub use probe::probe;
-pub use selfcheck::Verify;
 use settings::Settings;
 use statements::Statements;
+pub use steering::{Live, Purge, Steering, Verify};
 use text::Text;
 pub use thread::{Mode, Shared, Thread};
 use transaction::Transaction;
@@ -304,7 +306,7 @@ impl Session {
     /// Before bytes are forwarded unseen: they may write everything, for as long as the backend lives. `false`: which
     /// backend that is will never be known, and so they must not be sent.
     fn may_pass_unseen(&mut self) -> bool {
-        if self.flow.lost.is_some() || self.thread.mode == Mode::Off {
+        if self.flow.lost.is_some() || self.thread.mode() == Mode::Off {
             return true;
         }
         if self.backend().is_none() {

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 pub mod determined;
 pub mod explained;
+pub mod hint;
 pub mod parse;
 pub mod query;
 pub mod statement;
@@ -20,4 +21,6 @@ pub use determined::{Determined, determined};
 pub use parse::analyse;
 pub use query::Query;
 pub use statement::{Analysis, Statement};
-pub use verdict::{Cacheable, Effect, Touched, resolve, resolve_execute};
+pub use verdict::{
+    Cacheable, Effect, Touched, may_overrule, resolve, resolve_execute, resolve_trusting,
+};

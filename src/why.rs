@@ -30,6 +30,7 @@ macro_rules! why {
 why! {
     // The installation.
     Off = "off", "`cache.mode` is off";
+    Paused = "paused", "an operator has paused the cache";
     Observe = "observe", "`cache.mode` is observe: decided and counted, not served";
     NoCatalog = "no_catalog", "the database's catalog is not loaded, or was raised and is being loaded again";
     Pooler = "pooler", "the upstream is itself a pooler: its backend is not the one it announced";
@@ -82,8 +83,9 @@ why! {
     OpaqueView = "opaque_view", "a view over something that is itself not cacheable";
     ClockColumn = "clock_column", "a column of a type whose input reads the clock or the catalog (timetz, regclass)";
     TooLarge = "too_large", "the answer is larger than `cache.max_answer`";
-    Rule = "rule", "a rule gives the table no time to live";
-    Quarantined = "quarantined", "the self-check has found an answer in memory that was not the database's: not served until a restart";
+    Rule = "rule", "a rule gives the answer no time to live";
+    Hint = "hint", "a comment in the statement or a setting of the session says so (`larder: off`, `larder.cache`, `larder.ttl`)";
+    Quarantined = "quarantined", "the self-check has found an answer in memory that was not the database's: not served until everything is purged or Larder is restarted";
 }
 
 #[cfg(test)]

@@ -115,8 +115,9 @@ fn the_file_in_the_repository_is_the_defaults() {
     assert_eq!(
         config.rules,
         [Rule {
-            table: "public.prices".into(),
-            ttl: Duration::from_secs(5)
+            table: Some("public.prices".into()),
+            ttl: Some(Duration::from_secs(5)),
+            ..Rule::default()
         }]
     );
     assert_eq!(config.users.len(), 1);
@@ -362,7 +363,19 @@ fn wrong_values_say_what_to_write_and_where_they_came_from() {
             "[[rule]]\ntable = 't'\nttl = '1s'",
             "`t` does not name a schema: write \"schema.table\", such as \"public.t\"",
         ),
-        ("[[rule]]\ntable = 'public.t'", "`ttl` is missing"),
+        (
+            "[[rule]]\ntable = 'public.t'",
+            "Give ttl, off, trust or max_bytes",
+        ),
+        ("[[rule]]\nttl = '1s'", "whom does it mean?"),
+        (
+            "[[rule]]\nrole = 'a'\noff = true\nttl = '1s'",
+            "`off = true` leaves nothing",
+        ),
+        (
+            "[[rule]]\nmatches = '('\noff = true",
+            "is no regular expression",
+        ),
         (
             "[[rule]]\ntable = 'a.b'\nttl = '1s'\n[[rule]]\ntable = 'a.b'\nttl = '2s'",
             "has a rule already",

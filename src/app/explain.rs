@@ -5,6 +5,7 @@
 //!
 //! Not here: the words (`session::explain`).
 
+use super::live::live;
 use super::{Error, declaration, first_password, route, share, users};
 use crate::cache::servers::Servers;
 use crate::cache::version::Ledger;
@@ -68,6 +69,7 @@ pub(super) fn asking<'a, T>(
     config: &'a Config,
     ask: impl AsyncFnOnce(Asker<'a>) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    let live = live(config).map_err(Error::Rules)?;
     let metrics = Arc::new(Metrics::new(1)?);
     let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let (users, _) = users(config)?;
@@ -75,7 +77,7 @@ pub(super) fn asking<'a, T>(
     first_password(&route.own).map_err(Error::Start)?;
     let (new_database, databases) = mpsc::unbounded_channel();
     let ledger = Ledger::telling(new_database, Servers::unchosen(false));
-    let shared = Arc::new(share(config, 1, metrics.clone(), ledger));
+    let shared = Arc::new(share(config, live, metrics.clone(), ledger));
     let recorder = metrics.recorder(0);
     let recorder =
         recorder.ok_or_else(|| Error::Start(io::Error::other("no thread to count on")))?;

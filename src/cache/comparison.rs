@@ -2,7 +2,7 @@
 //!
 //! * Compared is byte for byte what a client would have been told. Rows in another order are the same answer, since
 //!   nothing is looked into that would say whether an order was asked for.
-//! * A statement that is quarantined stays so until the process ends. It is known by a hash: one that shares it is not
+//! * A statement that is quarantined stays so until the process ends or an operator purges everything. It is known by a hash: one that shares it is not
 //!   served either, which costs time and no truth. So many that the list is full: then every statement is.
 //!
 //! Not here: whether a difference proves anything (`session::selfcheck`, `sql::determined`).
@@ -111,6 +111,13 @@ impl Quarantine {
     pub fn holds(&self, number: u64) -> bool {
         let numbers = self.numbers.read().unwrap_or_else(PoisonError::into_inner);
         numbers.len() >= MOST || numbers.contains(&number)
+    }
+
+    /// Takes all out.
+    pub fn clear(&self) {
+        let mut numbers = self.numbers.write().unwrap_or_else(PoisonError::into_inner);
+        numbers.clear();
+        self.any.store(false, Ordering::Relaxed);
     }
 
     /// Puts a statement in. Whether it was not there.

@@ -38,6 +38,8 @@ pub struct Fill {
     aside: Option<Box<Aside>>,
     /// What its statement is counted in.
     statement: Option<Arc<Record>>,
+    /// How often something had been purged when it began.
+    purges: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,18 @@ impl Fill {
             lead: None,
             aside: None,
             statement: None,
+            purges: 0,
         }
+    }
+
+    /// So often had something been purged before its stamp was taken.
+    #[must_use]
+    pub fn after_purges(self, purges: u64) -> Fill {
+        Fill { purges, ..self }
+    }
+
+    pub(super) fn purges(&self) -> u64 {
+        self.purges
     }
 
     /// Its statement.

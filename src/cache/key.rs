@@ -4,7 +4,7 @@
 //!   full comparison, so that one number stands for them; a number is never used twice.
 //! * Every part carries its length, so that no two different lists of parts read alike (hazard 18).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use crate::guard::{Guard, stands};
 #[derive(Debug)]
 pub struct Context {
     id: u64,
+    role: Box<str>,
 }
 
 impl Context {
@@ -64,8 +65,21 @@ impl Known {
 }
 
 impl Contexts {
-    /// The context of these parts.
-    pub fn intern<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Arc<Context> {
+    /// The numbers of all contexts of a role.
+    pub fn of_role(&self, role: &str) -> HashSet<u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.contexts.values();
+        all.filter(|context| *context.role == *role)
+            .map(|context| context.id)
+            .collect()
+    }
+
+    /// The context of these parts, of that role.
+    pub fn intern<'a>(
+        &self,
+        role: &str,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Arc<Context> {
         let mut bytes = Vec::new();
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
@@ -78,6 +92,7 @@ impl Contexts {
         known.prune();
         let context = Arc::new(Context {
             id: self.next.fetch_add(1, Ordering::Relaxed),
+            role: role.into(),
         });
         known.bytes += bytes.len();
         known.contexts.insert(bytes.into(), context.clone());
@@ -137,6 +152,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// The number of its context.
+    pub fn context(&self) -> u64 {
+        self.context
+    }
+
     /// Heap bytes of the key, for the store's accounts.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
@@ -244,21 +264,21 @@ mod tests {
     #[test]
     fn equal_contexts_are_one_and_different_ones_are_not() {
         let contexts = Contexts::default();
-        let a = contexts.intern([b"ab".as_slice(), b"c"]);
-        assert_eq!(a.id(), contexts.intern([b"ab".as_slice(), b"c"]).id());
-        assert_ne!(a.id(), contexts.intern([b"a".as_slice(), b"bc"]).id());
+        let a = contexts.intern("", [b"ab".as_slice(), b"c"]);
+        assert_eq!(a.id(), contexts.intern("", [b"ab".as_slice(), b"c"]).id());
+        assert_ne!(a.id(), contexts.intern("", [b"a".as_slice(), b"bc"]).id());
     }
 
     /// Hazard 77: contexts that no session is in do not pile up, neither in number nor in bytes; those in use stay.
     #[test]
     fn what_is_kept_of_contexts_is_bounded() {
         let contexts = Contexts::default();
-        let used = contexts.intern([b"in use".as_slice()]);
+        let used = contexts.intern("", [b"in use".as_slice()]);
         for (number, size) in [(3 * KEPT, 8), (100, KEPT_BYTES / 8)] {
             for n in 0..number {
                 let mut part = n.to_be_bytes().to_vec();
                 part.resize(size, 0);
-                contexts.intern([part.as_slice()]);
+                contexts.intern("", [part.as_slice()]);
                 let known = contexts.known.lock().unwrap();
                 let bytes: usize = known.contexts.keys().map(|key| key.len()).sum();
                 assert_eq!(bytes, known.bytes);
@@ -266,7 +286,7 @@ mod tests {
                 assert!(bytes < KEPT_BYTES + KEPT_BYTES / 4, "{bytes}");
             }
         }
-        assert_eq!(used.id(), contexts.intern([b"in use".as_slice()]).id());
+        assert_eq!(used.id(), contexts.intern("", [b"in use".as_slice()]).id());
     }
 
     /// Hazard 12: where all hashes collide, an entry is still found under its own key only.

@@ -3,6 +3,7 @@
 //! * An entry is weighed with its key and what it costs beside its bytes; the limit holds at every insertion (P8).
 //! * An entry that no longer holds is removed when it is met, and by a slow sweep; it is never served meanwhile.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use super::Micros;
 use super::fill::Fill;
 use super::key::{Asked, Key};
-use super::reply::{Entry, Reply};
+use super::reply::{Entry, Header, Reply};
 use super::version::Fresh;
 use crate::guard::{Guard, stands};
 use crate::sql::Oid;
@@ -101,6 +102,8 @@ pub struct Store {
     cache: Cache<Key, Entry, Bytes, foldhash::fast::RandomState, Gone>,
     gone: Gone,
     max_answer: usize,
+    /// Another number after each purge.
+    purges: AtomicU64,
 }
 
 impl Store {
@@ -133,6 +136,7 @@ impl Store {
             cache,
             gone,
             max_answer,
+            purges: AtomicU64::new(0),
         }
     }
 
@@ -186,11 +190,43 @@ impl Store {
     pub fn keep(&self, mut fill: Fill, now: Micros) -> bool {
         // Who waits for it is freed when this ends: then it is there.
         let _lead = fill.take_lead();
+        let purges = fill.purges();
         let Some((key, entry)) = fill.finish(now) else {
             return false;
         };
+        if self.purges() != purges {
+            return false;
+        }
+        let again = key.clone();
         self.cache.insert(key, entry);
+        // A purge that has begun since may have looked there before.
+        if self.purges() != purges {
+            self.cache.remove(&again);
+            return false;
+        }
         true
+    }
+
+    /// Another limit; what is too much goes at once.
+    pub fn resize(&self, capacity: u64) {
+        self.cache.set_capacity(capacity);
+    }
+
+    /// How often something was purged: a fill is kept only if that is what it was when it began.
+    pub fn purges(&self) -> u64 {
+        self.purges.load(Ordering::SeqCst)
+    }
+
+    /// Removes what fits, and keeps no fill that has begun. Gives how many there were.
+    pub fn purge(&self, fits: impl Fn(&Key, &Header) -> bool) -> usize {
+        self.purges.fetch_add(1, Ordering::SeqCst);
+        let count = Cell::new(0);
+        self.cache.retain(|key, entry| {
+            let gone = fits(key, entry.header());
+            count.set(count.get() + usize::from(gone));
+            !gone
+        });
+        count.get()
     }
 
     /// Removes an entry, whatever it is worth.

@@ -223,6 +223,12 @@ impl Database {
         self.wanted.notify_one();
     }
 
+    /// Nothing of it is to be served that was read before.
+    pub fn raise_all(&self) {
+        self.all.raise();
+        self.flights.shaken();
+    }
+
     /// A change of one relation made past Larder was found.
     pub fn raise(&self, relation: Oid) {
         self.slot(relation).raise();

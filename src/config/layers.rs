@@ -151,6 +151,23 @@ fn file(flags: &Flags) -> Result<Option<PathBuf>, ConfigError> {
     }
 }
 
+/// With another value for one key above all layers.
+pub(super) fn over(figment: Figment, key: &str, value: &str) -> Result<Figment, ConfigError> {
+    if !KEYS.contains(&key) || !key.contains('.') {
+        let hint = match nearest(key, KEYS.iter().copied()) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
+        return Err(ConfigError::new(format!("unknown key {key}{hint}")));
+    }
+    let mut values = Dict::new();
+    insert(&mut values, key, value.to_owned());
+    Ok(figment.merge(Layer {
+        name: FLAGS,
+        values,
+    }))
+}
+
 struct Layer {
     name: &'static str,
     values: Dict,

@@ -234,6 +234,34 @@ impl Parts {
     }
 }
 
+/// A connection string as it was written, without its password.
+pub(super) fn without_password(text: &str) -> String {
+    const SECRET: &str = "***";
+    let (head, query) = match text.split_once('?') {
+        Some((head, query)) => (head, Some(query)),
+        None => (text, None),
+    };
+    let head = match (head.split_once("://"), head.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => match head[scheme.len() + 3..at].split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}:{SECRET}{}", &head[at..]),
+            None => head.to_owned(),
+        },
+        // Not what it should be: it may hold anything.
+        _ => SECRET.to_owned(),
+    };
+    let hidden = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}={SECRET}"),
+        _ => pair.to_owned(),
+    };
+    match query {
+        Some(query) => {
+            let pairs: Vec<_> = query.split('&').map(hidden).collect();
+            format!("{head}?{}", pairs.join("&"))
+        }
+        None => head,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

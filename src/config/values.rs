@@ -94,6 +94,10 @@ pub(super) fn a_size<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
     units::size(&text(d)?).map_err(D::Error::custom)
 }
 
+pub(super) fn maybe_size<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    a_size(d).map(Some)
+}
+
 /// A text that says something.
 pub(super) fn maybe_text<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     let words = text(d)?;

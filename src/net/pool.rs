@@ -371,7 +371,7 @@ impl Pools {
         let (mut stream, place, mut logged_in) = timeout(LOGIN, self.log_in(pool))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let answer = match self.shared.mode {
+        let answer = match self.shared.steering.live().mode {
             Mode::On | Mode::Observe => ask(&mut stream, &mut logged_in.unread).await?,
             Mode::Off => None,
         };

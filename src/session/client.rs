@@ -20,6 +20,7 @@ pub(super) struct Refused;
 impl Session {
     /// Takes bytes from the client. Gives how many it used; the caller keeps the rest.
     pub fn client(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
+        self.thread.look();
         match self.joining {
             None => self.take(buf, io),
             Some(_) => self.client_again(buf, io),

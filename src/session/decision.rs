@@ -19,7 +19,9 @@ use crate::cache::version::Fresh;
 use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::{Discard, Isolation, Statement};
-use crate::sql::{Catalog, Effect, reads_the_clock, resolve, resolve_execute};
+use crate::sql::{
+    Catalog, Effect, may_overrule, reads_the_clock, resolve, resolve_execute, resolve_trusting,
+};
 use crate::why::Why;
 use crate::wire::message;
 
@@ -77,9 +79,12 @@ pub struct Pass {
 impl Session {
     /// Whether a read may be served and kept at this point of the session.
     pub(super) fn gate(&self) -> Result<(), Why> {
-        match self.thread.mode {
+        match self.thread.mode() {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
+        }
+        if self.thread.live().paused {
+            return Err(Why::Paused);
         }
         // Who was told that the backend is gone is answered by nobody (hazard 22).
         if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {
@@ -108,7 +113,7 @@ impl Session {
     }
 
     fn transactions_allow(&self) -> bool {
-        match self.thread.transactions {
+        match self.thread.live().transactions {
             Transactions::UntilWrite => true,
             Transactions::ReadOnly => self.transaction.read_only == Some(true),
             Transactions::Never => false,
@@ -165,7 +170,7 @@ impl Session {
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
         (self.settings.unknown() || self.is_rebased())
-            && self.thread.mode != Mode::Off
+            && self.thread.mode() != Mode::Off
             && self.flow.phase == Phase::Running
             && !self.flow.replication
             && self.transaction.status() == b'I'
@@ -190,6 +195,11 @@ impl Session {
         let gate = self.gate().and(how.reads);
         let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let gate = gate.and_then(|()| self.trusted(text));
+        let wish = self.wish(text);
+        let (gate, oldest) = match self.bound(text, wish) {
+            Ok(oldest) => (gate, oldest),
+            Err(why) => (gate.and(Err(why)), None),
+        };
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -213,8 +223,9 @@ impl Session {
             match self.kept(text, asked, &how, now) {
                 // The server has changed meanwhile.
                 Ok(Some(_)) if self.still_counts().is_err() => {}
+                Ok(Some(entry)) if is_older(&entry, oldest, now) => {}
                 Ok(Some(entry)) if self.is_due(&entry, &how) => aside = Some(entry),
-                Ok(Some(entry)) if self.thread.mode == Mode::On => return Ok(entry),
+                Ok(Some(entry)) if self.thread.mode() == Mode::On => return Ok(entry),
                 Ok(Some(_)) => {
                     let mut pass = self.pass(text, context);
                     (pass.outcome, pass.why) = (Outcome::Hit, None);
@@ -336,7 +347,7 @@ impl Session {
             text.single(),
             Some(Statement::Discard(Discard::All | Discard::Temp))
         );
-        let effects = match self.thread.mode {
+        let effects = match self.thread.mode() {
             Mode::Off => Rc::from([]),
             // Pools send it whenever a connection comes back: mostly it has nothing to discard.
             _ if discards && !self.pending.impure() && self.settings.nothing_temporary() => {
@@ -347,6 +358,7 @@ impl Session {
                 None => text.effects(catalog.as_ref(), context, &self.settings.path()),
             },
         };
+        let effects = self.overruled(text, catalog.as_deref(), effects);
         let version = catalog.map(|catalog| catalog.version);
         Box::new(Pass {
             effects,
@@ -355,6 +367,35 @@ impl Session {
             why: None,
             fill: None,
         })
+    }
+
+    /// What it does where a rule says that its functions can be trusted.
+    fn overruled(
+        &mut self,
+        text: &Text,
+        catalog: Option<&Catalog>,
+        effects: Rc<[Effect]>,
+    ) -> Rc<[Effect]> {
+        let asked = || match (&*effects, text.single()) {
+            ([effect], Some(Statement::Query(query))) => {
+                let why = effect.reads.as_ref().err()?;
+                may_overrule(*why).then_some(query)
+            }
+            _ => None,
+        };
+        if !self.thread.live().rules.trust() {
+            return effects;
+        }
+        let (Some(catalog), Some(query)) = (catalog, asked()) else {
+            return effects;
+        };
+        let trusting = resolve_trusting(query, catalog, &self.settings.path());
+        let trusted = trusting.filter(|effect| {
+            let live = self.thread.live();
+            let reads = effect.reads.as_ref();
+            reads.is_ok_and(|reads| live.rules.decide(&self.asker(text), reads, catalog).trust)
+        });
+        trusted.map_or(effects, |effect| Rc::from([effect]))
     }
 
     /// What an EXECUTE does of a statement that is known.
@@ -376,7 +417,7 @@ impl Session {
         pass: &mut Pass,
         now: Micros,
     ) {
-        let off = (self.thread.mode == Mode::Off).then_some(Why::Off);
+        let off = (self.thread.mode() == Mode::Off).then_some(Why::Off);
         if let Some(why) = off.or(text.analysis.refused) {
             (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
             return;
@@ -413,21 +454,35 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
                     return;
                 }
-                let ttl = self.thread.rules.ttl(reads, &catalog);
+                let (ttl, max_bytes) = {
+                    let live = self.thread.live();
+                    let ruling = live.rules.decide(&self.asker(text), reads, &catalog);
+                    (ruling.within(self.wish(text).ttl), ruling.max_bytes)
+                };
                 if ttl == 0 {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
                     return;
                 }
+                let purges = self.thread.store.purges();
                 let stamp = self.database.stamp(reads, version);
-                let Some(stamp) = stamp.filter(|_| self.still_counts().is_ok()) else {
+                let stands = self.still_counts().is_ok() && self.thread.is_current();
+                let Some(stamp) = stamp.filter(|_| stands) else {
                     return;
                 };
                 let limit = self.thread.store.max_answer();
+                let limit = max_bytes.map_or(limit, |most| most.min(limit));
                 let fill = Fill::new(asked.to_key(), stamp, ttl, now, limit);
+                let fill = fill.after_purges(purges);
                 pass.fill = Some(fill.of(self.thread.record(text).clone()));
             }
         }
     }
+}
+
+/// Whether an answer is older than it may be.
+#[inline]
+fn is_older(entry: &Fresh, oldest: Option<Micros>, now: Micros) -> bool {
+    oldest.is_some_and(|oldest| now.saturating_sub(entry.header().made) >= oldest)
 }
 
 /// The outcome of what is no single query.

@@ -86,7 +86,7 @@ impl Session {
         }
         let context = self.settings.context(&self.thread.contexts);
         let known = known.get(self.database.catalog_word(), context, types)?;
-        let holds = self.thread.mode == Mode::On && self.gate().is_ok();
+        let holds = self.thread.mode() == Mode::On && self.gate().is_ok();
         holds.then(|| known.bytes.clone())
     }
 
@@ -125,7 +125,7 @@ impl Session {
     /// What the upstream owes to a Describe of a statement: kept, if it is one to keep.
     pub(super) fn owed_description(&mut self, name: &[u8]) -> Owed {
         let other = Owed::Describe { fill: false };
-        if self.thread.mode == Mode::Off || self.gate().is_err() {
+        if self.thread.mode() == Mode::Off || self.gate().is_err() {
             return other;
         }
         let context = self.settings.context(&self.thread.contexts);

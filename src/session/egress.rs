@@ -10,13 +10,14 @@ use crate::wire::message;
 
 impl Session {
     /// A hit, for the books.
-    pub(super) fn hit(&mut self, text: &Text, entry: &Entry, io: &Io<'_>) {
+    pub(super) fn hit(&mut self, text: &Text, entry: &Entry, io: &mut Io<'_>) {
         self.last = (Outcome::Hit, None);
         self.transaction.hit |= self.transaction.status() == b'T';
         let header = entry.header();
         let age = io.now.saturating_sub(header.made);
         let bytes = entry.body().len();
         self.thread.hit(text, age, u64::from(header.cost), bytes);
+        self.trace_hit(entry, io);
     }
 
     /// Sends bytes of ours to the client, behind everything that is owed.

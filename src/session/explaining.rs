@@ -122,7 +122,7 @@ impl Session {
         };
         let path = self.settings.path();
         let catalog = self.database.catalog();
-        let Some(catalog) = catalog.filter(|_| self.thread.mode != Mode::Off) else {
+        let Some(catalog) = catalog.filter(|_| self.thread.mode() != Mode::Off) else {
             told.reasons
                 .extend(pass.why.map(|why| Reason::new(why, None)));
             return told;
@@ -161,7 +161,12 @@ impl Session {
         now: Micros,
     ) -> (Pass, Result<(), Why>) {
         let gate = self.gate().and_then(|()| self.own_snapshot(true));
-        let mut gate = gate.and_then(|()| self.trusted(text));
+        let gate = gate.and_then(|()| self.trusted(text));
+        let wish = self.wish(text);
+        let mut gate = match self.bound(text, wish) {
+            Ok(_) => gate,
+            Err(why) => gate.and(Err(why)),
+        };
         let mut pass = *self.pass(text, asked.context);
         let catalogs =
             |e: &crate::sql::Effect| matches!(&e.reads, Ok(reads) if reads.of_catalogs());
@@ -202,13 +207,13 @@ impl Session {
         now: Micros,
     ) {
         told.key = self.key_parts(text, asked);
-        let (ttl, rule) = self.thread.rules.told(reads, catalog);
+        let (ttl, rule) = self.kept_for(text, reads, catalog);
         told.ttl = Some(Kept::new(ttl, &rule));
         let database = self.database.clone();
         let found = self.found(text, asked, now);
         if told.larder == word(Outcome::Miss) {
             told.now = Some(match &found {
-                Found::Hit(age, left, cost) if self.thread.mode == Mode::On => format!(
+                Found::Hit(age, left, cost) if self.thread.mode() == Mode::On => format!(
                     "hit now: {} old, at most {} more, spares {}",
                     time(*age),
                     time(*left),

@@ -83,7 +83,7 @@ impl Session {
             // Whether a read could have been answered from memory is known only now.
             let (outcome, why) = match fill.is_too_large() {
                 true => (Statistic::Bypass, Some(Why::TooLarge)),
-                false if aside && self.thread.mode == Mode::Observe => (Statistic::Hit, None),
+                false if aside && self.thread.mode() == Mode::Observe => (Statistic::Hit, None),
                 false => (Statistic::Miss, None),
             };
             if let Some(statement) = fill.statement() {
@@ -110,7 +110,7 @@ impl Session {
         let rolled_back = segment.marks.ends && !segment.marks.opaque;
         let late = !stands(Guard::IntentBeforeBytes) && status == b'I';
         let unseen = ended && stands(Guard::UnseenEndRaises);
-        if !(unseen || late) || rolled_back || self.thread.mode == Mode::Off {
+        if !(unseen || late) || rolled_back || self.thread.mode() == Mode::Off {
             return;
         }
         let mut writes = self.transaction.writes.clone();

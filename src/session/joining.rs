@@ -48,7 +48,9 @@ impl Session {
     /// What it waits for, and until when at most.
     pub fn follows(&self) -> Option<(&Arc<Wait>, Micros)> {
         let joining = self.joining.as_ref().filter(|joining| joining.holds)?;
-        let until = joining.since.saturating_add(self.thread.coalesce_wait);
+        let until = joining
+            .since
+            .saturating_add(self.thread.live().coalesce_wait);
         Some((joining.wait.as_deref()?, until))
     }
 
@@ -89,7 +91,7 @@ impl Session {
     }
 
     fn lands(&mut self, now: Micros) -> bool {
-        let limit = self.thread.coalesce_wait;
+        let limit = self.thread.live().coalesce_wait;
         let Some(joining) = self.joining.as_mut().filter(|joining| joining.holds) else {
             return true;
         };
@@ -113,8 +115,8 @@ impl Session {
 
     fn join(&mut self, pass: &mut Pass, how: &How<'_>, now: Micros) -> bool {
         let joining = self.joining.take();
-        let limit = self.thread.coalesce_wait;
-        let alike = self.thread.mode == Mode::On
+        let limit = self.thread.live().coalesce_wait;
+        let alike = self.thread.mode() == Mode::On
             && limit > 0
             && how.serve
             && how.last

@@ -43,8 +43,8 @@ impl Session {
     /// Answers a statement of transaction control here, if that is what the upstream would answer. Gives the command tag.
     pub(super) fn hold(&mut self, text: &Rc<Text>) -> Option<&'static str> {
         let statement = text.single()?;
-        if self.thread.mode != Mode::On
-            || self.thread.transactions == Transactions::Never
+        if self.thread.mode() != Mode::On
+            || self.thread.live().transactions == Transactions::Never
             || self.flow.replication
             || !self.pending.nothing_awaited()
             // A BEGIN or COMMIT among it counts from its Sync on only.

@@ -104,7 +104,7 @@ impl Session {
 
     fn may_ask_locks(&self, writes: &WriteSet) -> bool {
         writes.asks()
-            && self.thread.mode != Mode::Off
+            && self.thread.mode() != Mode::Off
             && self.thread.pooler == Pooler::None
             && self.database.is_direct()
             && !self.flow.replication

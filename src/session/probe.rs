@@ -8,7 +8,7 @@
 use crate::cache::servers::position;
 
 /// Settings read on the backend. Of those that no client can see reported, a role's or a database's default may differ.
-pub(super) const TRACKED: [&str; 26] = [
+pub(super) const TRACKED: [&str; 29] = [
     "search_path",
     "timezone",
     "datestyle",
@@ -35,7 +35,13 @@ pub(super) const TRACKED: [&str; 26] = [
     "gin_fuzzy_search_limit",
     "timezone_abbreviations",
     "standard_conforming_strings",
+    OWN[0],
+    OWN[1],
+    OWN[2],
 ];
+
+/// Larder's own settings, the last of those: they change no answer, and what reads them is not kept.
+pub(super) const OWN: [&str; 3] = ["larder.cache", "larder.ttl", "larder.trace"];
 
 /// Settings that change no answer: times, logging, memory, names.
 pub(super) const HARMLESS: [&str; 20] = [

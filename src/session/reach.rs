@@ -60,7 +60,7 @@ impl Session {
         session.link.state = Link::Free;
         session.link.welcomed = true;
         session.meet(greeting, true);
-        if session.thread.mode != Mode::Off {
+        if session.thread.mode() != Mode::Off {
             session.database = session.thread.ledger.database(session.database.name());
         }
         session

@@ -24,7 +24,7 @@ impl Session {
     pub(super) fn text(&self, sql: &[u8]) -> Option<Rc<Text>> {
         let usual =
             self.settings.is_plain() && !self.settings.was_strange() && self.pending.is_empty();
-        if usual || self.thread.mode == Mode::Off {
+        if usual || self.thread.mode() == Mode::Off {
             return Some(self.thread.text(sql));
         }
         let (ascii, escapes) = (sql.is_ascii(), sql.contains(&b'\\'));

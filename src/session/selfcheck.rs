@@ -16,27 +16,15 @@ use super::pending::Marks;
 use super::text::Text;
 use super::{Mode, Session};
 use crate::cache::Micros;
-use crate::cache::comparison::{Aside, Comparison, Quarantine, number};
+use crate::cache::comparison::{Aside, Comparison, number};
 use crate::cache::fill::Fill;
 use crate::cache::reply::Reply;
 use crate::cache::version::Fresh;
-use crate::config::Share;
 use crate::guard::{Guard, stands};
 use crate::metrics::{Outcome, Verified};
 use crate::sql::{Determined, determined};
 use crate::why::Why;
 use crate::wire::frame::HEAD;
-
-/// What all sessions know of the self-check.
-#[derive(Debug, Default)]
-pub struct Verify {
-    /// The share of hits that is looked at.
-    pub sample: Share,
-    /// Whether others write past this Larder.
-    pub outside_writers: bool,
-    /// Statements that are not answered from memory any more.
-    pub quarantine: Quarantine,
-}
 
 /// Numbers that look drawn at random. The same in every run, so that a test can be run again.
 pub(super) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -52,7 +40,7 @@ impl Session {
     /// Whether this text may be answered from memory as far as the self-check knows.
     #[inline]
     pub(super) fn trusted(&self, text: &Text) -> Result<(), Why> {
-        let any = self.thread.verify.quarantine.holds_any() && stands(Guard::CheckSetsApart);
+        let any = self.thread.quarantine.holds_any() && stands(Guard::CheckSetsApart);
         if any && self.is_apart(text) {
             return Err(Why::Quarantined);
         }
@@ -62,13 +50,13 @@ impl Session {
     #[cold]
     fn is_apart(&self, text: &Text) -> bool {
         let number = number(self.database.name(), text.analysis.canonical.as_bytes());
-        self.thread.verify.quarantine.holds(number)
+        self.thread.quarantine.holds(number)
     }
 
     /// Whether a hit is to be looked at.
     #[inline]
     pub(super) fn is_due(&mut self, entry: &Fresh, how: &How<'_>) -> bool {
-        !self.thread.verify.sample.is_none() && self.draw(entry, how)
+        !self.thread.live().verify.sample.is_none() && self.draw(entry, how)
     }
 
     #[cold]
@@ -78,13 +66,13 @@ impl Session {
             return false;
         }
         // One that waits for its connection is decided again, and drawn once.
-        self.due = self.due || self.thread.verify.sample.takes(self.thread.draw());
+        self.due = self.due || self.thread.live().verify.sample.takes(self.thread.draw());
         self.due
     }
 
     /// Puts what would have been given aside; the statement goes upstream.
     pub(super) fn put_aside(&mut self, entry: Fresh, how: &How<'_>, pass: &mut Pass) {
-        if self.thread.mode == Mode::Observe {
+        if self.thread.mode() == Mode::Observe {
             (pass.outcome, pass.why) = (Outcome::Hit, None);
         }
         let reads = pass.effects.first().map(|effect| &effect.reads);
@@ -144,7 +132,7 @@ impl Session {
             (Comparison::Rows, Some(Determined::Whole)) => true,
         };
         let proves = proves || !stands(Guard::CheckSparesFreedom);
-        let others = self.thread.verify.outside_writers && stands(Guard::CheckSparesOthers);
+        let others = self.thread.live().verify.outside_writers && stands(Guard::CheckSparesOthers);
         match (proves, others) {
             (false, _) => Verified::Unordered,
             (true, true) => Verified::Outside,
@@ -155,7 +143,7 @@ impl Session {
     /// Serves a statement from memory no more, and says so once.
     fn set_apart(&self, fill: &Fill) {
         let number = number(self.database.name(), fill.key().text());
-        if !self.thread.verify.quarantine.put(number) {
+        if !self.thread.quarantine.put(number) {
             return;
         }
         let catalog = self.database.catalog();
@@ -170,7 +158,7 @@ impl Session {
             statement = format!("{number:016x}"),
             relations = relations.join(", "),
             hint = "please report it; if others write to this database, set verify.outside_writers = true",
-            "an answer in memory was not the database's, and no write through Larder explains it: this statement is not answered from memory until Larder is restarted"
+            "an answer in memory was not the database's, and no write through Larder explains it: this statement is not answered from memory until everything is purged or Larder is restarted"
         );
     }
 }

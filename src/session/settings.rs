@@ -17,8 +17,9 @@ use std::sync::Arc;
 pub use constants::{is_of_constants, is_of_text};
 
 use super::locks::Patience;
-use super::probe::{HARMLESS, Probed, TRACKED};
+use super::probe::{HARMLESS, OWN, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
+use super::wishes::Wish;
 use crate::cache::key::{Context, Contexts};
 use crate::cache::servers::{Mark, Server, Servers};
 use crate::config::Pooler;
@@ -55,6 +56,8 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
+    /// The application's name, which is in no key.
+    application: Box<str>,
     /// Texts were once read in another way than they stand.
     strange: bool,
 }
@@ -85,6 +88,7 @@ struct Derived {
     gate: Cell<Option<Result<(), Why>>>,
     own_snapshots: Cell<Option<bool>>,
     plain: Cell<Option<bool>>,
+    wish: Cell<Option<Wish>>,
     context: Option<Arc<Context>>,
     path: Option<Rc<[Box<str>]>>,
     reading: Option<Rc<str>>,
@@ -105,6 +109,7 @@ impl Settings {
                 && !TRACKED.contains(&&*name)
                 && !HARMLESS.contains(&&*name)
         };
+        let application = startup.get("application_name");
         let startup = startup.parameters.iter().filter(|(name, _)| kept(name));
         Settings {
             database: database.into(),
@@ -120,6 +125,7 @@ impl Settings {
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
+            application: application.unwrap_or_default().into(),
             strange: false,
         }
     }
@@ -146,6 +152,9 @@ impl Settings {
         let promoted =
             name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
         self.strange |= constants::is_strange(&name, value);
+        if name == "application_name" {
+            self.application = value.into();
+        }
         if is_reported(&name) {
             Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
             self.changed();
@@ -475,6 +484,29 @@ impl Settings {
         }
     }
 
+    /// What Larder's own settings say, as far as they are known.
+    #[inline]
+    pub fn wish(&self) -> Wish {
+        self.derived.wish.get().unwrap_or_else(|| {
+            let wish = Wish::of(
+                OWN.map(|name| self.now(name)),
+                self.now("client_min_messages"),
+            );
+            self.derived.wish.set(Some(wish));
+            wish
+        })
+    }
+
+    /// One of Larder's own settings, as it was set.
+    pub fn own(&self, name: &str) -> Option<&str> {
+        self.now(name).filter(|value| !value.is_empty())
+    }
+
+    /// The application's name.
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
     /// Names of the settings that are this session's own.
     pub fn names_set(&self) -> Vec<&str> {
         let set = self.layer.session.keys().chain(self.layer.local.keys());
@@ -509,7 +541,8 @@ impl Settings {
         })
     }
 
-    fn role(&self) -> Option<&str> {
+    /// `current_user`, as far as it is known.
+    pub fn role(&self) -> Option<&str> {
         let probed = self.probed.as_ref()?;
         match self
             .layer
@@ -557,9 +590,12 @@ impl Settings {
                     probed.current_user.as_bytes(),
                 ]);
             }
-            parts.extend(probed.values.iter().map(|value| value.as_bytes()));
+            let own = probed.values.len() - OWN.len();
+            parts.extend(probed.values[..own].iter().map(|value| value.as_bytes()));
         }
-        let pairs = |map: &BTreeMap<Box<str>, Box<str>>| map.len().to_string();
+        let of_answers = |(name, _): &(&Box<str>, &Box<str>)| !OWN.contains(&&***name);
+        let pairs =
+            |map: &BTreeMap<Box<str>, Box<str>>| map.iter().filter(of_answers).count().to_string();
         let counts = [
             pairs(&self.reported),
             pairs(&self.layer.session),
@@ -574,6 +610,7 @@ impl Settings {
             parts.push(count.as_bytes());
             parts.extend(
                 map.iter()
+                    .filter(of_answers)
                     .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
             );
         }
@@ -582,7 +619,8 @@ impl Settings {
                 .iter()
                 .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
         );
-        let context = contexts.intern(parts);
+        let role = self.role().unwrap_or_default();
+        let context = contexts.intern(role, parts);
         let id = context.id();
         self.derived.context = Some(context);
         id
@@ -664,8 +702,9 @@ mod tests {
         row.push(Some(path.as_bytes()));
         row.extend(std::iter::repeat_n(
             Some(b"x".as_slice()),
-            TRACKED.len() - 1,
+            TRACKED.len() - 1 - OWN.len(),
         ));
+        row.extend(OWN.map(|_| Some(b"".as_slice())));
         row
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::describe::Descriptions;
 use super::ours::Ours;
+use super::wishes::Wish;
 use crate::metrics::{Book, Record, number};
 use crate::sql::Query;
 use crate::sql::catalog::SearchPath;
@@ -38,6 +39,8 @@ pub struct Text {
     pub constants: bool,
     /// Effects of the statements, with the catalog version and context they were resolved with.
     verdict: RefCell<Option<Verdict>>,
+    /// What its comments want, if anything.
+    pub hinted: Option<Wish>,
     /// What it is counted in, from its first count on.
     record: OnceCell<Arc<Record>>,
     /// What it takes and returns, as far as the upstream was asked.
@@ -76,7 +79,12 @@ impl Text {
             }
         };
         let seen: String = sql.iter().map(seen).collect();
-        Text::analysed(sql, analyse(&seen))
+        // In another encoding a byte of a character may look like a quote: where its constants end is not certain.
+        let analysis = Analysis {
+            shape: Box::default(),
+            ..analyse(&seen)
+        };
+        Text::analysed(sql, analysis)
     }
 
     fn analysed(sql: &[u8], analysis: Analysis) -> Text {
@@ -105,6 +113,8 @@ impl Text {
                 | Statement::Release(_)
                 | Statement::RollbackTo(_)]
         );
+        let hints = &analysis.hints;
+        let hinted = (!hints.is_empty()).then(|| Wish::hinted(hints));
         Text {
             sql: sql.into(),
             is_set: begins(&analysis.canonical, "set"),
@@ -117,6 +127,7 @@ impl Text {
             ends: commits || rolls_back,
             verdict: RefCell::default(),
             record: OnceCell::new(),
+            hinted,
             described: RefCell::default(),
         }
     }

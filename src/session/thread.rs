@@ -1,6 +1,6 @@
 //! What the sessions of one thread share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::lazy::Transactions;
-use super::selfcheck::{SEED, Verify, next};
+use super::selfcheck::{SEED, next};
+use super::steering::{Live, Steering};
 use super::text::{NOT_ANALYSED, Text};
 use crate::cache::Micros;
+use crate::cache::comparison::Quarantine;
 use crate::cache::key::Contexts;
-use crate::cache::rules::Rules;
 use crate::cache::store::Store;
 use crate::cache::version::Ledger;
 use crate::cache::version::Raised;
@@ -39,22 +39,23 @@ pub enum Mode {
 
 /// What all threads share.
 pub struct Shared {
-    pub mode: Mode,
-    pub transactions: Transactions,
+    /// What can change while it runs.
+    pub steering: Steering,
     pub ledger: Ledger,
     pub store: Store,
     pub contexts: Contexts,
     pub pooler: Pooler,
-    pub rules: Rules,
-    /// How long a miss waits for an equal one that is under way; 0: not at all.
-    pub coalesce_wait: Micros,
     pub metrics: Arc<Metrics>,
-    pub verify: Verify,
+    /// Statements that are not answered from memory any more.
+    pub quarantine: Quarantine,
 }
 
 /// What the sessions of one thread share.
 pub struct Thread {
     shared: Arc<Shared>,
+    /// The state that this turn is decided under, and which it is.
+    live: RefCell<Arc<Live>>,
+    turn: Cell<u64>,
     recorder: Recorder,
     /// Hits of this turn, whose time is taken when their answers are sent.
     hits: Cell<u32>,
@@ -70,7 +71,11 @@ impl Thread {
             TEXTS,
             foldhash::fast::RandomState::default(),
         ));
+        // Older than the state: at worst it is taken once more.
+        let turn = shared.steering.turn();
         Thread {
+            live: RefCell::new(shared.steering.live()),
+            turn: Cell::new(turn),
             shared,
             recorder,
             hits: Cell::new(0),
@@ -78,6 +83,33 @@ impl Thread {
             no_types: Rc::from([]),
             texts,
         }
+    }
+
+    /// Takes the state of this moment for the turn that begins.
+    #[inline]
+    pub(super) fn look(&self) {
+        if !self.is_current() {
+            self.turn.set(self.shared.steering.turn());
+            *self.live.borrow_mut() = self.shared.steering.live();
+        }
+    }
+
+    /// Whether the state of this turn is still that of the process.
+    #[inline]
+    pub(super) fn is_current(&self) -> bool {
+        self.turn.get() == self.shared.steering.turn()
+    }
+
+    /// The state of this turn.
+    #[inline]
+    pub(super) fn live(&self) -> Ref<'_, Live> {
+        Ref::map(self.live.borrow(), |live| &**live)
+    }
+
+    /// Whether the cache is used.
+    #[inline]
+    pub(super) fn mode(&self) -> Mode {
+        self.live.borrow().mode
     }
 
     /// Counts a statement.
@@ -195,7 +227,7 @@ impl Thread {
         if let Some(found) = self.texts.borrow_mut().get(sql) {
             return found.clone();
         }
-        let text = Rc::new(Text::new(sql, self.shared.mode != Mode::Off));
+        let text = Rc::new(Text::new(sql, self.mode() != Mode::Off));
         if sql.len() <= LONGEST_KEPT {
             self.texts.borrow_mut().put(text.sql.clone(), text.clone());
         }

@@ -15,6 +15,7 @@ use crate::wire::message;
 impl Session {
     /// Takes bytes from the upstream. Gives how many it used; the caller keeps the rest.
     pub fn upstream(&mut self, buf: &[u8], io: &mut Io<'_>) -> (usize, Next) {
+        self.thread.look();
         let mut at = 0;
         while at < buf.len() {
             if self.flow.broken {
@@ -148,7 +149,7 @@ impl Session {
                 (b'Z', _) => {
                     self.flow.phase = Phase::Running;
                     self.transaction.ready(b'I');
-                    if self.thread.mode != super::Mode::Off {
+                    if self.thread.mode() != super::Mode::Off {
                         self.database = self.thread.ledger.database(self.database.name());
                         if !self.flow.replication {
                             self.ask_itself(io);

@@ -72,7 +72,7 @@ impl Session {
         segment.marks.commits |= text.commits || executes;
         segment.marks.ends |= text.ends || executes;
         segment.times(outcome, self.thread.record(text));
-        if !read && self.thread.mode != Mode::Off {
+        if !read && self.thread.mode() != Mode::Off {
             let counted = effects.len() == 1 && effects[0].counted;
             segment.marks.counted = counted && segment.ran.is_empty() && segment.writes.is_empty();
             segment.run(text);
@@ -89,6 +89,7 @@ impl Session {
             segment.intend(&self.thread.ledger, &self.database, &opens);
         }
         self.last = (outcome, why);
+        self.trace(outcome, why, io);
         if !counted_later {
             self.thread.count(self.thread.record(text), outcome, why);
         }
@@ -98,7 +99,7 @@ impl Session {
     /// Accounts for a portal that is bound and may not run in this way: planning calls functions that are said to be
     /// immutable, and SQL's FETCH runs what was only bound.
     pub(super) fn account_bound(&mut self, may: May, io: &mut Io<'_>) {
-        if self.thread.mode == Mode::Off {
+        if self.thread.mode() == Mode::Off {
             return;
         }
         let mut set = WriteSet::default();
@@ -150,12 +151,13 @@ impl Session {
         segment.marks.opaque = true;
         segment.marks.commits = true;
         segment.marks.ends = true;
-        if self.thread.mode != Mode::Off {
+        if self.thread.mode() != Mode::Off {
             let all = WriteSet::new(Touched::Everything, true, None);
             segment.writes.add(&all);
             segment.intend(&self.thread.ledger, &self.database, &all);
         }
         self.count(None, Outcome::Bypass, Some(why));
+        self.trace(Outcome::Bypass, Some(why), io);
         self.thread.upstream_query();
     }
 
@@ -219,7 +221,7 @@ impl Session {
             segment.marks.ends = true;
             segment.writes.add(&all);
         }
-        if self.thread.mode != Mode::Off {
+        if self.thread.mode() != Mode::Off {
             let intent = Intent::open(&self.thread.ledger, &self.database, &all);
             self.close_intent(intent, crate::cache::version::Outcome::Visible);
         }

@@ -13,7 +13,7 @@
 //! Beside it its *shape* is made, for statistics: the same with each constant replaced by `?`, lists of them folded.
 //! Nothing of a constant is left in a shape, so that it may be shown where a text may not.
 //!
-//! Not here: hints in comments.
+//! Not here: what a hint in a comment may say (`hint`).
 
 /// PostgreSQL knows no longer operator than 63 bytes; longer runs are only signs, and nobody writes so many.
 const LONGEST_OPERATOR: usize = 255;
@@ -25,6 +25,8 @@ pub struct Canonical {
     pub text: Box<str>,
     /// … and without constants.
     pub shape: Box<str>,
+    /// What its comments say.
+    pub hints: Hints,
 }
 
 /// Removes comments, collapses white space, drops trailing semicolons. `None`: a quote or a comment is not closed, a
@@ -35,11 +37,12 @@ pub fn canonical(text: &str) -> Option<Canonical> {
         at: 0,
         out: Vec::with_capacity(text.len()),
         shape: Shape::default(),
+        hints: Hints::default(),
         operator: 0,
         broken: false,
     };
     lexer.run();
-    let (mut out, shape) = (lexer.out, lexer.shape);
+    let (mut out, shape, hints) = (lexer.out, lexer.shape, lexer.hints);
     while matches!(out.last(), Some(b';' | b' ' | b'\n')) {
         out.pop();
     }
@@ -51,6 +54,7 @@ pub fn canonical(text: &str) -> Option<Canonical> {
     Some(Canonical {
         text: String::from_utf8(out).ok()?.into(),
         shape: shape.into(),
+        hints,
     })
 }
 
@@ -59,6 +63,7 @@ struct Lexer<'a> {
     at: usize,
     out: Vec<u8>,
     shape: Shape,
+    hints: Hints,
     /// Length of the run of operator characters before this place.
     operator: usize,
     broken: bool,
@@ -117,14 +122,16 @@ impl Lexer<'_> {
                 }
                 (b'-', b'-') => {
                     let rest = &self.text[self.at..];
-                    self.at += rest
-                        .iter()
-                        .position(|b| matches!(b, b'\n' | b'\r'))
-                        .unwrap_or(rest.len());
+                    let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+                    let (comment, _) = rest.split_at(end.unwrap_or(rest.len()));
+                    self.hints.read(comment);
+                    self.at += comment.len();
                     gap.comment = true;
                 }
                 (b'/', b'*') => {
+                    let start = self.at;
                     self.block_comment();
+                    self.hints.read(&self.text[start..self.at]);
                     gap.comment = true;
                 }
                 _ => return gap,
@@ -285,6 +292,8 @@ fn find(body: &[u8], delimiter: &[u8]) -> Option<usize> {
         at += 1;
     }
 }
+
+use super::hint::Hints;
 
 mod shape;
 

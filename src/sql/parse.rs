@@ -16,6 +16,7 @@ mod walk;
 mod wholerows;
 
 use super::canonical::canonical;
+use super::hint::Hints;
 use super::statement::{Analysis, Statement};
 use crate::why::Why;
 
@@ -36,6 +37,7 @@ pub fn analyse(text: &str) -> Analysis {
             Analysis {
                 canonical: canonical.text,
                 shape: canonical.shape,
+                hints: canonical.hints,
                 refused: None,
                 statements,
             }
@@ -48,6 +50,7 @@ fn refuse(why: Why) -> Analysis {
     Analysis {
         canonical: "".into(),
         shape: "".into(),
+        hints: Hints::default(),
         refused: Some(why),
         statements: Box::new([Statement::Opaque]),
     }

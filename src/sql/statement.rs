@@ -1,5 +1,6 @@
 //! Statements by kind, as far as the text alone tells.
 
+use super::hint::Hints;
 use super::query::Query;
 use crate::why::Why;
 
@@ -10,6 +11,8 @@ pub struct Analysis {
     pub canonical: Box<str>,
     /// The same without constants. Empty if refused.
     pub shape: Box<str>,
+    /// What its comments say.
+    pub hints: Hints,
     /// `TooLong` or `Unparsable`: the text was not analysed and is one `Opaque` statement.
     pub refused: Option<Why>,
     /// In order; empty for an empty query.
@@ -141,6 +144,7 @@ impl Analysis {
         Analysis {
             canonical: Box::default(),
             shape: Box::default(),
+            hints: Hints::default(),
             refused: Some(why),
             statements: Box::new([Statement::Opaque]),
         }

@@ -297,6 +297,17 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, sqlstate: &str, text: &s
     );
 }
 
+/// Appends a NoticeResponse of Larder's own.
+pub fn put_notice(out: &mut Vec<u8>, text: &str) {
+    let fields = [
+        (b'S', "NOTICE"),
+        (b'V', "NOTICE"),
+        (b'C', "00000"),
+        (b'M', text),
+    ];
+    put_said(out, b'N', &fields);
+}
+
 /// Appends an ErrorResponse that says what PostgreSQL would say in the same place.
 pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
     put_fields(
@@ -313,6 +324,10 @@ pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
 
 /// Empty fields are left out.
 fn put_fields(out: &mut Vec<u8>, fields: &[(u8, &str)]) {
+    put_said(out, b'E', fields);
+}
+
+fn put_said(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &str)]) {
     let mut body = Vec::new();
     for (kind, value) in fields {
         if !value.is_empty() {
@@ -322,7 +337,7 @@ fn put_fields(out: &mut Vec<u8>, fields: &[(u8, &str)]) {
         }
     }
     body.push(0);
-    frame::put(out, b'E', &body);
+    frame::put(out, tag, &body);
 }
 
 #[cfg(test)]

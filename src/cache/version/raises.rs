@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::{Database, Ledger, STEP, Slot, Stamp};
 use crate::sql::Oid;
 use crate::sql::catalog::SYSTEM_CATALOGS;
+use crate::sql::statement::Name;
 
 /// Whose slot it is, and what was last seen of it.
 #[derive(Debug, Default)]
@@ -85,6 +86,20 @@ impl Database {
                 None => "a relation that is gone".into(),
             },
         }
+    }
+
+    /// The relation of that name in the last catalog that was loaded.
+    pub fn relation_named(&self, schema: &str, name: &str) -> Option<Oid> {
+        let loaded = self.loaded.load();
+        let name = Name {
+            schema: Some(schema.into()),
+            name: name.into(),
+        };
+        loaded
+            .as_ref()?
+            .relations_named(&name, &[])
+            .first()
+            .copied()
     }
 
     /// Schema and name of a relation in the last catalog that was loaded.

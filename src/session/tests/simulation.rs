@@ -123,16 +123,11 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng(seed);
         let habits = Habits::new(&mut rng);
-        let shared = Arc::new(Shared {
+        let live = crate::session::Live {
             mode: Mode::On,
             transactions: crate::session::Transactions::UntilWrite,
-            ledger: Ledger::default(),
-            store: Store::new(if habits.small { 2500 } else { 1 << 20 }, 600, 1),
-            contexts: Contexts::default(),
-            pooler: crate::config::Pooler::None,
             rules: Rules::new(Duration::from_micros(TTL), []),
             coalesce_wait: if habits.alone { 0 } else { 1_500_000 },
-            metrics: Arc::new(Metrics::new(1).unwrap()),
             verify: Verify {
                 // In some runs a part of the hits is looked at, as if nobody wrote past Larder.
                 sample: ["0", "0", "0", "0.3", "1"][seed as usize % 5]
@@ -140,6 +135,16 @@ impl Simulation {
                     .unwrap(),
                 ..Verify::default()
             },
+            paused: false,
+        };
+        let shared = Arc::new(Shared {
+            steering: crate::session::Steering::new(live),
+            ledger: Ledger::default(),
+            store: Store::new(if habits.small { 2500 } else { 1 << 20 }, 600, 1),
+            contexts: Contexts::default(),
+            pooler: crate::config::Pooler::None,
+            metrics: Arc::new(Metrics::new(1).unwrap()),
+            quarantine: Default::default(),
         });
         let recorder = shared.metrics.recorder(0).unwrap();
         let (rows, tables) = rows();
@@ -545,7 +550,7 @@ impl Simulation {
                 self.lines[n].client.ask("SELECT v FROM t", &self.server);
                 self.rest()?;
             }
-            let looked_at = !self.thread.verify.sample.is_none();
+            let looked_at = !self.thread.live().verify.sample.is_none();
             if self.tally.hits == before && !self.habits.small && !looked_at {
                 return Err("what is read again is not a hit".into());
             }

@@ -80,17 +80,22 @@ impl World {
         for name in ["=", "+", "/"] {
             rows.operator("pg_catalog", name);
         }
-        let shared = Arc::new(Shared {
+        let live = crate::session::Live {
             mode,
             transactions: crate::session::Transactions::UntilWrite,
+            rules: Rules::new(Duration::from_secs(60), []),
+            coalesce_wait: 1_000_000,
+            verify,
+            paused: false,
+        };
+        let shared = Arc::new(Shared {
+            steering: crate::session::Steering::new(live),
             ledger,
             store: Store::new(64 << 20, max_answer, 1),
             contexts: Contexts::default(),
             pooler: crate::config::Pooler::None,
-            rules: Rules::new(Duration::from_secs(60), []),
-            coalesce_wait: 1_000_000,
             metrics: Arc::new(Metrics::new(1).unwrap()),
-            verify,
+            quarantine: Default::default(),
         });
         let recorder = shared.metrics.recorder(0).unwrap();
         let world = World {
@@ -388,6 +393,7 @@ pub fn own_row_of(user: &str, pid: i32, bytea_output: &str, isolation: &str) -> 
         "search_path" => "public",
         "bytea_output" => bytea_output,
         "default_transaction_isolation" => isolation,
+        name if name.starts_with("larder.") => "",
         _ => "x",
     }));
     let mut body = (values.len() as u16).to_be_bytes().to_vec();

@@ -8,7 +8,7 @@ use crate::session::tests::simulation_client::READS;
 impl Simulation {
     /// The self-check finds nothing but what was written past Larder.
     pub(super) fn checks(&self, n: usize) -> Result<(), String> {
-        let quarantine = &self.thread.verify.quarantine;
+        let quarantine = &self.thread.quarantine;
         if !quarantine.holds_any() {
             return Ok(());
         }
