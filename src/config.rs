@@ -27,6 +27,7 @@ mod verifying;
 
 pub use address::Address;
 pub use auth::{Auth, User};
+pub use cgroup::memory_limit;
 pub use clienttls::{ClientCertificates, ClientTls, TlsMode};
 pub use complaint::ConfigError;
 pub use function::{Function, FunctionName};

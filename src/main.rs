@@ -31,6 +31,12 @@ enum Command {
     Health,
     /// Tell what would become of a statement, and why; it is not run, and no running Larder is needed
     Explain(Explain),
+    /// Look at configuration, database and schema: what will work and what will not, with remedies
+    Check {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `larder explain`.
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
         Command::Serve => serve(&arguments.flags),
         Command::Health => health(&arguments.flags),
         Command::Explain(asked) => explain(&arguments.flags, asked),
+        Command::Check { json } => check(&arguments.flags, json),
     }
 }
 
@@ -131,6 +138,23 @@ fn explain(flags: &Flags, asked: Explain) -> ExitCode {
             let misused = matches!(error, larder::app::Error::Asked(_));
             ExitCode::from(if misused { MISUSED } else { FAILED })
         }
+    }
+}
+
+fn check(flags: &Flags, json: bool) -> ExitCode {
+    let config = match Config::load(flags) {
+        Ok(config) => config,
+        Err(error) => return misused(&error),
+    };
+    larder::logging::quietly(&config.log);
+    let findings = larder::app::check(&config);
+    match json {
+        true => print(&serde_json::to_string_pretty(&findings).unwrap_or_default()),
+        false => print(&findings.lines().join("\n")),
+    };
+    match findings.failures {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILED),
     }
 }
 

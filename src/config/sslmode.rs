@@ -86,15 +86,25 @@ impl FromStr for SslMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<SslMode, String> {
-        let known = [
-            ("disable", SslMode::Disable),
-            ("allow", SslMode::Allow),
-            ("prefer", SslMode::Prefer),
-            ("require", SslMode::Require),
-            ("verify-ca", SslMode::VerifyCa),
-            ("verify-full", SslMode::VerifyFull),
-        ];
-        word("sslmode", text, &known)
+        word("sslmode", text, &SslMode::WORDS)
+    }
+}
+
+impl SslMode {
+    const WORDS: [(&str, SslMode); 6] = [
+        ("disable", SslMode::Disable),
+        ("allow", SslMode::Allow),
+        ("prefer", SslMode::Prefer),
+        ("require", SslMode::Require),
+        ("verify-ca", SslMode::VerifyCa),
+        ("verify-full", SslMode::VerifyFull),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let mut words = SslMode::WORDS.iter();
+        let found = words.find(|(_, mode)| *mode == self);
+        found.map_or("", |(word, _)| word)
     }
 }
 

@@ -304,6 +304,11 @@ impl Asking<'_> {
         }
     }
 
+    /// A relation that is refused, and below it what is to blame.
+    pub fn blamed(&self, relation: Oid, why: Why) -> String {
+        self.culprit(relation, why, DEEPEST)
+    }
+
     fn why_everything(&self, statement: &Statement) -> String {
         if let Some(words) = whatever_the_catalog(statement) {
             return words.into();
@@ -315,7 +320,7 @@ impl Asking<'_> {
             }
             for relation in found {
                 if let Err(unbounded) = self.catalog.traced(relation, kind) {
-                    return self.unbounded(unbounded);
+                    return unbounded_words(self.catalog, unbounded);
                 }
             }
         }
@@ -339,43 +344,44 @@ impl Asking<'_> {
         }
         "what it writes cannot be told from its text and the catalog".into()
     }
+}
 
-    fn unbounded(&self, unbounded: Unbounded) -> String {
-        let name = |oid| self.catalog.words(oid);
-        match unbounded {
-            Unbounded::Unknown => "a relation is not in the catalog".into(),
-            Unbounded::Code(on, hazard) => format!("{} {}", name(on), self.runs(hazard)),
-            Unbounded::View(view) => {
-                format!(
-                    "view {} has a rule, a trigger or code of its own",
-                    name(view)
-                )
-            }
-            Unbounded::Query(view) => {
-                format!("the query of {} runs code that may write", name(view))
-            }
-            Unbounded::Elsewhere(other) => {
-                format!("{} is no table of this database", name(other))
-            }
+/// Why a write touches everything, in words.
+pub fn unbounded_words(catalog: &Catalog, unbounded: Unbounded) -> String {
+    let name = |oid| catalog.words(oid);
+    match unbounded {
+        Unbounded::Unknown => "a relation is not in the catalog".into(),
+        Unbounded::Code(on, hazard) => format!("{} {}", name(on), runs(catalog, hazard)),
+        Unbounded::View(view) => {
+            format!(
+                "view {} has a rule, a trigger or code of its own",
+                name(view)
+            )
+        }
+        Unbounded::Query(view) => {
+            format!("the query of {} runs code that may write", name(view))
+        }
+        Unbounded::Elsewhere(other) => {
+            format!("{} is no table of this database", name(other))
         }
     }
+}
 
-    fn runs(&self, hazard: Hazard) -> String {
-        let what = match hazard {
-            Hazard::Trigger(function) => {
-                let function = self.catalog.function_words(function);
-                return format!("has a trigger whose function {function} may write anything");
-            }
-            Hazard::Condition => "a trigger whose condition",
-            Hazard::Rule => "a rule that",
-            Hazard::Policy => "a policy that",
-            Hazard::Stored => "a default, generated column or constraint that",
-            Hazard::Index => "an index or statistics over an expression that",
-            Hazard::Column => "a column whose type",
-            Hazard::Cast => "columns that a cast made by a user may be assigned through: it",
-        };
-        format!("has {what} runs code that may write anything")
-    }
+fn runs(catalog: &Catalog, hazard: Hazard) -> String {
+    let what = match hazard {
+        Hazard::Trigger(function) => {
+            let function = catalog.function_words(function);
+            return format!("has a trigger whose function {function} may write anything");
+        }
+        Hazard::Condition => "a trigger whose condition",
+        Hazard::Rule => "a rule that",
+        Hazard::Policy => "a policy that",
+        Hazard::Stored => "a default, generated column or constraint that",
+        Hazard::Index => "an index or statistics over an expression that",
+        Hazard::Column => "a column whose type",
+        Hazard::Cast => "columns that a cast made by a user may be assigned through: it",
+    };
+    format!("has {what} runs code that may write anything")
 }
 
 /// What in the text may run.
