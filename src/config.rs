@@ -192,6 +192,18 @@ pub struct Log {
     pub format: LogFormat,
     /// The least level that is written, unless RUST_LOG says otherwise.
     pub level: LogLevel,
+    /// What of the answers from memory is told, whatever the level.
+    pub audit: Audit,
+}
+
+/// `log.audit`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audit {
+    /// Nothing.
+    Off,
+    /// Each: who was given one, of which statement, and how old it was.
+    Hits,
 }
 
 /// `log.format`
@@ -318,6 +330,7 @@ impl Default for Log {
         Log {
             format: LogFormat::Auto,
             level: LogLevel::Info,
+            audit: Audit::Off,
         }
     }
 }

@@ -11,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// an error when a scraper hangs up.
 const HOST: &str = "pingora_core=warn,pingora_core::apps=off,pingora_runtime=warn";
 
+/// Whoever asks for an audit gets it at every level.
+pub const AUDIT: &str = "larder::audit";
+
 /// Starts logging; later calls change nothing.
 pub fn start(log: &Log) {
     let (filter, complaint) = filter(log.level);
@@ -48,8 +51,11 @@ pub fn quietly(log: &Log) {
         LogLevel::Info => LogLevel::Error,
         other => other,
     };
-    let format = LogFormat::Text;
-    start(&Log { level, format });
+    start(&Log {
+        level,
+        format: LogFormat::Text,
+        audit: log.audit,
+    });
 }
 
 fn filter(level: LogLevel) -> (EnvFilter, Option<String>) {
@@ -60,7 +66,7 @@ fn filter(level: LogLevel) -> (EnvFilter, Option<String>) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let ours = format!("{level},{HOST}");
+    let ours = format!("{level},{AUDIT}=info,{HOST}");
     match std::env::var(EnvFilter::DEFAULT_ENV) {
         // Behind ours, so that it wins where it names the same, and need not repeat the rest.
         Ok(text) if !text.is_empty() => match EnvFilter::try_new(format!("{ours},{text}")) {

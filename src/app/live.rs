@@ -44,6 +44,7 @@ pub fn live(config: &Config) -> Result<Live, String> {
             sample: config.verify.sample,
             outside_writers: config.verify.outside_writers,
         },
+        audit: config.log.audit == config::Audit::Hits,
     })
 }
 

@@ -74,6 +74,7 @@ pub const KEYS: &[&str] = &[
     "verify.outside_writers",
     "log.format",
     "log.level",
+    "log.audit",
 ];
 
 /// What the command line may set. Each is a configuration key too.

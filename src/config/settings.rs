@@ -23,6 +23,7 @@ const CHANGEABLE: &[&str] = &[
     "rule",
     "verify.sample",
     "verify.outside_writers",
+    "log.audit",
 ];
 
 /// What stands for a secret.

@@ -5,6 +5,7 @@ use super::text::Text;
 use super::{Io, Session};
 use crate::cache::reply::{Entry, Reply};
 use crate::guard::{Guard, stands};
+use crate::logging;
 use crate::metrics::Outcome;
 use crate::wire::message;
 
@@ -18,6 +19,23 @@ impl Session {
         let bytes = entry.body().len();
         self.thread.hit(text, age, u64::from(header.cost), bytes);
         self.trace_hit(entry, io);
+        if self.thread.live().audit {
+            self.audit(text, age);
+        }
+    }
+
+    /// Tells the log who was given what, by numbers and names alone.
+    #[cold]
+    fn audit(&self, text: &Text, age: u64) {
+        tracing::info!(
+            target: logging::AUDIT,
+            statement = format_args!("{:016x}", self.thread.record(text).id()),
+            database = self.database.name(),
+            role = self.settings.role(),
+            application_name = self.settings.application(),
+            age_ms = age / 1000,
+            "hit"
+        );
     }
 
     /// Sends bytes of ours to the client, behind everything that is owed.

@@ -296,7 +296,11 @@ impl Session {
                 parts.push("parameter and result formats".into());
             }
         }
-        parts.push(format!("settings: {}", probe::TRACKED.join(", ")));
+        let tracked = probe::TRACKED
+            .iter()
+            .filter(|name| !probe::OWN.contains(name));
+        let tracked: Vec<&str> = tracked.copied().collect();
+        parts.push(format!("settings: {}", tracked.join(", ")));
         let set = self.settings.names_set();
         if !set.is_empty() {
             parts.push(format!("settings of this session: {}", set.join(", ")));

@@ -511,7 +511,8 @@ impl Settings {
     pub fn names_set(&self) -> Vec<&str> {
         let set = self.layer.session.keys().chain(self.layer.local.keys());
         let given = self.startup.iter().map(|(name, _)| name);
-        let mut names: Vec<&str> = set.chain(given).map(|name| &**name).collect();
+        let names = set.chain(given).map(|name| &**name);
+        let mut names: Vec<&str> = names.filter(|name| !OWN.contains(name)).collect();
         names.sort_unstable();
         names.dedup();
         names

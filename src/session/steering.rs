@@ -30,6 +30,8 @@ pub struct Live {
     /// How long a miss waits for an equal one that is under way; 0: not at all.
     pub coalesce_wait: Micros,
     pub verify: Verify,
+    /// Whether each hit is told to the log.
+    pub audit: bool,
 }
 
 /// What the self-check looks at.
@@ -57,6 +59,7 @@ impl Default for Live {
             rules: Rules::default(),
             coalesce_wait: 1_000_000,
             verify: Verify::default(),
+            audit: false,
         }
     }
 }

@@ -442,3 +442,49 @@ fn it_waits_for_its_turn() {
     );
     assert!(!heads[1].contains("transaction_dirty"), "{heads:?}");
 }
+
+#[test]
+fn hits_are_told_to_the_log_on_request() {
+    let ground = Ground::with("explain_audit", SCHEMA, |setup| {
+        setup.set("LOG__AUDIT", "hits").set("LOG__LEVEL", "error")
+    });
+    ground.warm("users");
+    let read = "SELECT name FROM users WHERE name = 'hush' OR id = $1";
+    let login = ground.over(&ground.login().parameter("application_name", "shop"));
+    let mut client = login.connect();
+    eventually("a hit", || {
+        client.extended(read, &["4711"]);
+        client.larder_last() == "hit"
+    });
+    let told = explain(&mut client, read);
+    let statement = told
+        .last()
+        .expect("a line")
+        .rsplit(' ')
+        .next()
+        .expect("a number")
+        .to_owned();
+    eventually("it is told", || ground.larder.log().contains(&statement));
+    let log = ground.larder.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains(&statement))
+        .expect("it");
+    for word in [
+        "larder::audit",
+        "explain_audit",
+        "postgres",
+        "shop",
+        "age_ms",
+    ] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    assert!(
+        !log.contains("hush") && !log.contains("4711") && !log.contains("SELECT"),
+        "{log}"
+    );
+    // Not asked for, nothing is told.
+    let quiet = Ground::new("explain_quiet", SCHEMA);
+    quiet.warm("users");
+    assert!(!quiet.larder.log().contains("larder::audit"));
+}

@@ -21,6 +21,7 @@ mod ground;
 
 mod badinput;
 mod coalescing;
+mod commands;
 mod configuration;
 mod consistency;
 mod demo;

@@ -136,6 +136,7 @@ impl Simulation {
                 ..Verify::default()
             },
             paused: false,
+            audit: false,
         };
         let shared = Arc::new(Shared {
             steering: crate::session::Steering::new(live),

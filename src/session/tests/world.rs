@@ -87,6 +87,7 @@ impl World {
             coalesce_wait: 1_000_000,
             verify,
             paused: false,
+            audit: false,
         };
         let shared = Arc::new(Shared {
             steering: crate::session::Steering::new(live),
