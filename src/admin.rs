@@ -1,3 +1,10 @@
-//! What operators reach: the HTTP listener.
+//! What operators reach: the console in SQL, and HTTP.
 
+mod command;
+pub mod console;
+pub mod desk;
 pub mod http;
+pub mod status;
+pub mod views;
+
+pub use command::read;

@@ -14,6 +14,8 @@ use live::Reload;
 pub use live::Reloaded;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
+use crate::admin;
+use crate::admin::desk::Desk;
 use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
@@ -23,7 +25,7 @@ use crate::net::pool::{Pools, Route};
 use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
 use crate::proxy::reception::Reception;
-use crate::proxy::{Door, serve};
+use crate::proxy::{Console, Door, Role, serve};
 use crate::session::{Live, Shared, Steering, Thread};
 use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
@@ -78,7 +80,7 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
     let config = Arc::new(config);
     raise_open_files();
     let count = config.server.workers.count();
-    let metrics = Arc::new(Metrics::new(count)?);
+    let metrics = Arc::new(Metrics::telling_apart(config.admin.statements, count)?);
     let drain = Drain::default();
     let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let clients = bind(&config.listen).map_err(Error::Listen)?;
@@ -115,13 +117,21 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
         );
     })
     .map_err(Error::Start)?;
-    let make = make_handler(config.clone(), shared, route, reception, doubts, epoch);
+    let desk = Arc::new(desk(&shared, &reload, &drain));
+    let make = make_handler(
+        config.clone(),
+        desk.clone(),
+        route,
+        reception,
+        doubts,
+        epoch,
+    );
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {
         clients,
         admin,
-        pages: crate::admin::http::Pages::new(metrics, drain.clone()),
+        pages: admin::http::Pages::new(desk, token(&config)),
         places: workers.places(),
         drain_for: config.server.drain,
         reload: Box::new(move || {
@@ -344,16 +354,63 @@ fn ask_for_users(
     }
 }
 
+/// What operators look at and do.
+fn desk(shared: &Arc<Shared>, reload: &Arc<Reload>, drain: &Drain) -> Desk {
+    let (read, set, settings) = (reload.clone(), reload.clone(), reload.clone());
+    Desk {
+        shared: shared.clone(),
+        metrics: shared.metrics.clone(),
+        drain: drain.clone(),
+        started: Instant::now(),
+        reload: Box::new(move || {
+            let reloaded = read.reload()?;
+            Ok((reloaded.applied, reloaded.needs_restart))
+        }),
+        set: Box::new(move |key, value| set.set(key, value).map(drop)),
+        settings: Box::new(move || settings.settings()),
+    }
+}
+
+/// What callers must show who change something.
+fn token(config: &Config) -> admin::status::Token {
+    match (&config.admin.token, &config.admin.token_file) {
+        (Some(secret), _) => admin::status::Token::Value(secret.clone()),
+        (None, Some(file)) => admin::status::Token::File(file.clone()),
+        (None, None) => admin::status::Token::None,
+    }
+}
+
+/// Where operators come in by the port of clients, if they may.
+fn console(config: &Config, desk: &Arc<Desk>) -> Option<Console> {
+    let desk = desk.clone();
+    let admin = &config.admin;
+    (!admin.console.is_empty()).then(|| Console {
+        database: (&*admin.console).into(),
+        admins: match &admin.admin_users {
+            Some(users) => users.clone(),
+            None => vec![config.upstream.user.clone()],
+        },
+        stats: admin.stats_users.clone(),
+        enter: Rc::new(move |client, unread, visitor| {
+            let changes = visitor.role == Role::Admin;
+            let session =
+                admin::console::serve(client, unread, desk.clone(), visitor.user, changes);
+            Box::pin(session)
+        }),
+    })
+}
+
 /// The handler of each thread: a session for each client.
 fn make_handler(
     config: Arc<Config>,
-    shared: Arc<Shared>,
+    desk: Arc<Desk>,
     route: Route,
     reception: Arc<Reception>,
     doubts: UnboundedSender<crate::session::Doubt>,
     epoch: Instant,
 ) -> MakeHandler {
     Arc::new(move |seat: Seat| {
+        let shared = &desk.shared;
         let thread = Rc::new(Thread::new(shared.clone(), seat.recorder));
         let pools = Pools::new(
             config.pool.clone(),
@@ -370,6 +427,7 @@ fn make_handler(
             epoch,
             reception.clone(),
             pools,
+            console(&config, &desk),
         ));
         Box::new(move |client: Stream| -> Session { Box::pin(serve(client, door.clone())) })
     })

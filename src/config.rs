@@ -18,7 +18,7 @@ mod layers;
 mod password;
 mod pooling;
 mod rule;
-mod settings;
+mod said;
 mod sslmode;
 mod units;
 mod url;
@@ -36,7 +36,7 @@ pub use layers::{Flags, KEYS};
 pub use password::{Password, Secret};
 pub use pooling::{Pool, PoolMode};
 pub use rule::{Pattern, Rule};
-pub use settings::{Said, Setting};
+pub use said::{Said, Setting};
 pub use sslmode::{ChannelBinding, RootCert, SslMode, SslNegotiation, TlsWords, UpstreamTls};
 pub use url::{Pooler, Upstream, UpstreamUrl};
 pub use verifying::{Share, Verify};
@@ -44,9 +44,9 @@ pub use verifying::{Share, Verify};
 pub use units::duration;
 
 use function::Everything;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use values::{Words, a_duration, a_size, maybe_duration, maybe_parsed, parsed};
+use values::{Words, a_duration, a_size, maybe_duration, maybe_parsed, maybe_words, parsed, words};
 
 /// Everything an operator can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +116,21 @@ pub struct Admin {
     /// Where it listens.
     #[serde(deserialize_with = "parsed")]
     pub address: Address,
+    /// The name of the database that is the console; empty: there is none.
+    pub console: String,
+    /// Who may change things there; `None`: the user of the upstream's URL.
+    #[serde(deserialize_with = "maybe_words")]
+    pub admin_users: Option<Vec<String>>,
+    /// Who may look.
+    #[serde(deserialize_with = "words")]
+    pub stats_users: Vec<String>,
+    /// How many statements each thread tells apart in the statistics.
+    #[serde(deserialize_with = "parsed")]
+    pub statements: usize,
+    /// What HTTP callers that change something must show.
+    pub token: Option<Secret>,
+    /// The same from a file, read again at each call.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[cache]`
@@ -298,6 +313,12 @@ impl Default for Admin {
     fn default() -> Admin {
         Admin {
             address: Address::Tcp("127.0.0.1".into(), 9432),
+            console: "larder".into(),
+            admin_users: None,
+            stats_users: Vec::new(),
+            statements: 5000,
+            token: None,
+            token_file: None,
         }
     }
 }
@@ -381,6 +402,9 @@ impl Tables {
         }
         wrong.extend(rule::contradictions(&self.rule));
         wrong.extend(function::contradictions(&self.catalog.functions));
+        if self.admin.token.is_some() && self.admin.token_file.is_some() {
+            wrong.push("admin: token and token_file say the same: keep one".into());
+        }
         wrong.extend(self.auth.contradictions());
         wrong.extend(self.pool.contradictions());
         wrong.extend(auth::users_contradictions(&self.users));

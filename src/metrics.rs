@@ -7,18 +7,23 @@
 
 mod recorder;
 mod reloads;
+mod roll;
 mod scrape;
-mod statements;
+mod shapes;
 mod verified;
 
 pub use recorder::{Coalesced, Outcome, Recorder};
-pub use statements::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
+pub use roll::{Entry as RollEntry, Listed, Name, Roll, State};
+pub use shapes::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
 pub use verified::Verified;
 
+use crate::why::Why;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use recorder::Cells;
 use reloads::Reloads;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use verified::Verifications;
 
 macro_rules! labels {
@@ -124,6 +129,8 @@ pub struct Metrics {
     verifications: Verifications,
     /// What each statement did.
     pub statements: Statements,
+    /// Who is connected.
+    pub roll: Roll,
     reloads: Reloads,
 }
 
@@ -212,6 +219,7 @@ impl Metrics {
             upstreams,
             verifications,
             statements,
+            roll: Roll::default(),
             reloads,
         })
     }
@@ -221,6 +229,33 @@ impl Metrics {
     pub fn recorder(&self, thread: usize) -> Option<Recorder> {
         let cells = self.threads.get(thread)?;
         Recorder::of(cells, self.statements.book(thread)?)
+    }
+
+    /// How many statements had that outcome.
+    pub fn outcomes(&self, outcome: Outcome) -> u64 {
+        self.sum(|cells| &cells.outcomes[outcome as usize])
+    }
+
+    /// How many were passed on for that reason.
+    pub fn reasons(&self, why: Why) -> u64 {
+        self.sum(|cells| &cells.reasons[why as usize])
+    }
+
+    /// How many the upstream has run.
+    pub fn upstream_queries(&self) -> u64 {
+        self.sum(|cells| &cells.upstream_queries)
+    }
+
+    /// Time that hits have saved.
+    pub fn saved(&self) -> Duration {
+        Duration::from_nanos(self.sum(|cells| &cells.saved))
+    }
+
+    fn sum(&self, cell: impl Fn(&Cells) -> &AtomicU64) -> u64 {
+        let threads = self.threads.iter();
+        threads
+            .map(|cells| cell(cells).load(Ordering::Relaxed))
+            .sum()
     }
 
     /// The configuration was read again, or was wrong.

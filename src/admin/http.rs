@@ -1,4 +1,4 @@
-//! The HTTP listener of operators: `/metrics`, `/live`, `/ready`, `/startup`.
+//! The HTTP listener of operators: the page, `/status`, `/metrics`, the probes, and calls that change something.
 //!
 //! * `/ready` does not ask the upstream: a database that is down must not take every pod out of service at once.
 //! * It outlives the listeners of clients: while the process drains, `/ready` says 503 and not "connection refused".
@@ -6,7 +6,8 @@
 //!
 //! pingora reads and writes HTTP. Its listening service is not used: it ends the process when a port is taken.
 
-use crate::metrics::Metrics;
+use super::desk::Desk;
+use super::status::{self, Token};
 use crate::net::{Accepted, Address, Drain, Listener, Phase, Stream};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
@@ -37,21 +38,54 @@ const LARGEST: u64 = 64 << 10;
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
+const HTML_TYPE: &str = "text/html; charset=utf-8";
+const JSON_TYPE: &str = "application/json";
+/// The page loads nothing from elsewhere and runs nothing that is not in its own file.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The longest body of a call.
+const LONGEST_CALL: usize = 4 << 10;
+
+/// The page, its style and its script.
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
+
 /// What is served.
 pub struct Pages {
-    metrics: Arc<Metrics>,
+    desk: Arc<Desk>,
     drain: Drain,
+    token: Token,
 }
 
+type Page = (StatusCode, &'static str, String);
+
 impl Pages {
-    /// The pages of a process.
-    pub fn new(metrics: Arc<Metrics>, drain: Drain) -> Pages {
-        Pages { metrics, drain }
+    /// The pages of a process. `token`: what callers must show who change something.
+    pub fn new(desk: Arc<Desk>, token: Token) -> Pages {
+        let drain = desk.drain.clone();
+        Pages { desk, drain, token }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
+    fn answer(&self, method: &Method, path: &str, query: &str) -> Response<Vec<u8>> {
         let page = match path {
-            "/metrics" => match self.metrics.render() {
+            "/" => (StatusCode::OK, HTML_TYPE, PAGE.to_owned()),
+            "/page.css" => (StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned()),
+            "/page.js" => (
+                StatusCode::OK,
+                "text/javascript; charset=utf-8",
+                SCRIPT.to_owned(),
+            ),
+            "/status" => {
+                let wanted = query.strip_prefix("statements=");
+                let wanted = wanted.and_then(|number| number.parse().ok());
+                (
+                    StatusCode::OK,
+                    JSON_TYPE,
+                    status::status(&self.desk, wanted),
+                )
+            }
+            "/metrics" => match self.desk.metrics.render() {
                 Ok(text) => (StatusCode::OK, METRICS_TYPE, text),
                 Err(e) => (
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -62,30 +96,42 @@ impl Pages {
             "/live" => (StatusCode::OK, TEXT_TYPE, "live\n".to_owned()),
             "/ready" => self.probed(self.drain.phase() == Phase::Running),
             "/startup" => self.probed(self.drain.phase() != Phase::Starting),
+            path if CALLS.contains(&path) => return refused("POST"),
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT_TYPE,
-                "here are /metrics, /live, /ready and /startup\n".to_owned(),
+                "here are /, /status, /metrics, /live, /ready and /startup\n".to_owned(),
             ),
         };
         if *method != Method::GET && *method != Method::HEAD {
-            let mut response = response(
-                (
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    TEXT_TYPE,
-                    "GET or HEAD\n".to_owned(),
-                ),
-                method,
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return refused("GET, HEAD");
         }
         response(page, method)
     }
 
-    fn probed(&self, yes: bool) -> (StatusCode, &'static str, String) {
+    /// A call that changes something.
+    fn call(&self, path: &str, authorization: Option<&str>, body: &[u8]) -> Response<Vec<u8>> {
+        let page = match self.token.admits(authorization) {
+            None => (
+                StatusCode::FORBIDDEN,
+                TEXT_TYPE,
+                "nobody may: set admin.token or admin.token_file in Larder's configuration\n"
+                    .into(),
+            ),
+            Some(false) => (
+                StatusCode::UNAUTHORIZED,
+                TEXT_TYPE,
+                "show admin.token: Authorization: Bearer ...\n".into(),
+            ),
+            Some(true) => match status::act(&self.desk, path, body) {
+                Ok(text) => (StatusCode::OK, TEXT_TYPE, format!("{text}\n")),
+                Err(text) => (StatusCode::BAD_REQUEST, TEXT_TYPE, format!("{text}\n")),
+            },
+        };
+        response(page, &Method::POST)
+    }
+
+    fn probed(&self, yes: bool) -> Page {
         let status = if yes {
             StatusCode::OK
         } else {
@@ -101,14 +147,35 @@ impl Pages {
     }
 }
 
-fn response(
-    (status, kind, text): (StatusCode, &'static str, String),
-    method: &Method,
-) -> Response<Vec<u8>> {
+/// Calls that change something.
+const CALLS: &[&str] = &["/purge", "/pause", "/resume", "/reload"];
+
+/// Another method is wanted.
+fn refused(allowed: &'static str) -> Response<Vec<u8>> {
+    let page = (
+        StatusCode::METHOD_NOT_ALLOWED,
+        TEXT_TYPE,
+        format!("{allowed}\n"),
+    );
+    let mut response = response(page, &Method::GET);
+    let allowed = header::HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
+fn response((status, kind, text): Page, method: &Method) -> Response<Vec<u8>> {
     let mut response = Response::new(Vec::new());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+    ] {
+        headers.insert(name, header::HeaderValue::from_static(value));
+    }
     headers.insert(
         header::CONTENT_LENGTH,
         header::HeaderValue::from(text.len()),
@@ -123,7 +190,24 @@ fn response(
 impl ServeHttp for Pages {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        self.answer(&request.method, request.uri.path())
+        let path = request.uri.path().to_owned();
+        if request.method == Method::POST && CALLS.contains(&&*path) {
+            let shown = request.headers.get(header::AUTHORIZATION);
+            let shown = shown.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+            let mut body = Vec::new();
+            while let Ok(Some(part)) = session.read_request_body().await {
+                body.extend_from_slice(&part);
+                if body.len() > LONGEST_CALL {
+                    break;
+                }
+            }
+            return self.call(&path, shown.as_deref(), &body);
+        }
+        self.answer(
+            &request.method,
+            &path,
+            request.uri.query().unwrap_or_default(),
+        )
     }
 }
 
@@ -221,12 +305,12 @@ mod tests {
     use super::*;
 
     fn status(pages: &Pages, method: Method, path: &str) -> u16 {
-        pages.answer(&method, path).status().as_u16()
+        pages.answer(&method, path, "").status().as_u16()
     }
 
     #[test]
     fn probes_follow_the_phase() {
-        let pages = Pages::new(Arc::new(Metrics::new(1).unwrap()), Drain::default());
+        let pages = Pages::new(Arc::new(Desk::plain()), Token::None);
         for (phase, live, ready, startup) in [
             (Phase::Starting, 200, 503, 503),
             (Phase::Running, 200, 200, 200),
@@ -240,12 +324,46 @@ mod tests {
         }
     }
 
+    /// All that a browser loads.
+    #[test]
+    fn the_page_is_small_and_loads_nothing_from_elsewhere() {
+        assert!(PAGE.len() + STYLE.len() + SCRIPT.len() <= 200 << 10);
+        for text in [PAGE, STYLE, SCRIPT] {
+            assert!(!text.contains("http://") && !text.contains("https://"));
+            assert!(!text.contains("innerHTML"), "what a statement says is text");
+        }
+        for inline in ["onclick", "style=", "<style", "javascript:"] {
+            assert!(!PAGE.contains(inline), "{inline}");
+        }
+    }
+
+    #[test]
+    fn who_shows_the_token_may_change_things() {
+        let token = Token::Value(crate::config::Secret::new("s3cret".into()));
+        let pages = Pages::new(Arc::new(Desk::plain()), token);
+        let call =
+            |path, shown, body: &str| pages.call(path, shown, body.as_bytes()).status().as_u16();
+        assert_eq!(call("/pause", None, ""), 401);
+        assert_eq!(call("/pause", Some("Bearer wrong"), ""), 401);
+        let shown = Some("Bearer s3cret");
+        assert_eq!(call("/pause", shown, ""), 200);
+        assert!(pages.desk.shared.steering.live().paused);
+        assert_eq!(call("/resume", shown, ""), 200);
+        assert!(!pages.desk.shared.steering.live().paused);
+        assert_eq!(call("/purge", shown, "{}"), 400);
+        assert_eq!(call("/purge", shown, r#"{"all": true}"#), 200);
+    }
+
     #[test]
     fn methods_and_paths() {
-        let pages = Pages::new(Arc::new(Metrics::new(1).unwrap()), Drain::default());
-        assert_eq!(status(&pages, Method::GET, "/"), 404);
+        let pages = Pages::new(Arc::new(Desk::plain()), Token::None);
+        assert_eq!(status(&pages, Method::GET, "/"), 200);
+        assert_eq!(status(&pages, Method::GET, "/status"), 200);
+        assert_eq!(status(&pages, Method::GET, "/favicon.ico"), 404);
+        assert_eq!(status(&pages, Method::GET, "/purge"), 405);
+        assert_eq!(pages.call("/pause", Some("Bearer x"), b"").status(), 403);
         assert_eq!(status(&pages, Method::POST, "/metrics"), 405);
-        let head = pages.answer(&Method::HEAD, "/metrics");
+        let head = pages.answer(&Method::HEAD, "/metrics", "");
         assert!(head.body().is_empty());
         assert_ne!(head.headers()[header::CONTENT_LENGTH], "0");
     }

@@ -121,6 +121,16 @@ pub(super) fn maybe_switch<'de, D: Deserializer<'de>>(d: D) -> Result<Option<boo
     switch(d).map(Some)
 }
 
+pub(super) fn words<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    Words::deserialize(d).map(|Words(words)| words)
+}
+
+pub(super) fn maybe_words<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    words(d).map(Some)
+}
+
 pub(super) fn a_table<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let table = text(d)?;
     match table.split_once('.') {

@@ -5,7 +5,7 @@
 //! * Cells of different threads never share a cache line.
 
 use super::labels;
-use super::statements::Book;
+use super::shapes::Book;
 use crate::why::Why;
 use std::cell::Cell;
 use std::marker::PhantomData;

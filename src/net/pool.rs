@@ -27,7 +27,7 @@ use super::login::{Credentials, LoggedIn, Login, LoginError, login};
 use super::{Own, Place, Stream, Target, Tls};
 use crate::cache::version::Database;
 use crate::config::{ChannelBinding, Pool as Limits, Upstream};
-use crate::metrics::{Counted, Metrics, UpstreamState};
+use crate::metrics::{Counted, Listed, Metrics, Name, UpstreamState};
 use crate::session::{Greeting, Mode, Shared, database_of, probe};
 use crate::wire::frame::{self, LONGEST_SEEN};
 use crate::wire::message;
@@ -97,6 +97,8 @@ pub struct Lease {
     pub key: (i32, Box<[u8]>),
     /// The server it goes to.
     pub place: Arc<Place>,
+    /// On the roll of those to the database.
+    pub listed: Listed,
     opened: Instant,
     seat: Seat,
 }
@@ -141,6 +143,21 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
+    /// Whose it is, for the roll.
+    fn name(&self) -> Name {
+        let text = |name: &str| {
+            let mut all = self.parameters.iter();
+            let found = all.find(|(found, _)| **found == *name);
+            found.map_or_else(Box::default, |(_, value)| value.clone())
+        };
+        Name {
+            user: text("user"),
+            database: self.database.name().into(),
+            application: text("application_name"),
+            ..Name::default()
+        }
+    }
+
     /// What reached a client that does not want it.
     fn pass_on(&self, given: Option<(Stream, Lease)>) {
         match given {
@@ -380,9 +397,17 @@ impl Pools {
         let greeting = Greeting::new(statuses, pid, fields.as_deref(), baselines);
         let greeting = greeting.of(servers, &mark);
         seat.counted = self.metrics.upstream(UpstreamState::Client);
+        let listed = self.metrics.roll.server(Name {
+            peer: place.address.to_string().into(),
+            tls: stream.is_tls(),
+            pooled: true,
+            ..pool.name()
+        });
+        listed.is_process(pid);
         let lease = Lease {
             greeting: Arc::new(greeting),
             key: (pid, logged_in.secret),
+            listed,
             place,
             opened,
             seat,

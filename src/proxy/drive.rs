@@ -19,6 +19,7 @@ use super::handshake::Arrived;
 use super::landing::Landing;
 use super::line::Line;
 use super::reception;
+use crate::metrics::Listed;
 use crate::net::{Phase, PhaseWatch};
 use crate::session::{FULL, Io, Next, Session};
 use crate::wire::message::{self, Severity};
@@ -72,6 +73,8 @@ enum End {
     Revoked,
     /// The client has left a transaction open for too long.
     IdleTransaction,
+    /// An operator has said so.
+    Killed,
 }
 
 struct Drive<'a> {
@@ -87,6 +90,8 @@ struct Drive<'a> {
     heard: bool,
     /// Messages of the client wait until it has read its answers.
     behind: bool,
+    /// The client on the roll.
+    who: Option<Listed>,
     /// The upstream's first words were read before, and are not dealt with yet.
     greeted: bool,
     timers: Timers,
@@ -113,6 +118,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         greeted,
         admitted,
     } = arrived;
+    let (admitted, who) = admitted.unzip();
     let mut drive = Drive {
         session,
         client: Line::new(client, unread),
@@ -125,6 +131,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         after_client: None,
         heard: false,
         behind: false,
+        who,
     };
     let end = poll_fn(|cx| drive.poll(cx)).await;
     if let Err(error) = &end {
@@ -135,6 +142,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     if !drive.heard {
         drive.upstream.leave(&drive.session);
     }
+    drop(drive.who.take());
     drop(admitted);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
 }
@@ -155,6 +163,10 @@ impl Drive<'_> {
             // Once: the task stays the same, and from now on the phase alone is looked at.
             self.subscribed = true;
             let _ = self.phase.poll_reached(cx, Phase::Stopping);
+            if let Some(who) = &self.who {
+                who.wakes(cx.waker());
+            }
+            self.note();
         }
         loop {
             match self.turn(cx) {
@@ -167,6 +179,13 @@ impl Drive<'_> {
                 return Poll::Ready(Ok(end));
             }
             return Poll::Pending;
+        }
+    }
+
+    /// Notes on the roll which connection the client has.
+    fn note(&self) {
+        if let Some(who) = &self.who {
+            self.upstream.note(who);
         }
     }
 
@@ -195,7 +214,9 @@ impl Drive<'_> {
             moved = Some(self.go_on(false, cx)?);
         }
         if self.session.wants_link() && self.upstream.refused.is_none() {
-            if self.upstream.poll_come(cx).is_ready() && self.upstream.line.is_some() {
+            let came = self.upstream.poll_come(cx).is_ready();
+            self.note();
+            if came && self.upstream.line.is_some() {
                 moved = Some(self.go_on(true, cx)?);
             }
         } else {
@@ -211,7 +232,11 @@ impl Drive<'_> {
             return;
         }
         loop {
+            let linked = self.upstream.number();
             self.upstream.part(&mut self.session);
+            if self.upstream.number() != linked {
+                self.note();
+            }
             if !self.session.waits_for_catalog() {
                 self.timers.again = None;
                 return;
@@ -327,6 +352,9 @@ impl Drive<'_> {
         let now = door.at(began);
         if side == Side::Client {
             self.timers.resting = None;
+            if let Some(who) = &self.who {
+                who.asks(door.unix(now));
+            }
         }
         let mut io = Io {
             client,
@@ -397,6 +425,9 @@ impl Drive<'_> {
         if self.rests_too_long(cx) {
             return Some(End::IdleTransaction);
         }
+        if self.who.as_ref().is_some_and(|who| who.is_killed()) {
+            return Some(End::Killed);
+        }
         let phase = self.phase.get();
         if phase >= Phase::Stopping {
             return Some(End::Stopping);
@@ -457,6 +488,11 @@ impl Drive<'_> {
                     text,
                     "Larder is stopping.",
                 );
+            }
+            Ok(End::Killed) => {
+                let text = "terminating connection due to administrator command";
+                let hint = "An operator of Larder has ended it.";
+                message::put_error(&mut out, Severity::Fatal, "57P01", text, hint);
             }
             Ok(End::NoUpstream) => {
                 if let Some(refusal) = &self.upstream.refused {

@@ -10,7 +10,7 @@ use super::cancel::Registered;
 use super::line::Line;
 use super::reception::Guest;
 use crate::config::PoolMode;
-use crate::metrics::Counted;
+use crate::metrics::{Counted, Listed, RollEntry};
 use crate::net::Stream;
 use crate::net::pool::{Lease, Pool, Pools, Refusal, Reset};
 use crate::session::{Greeting, Session};
@@ -41,19 +41,20 @@ pub struct Far {
     coming: Option<Coming>,
     /// Why none came.
     pub refused: Option<Refusal>,
-    _counted: Option<Counted>,
+    /// The client's own connection is counted and on the roll.
+    own: Option<(Counted, Listed)>,
 }
 
 impl Far {
     /// A connection that is the client's own from its login on.
-    pub fn own(line: Line, counted: Counted) -> Far {
+    pub fn own(line: Line, counted: Counted, listed: Listed) -> Far {
         Far {
             line: Some(line),
             home: None,
             lease: None,
             coming: None,
             refused: None,
-            _counted: Some(counted),
+            own: Some((counted, listed)),
         }
     }
 
@@ -65,7 +66,23 @@ impl Far {
             lease: None,
             coming: None,
             refused: None,
-            _counted: None,
+            own: None,
+        }
+    }
+
+    /// The connection's number on the roll.
+    pub fn number(&self) -> Option<u64> {
+        let own = self.own.as_ref().map(|(_, listed)| listed.id);
+        own.or(self.lease.as_ref().map(|lease| lease.listed.id))
+    }
+
+    /// Notes on the roll whose connection it is.
+    pub fn note(&self, client: &RollEntry) {
+        client.waits(self.coming.is_some());
+        client.links(self.number());
+        let own = self.own.as_ref().map(|(_, listed)| listed);
+        if let Some(listed) = own.or(self.lease.as_ref().map(|lease| &lease.listed)) {
+            listed.links(Some(client.id));
         }
     }
 
@@ -153,6 +170,7 @@ impl Far {
         else {
             return;
         };
+        lease.listed.links(None);
         if home.key.rest() {
             home.pools.release(line.into_stream(), lease, reset);
         }

@@ -14,12 +14,12 @@ use super::far::Far;
 use super::line::Line;
 use super::reception::Admitted;
 use super::verify::{Verified, verify};
-use super::{Door, cancel, greeting, reception};
+use super::{Console, Door, Visitor, cancel, greeting, reception};
 use crate::config::TlsMode;
-use crate::metrics::{Counted, UpstreamState};
+use crate::metrics::{Counted, Listed, Name, UpstreamState};
 use crate::net::users::Found;
 use crate::net::{Start, Stream};
-use crate::session::{Binding, Session};
+use crate::session::{Binding, Session, database_name};
 use crate::wire::message::{self, Severity};
 use crate::wire::startup::{Bad, First, LONGEST, Startup, first};
 
@@ -37,8 +37,8 @@ pub struct Arrived {
     pub unread: Vec<u8>,
     /// The upstream has answered already.
     pub greeted: bool,
-    /// One of those that are counted; set when it has come so far.
-    pub admitted: Option<Admitted>,
+    /// One of those that are counted, and on the roll; set when it has come so far.
+    pub admitted: Option<(Admitted, Listed)>,
 }
 
 /// Reads the first packets; `None`: the connection is over.
@@ -181,6 +181,13 @@ async fn arrive(
         .await;
         return None;
     };
+    if let Some(console) = &door.console
+        && console.is_meant(database_name(startup), startup)
+    {
+        drop(admitted);
+        visit(client, startup, unread, door, console).await;
+        return None;
+    }
     let arrived = match verified(&mut client, startup, &mut unread, door).await? {
         Verified::Ours(credentials) => {
             let home = reception::let_in(&mut client, startup, &credentials, door).await?;
@@ -197,10 +204,61 @@ async fn arrive(
         Verified::Relay => relay(client, startup, unread, door).await,
         Verified::Refused => None,
     };
-    arrived.map(|arrived| Arrived {
-        admitted: Some(admitted),
-        ..arrived
+    arrived.map(|arrived| {
+        let listed = door.pools.metrics.roll.client(Name {
+            peer: arrived.client.peer().into(),
+            tls: arrived.client.is_tls(),
+            ..name(startup)
+        });
+        Arrived {
+            admitted: Some((admitted, listed)),
+            ..arrived
+        }
     })
+}
+
+/// Who a client says that he is.
+fn name(startup: &Startup<'_>) -> Name {
+    let text = |name: &str| startup.get(name).unwrap_or_default().into();
+    Name {
+        user: text("user"),
+        database: database_name(startup).into(),
+        application: text("application_name"),
+        ..Name::default()
+    }
+}
+
+/// Lets an operator into the console. Larder itself is the judge: nobody is relayed there, and nobody trusted.
+async fn visit(
+    mut client: Stream,
+    startup: &Startup<'_>,
+    mut unread: Vec<u8>,
+    door: &Door,
+    console: &Console,
+) {
+    let user = startup.get("user").unwrap_or_default();
+    let Some(role) = console.role(user) else {
+        let text = format!("user \"{user}\" may not use Larder's console");
+        let hint =
+            "Name the user in admin.admin_users or admin.stats_users of Larder's configuration.";
+        return refuse(&mut client, "28000", &text, hint).await;
+    };
+    match verified(&mut client, startup, &mut unread, door).await {
+        Some(Verified::Ours(_)) => {
+            let visitor = Visitor {
+                user: user.into(),
+                role,
+            };
+            // An operator may rest as long as he likes.
+            tokio::task::spawn_local((console.enter)(client, unread, visitor));
+        }
+        Some(Verified::Relay) => {
+            let text = format!("Larder does not know the password of user \"{user}\"");
+            let hint = "The console is Larder's own: give the user a password in [[users]], or in upstream.url.";
+            refuse(&mut client, "28000", &text, hint).await;
+        }
+        Some(Verified::Refused) | None => {}
+    }
 }
 
 /// Who the client is, as far as that is Larder's to judge.
@@ -243,10 +301,15 @@ async fn relay(
     let mut session = Session::new(door.thread.clone(), startup);
     let (upstream, greeting, counted) = connect(&mut client, startup.packet, door).await?;
     session.binds(binding(&client, &upstream));
+    let listed = door.pools.metrics.roll.server(Name {
+        peer: upstream.peer().into(),
+        tls: upstream.is_tls(),
+        ..name(startup)
+    });
     Some(Arrived {
         client,
         greeted: !greeting.is_empty(),
-        upstream: Far::own(Line::new(upstream, greeting), counted),
+        upstream: Far::own(Line::new(upstream, greeting), counted, listed),
         session,
         unread,
         admitted: None,

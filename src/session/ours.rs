@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::pending::{Item, Owed};
+use super::probe::OWN;
 use super::statements::Portal;
 use super::text::Text;
 use super::{Form, Io, Session};
@@ -27,6 +28,8 @@ const TEXT: [u8; 4] = 25u32.to_be_bytes();
 pub enum Ours {
     /// `SHOW larder.last`: what became of the last statement that was not itself this one.
     Last,
+    /// `SHOW larder.cache` and its kin: PostgreSQL does not know one that nobody has set.
+    Setting(&'static str),
     /// `EXPLAIN (LARDER)` of this.
     Explain(Rc<Text>),
     /// `EXPLAIN (LARDER, …)`, with an option that cannot be given.
@@ -49,6 +52,10 @@ impl Ours {
     pub fn of(sql: &[u8], analysis: &Analysis) -> Option<Ours> {
         match &*analysis.statements {
             [Statement::Show(name)] if **name == *"larder.last" => Some(Ours::Last),
+            [Statement::Show(name)] if name.starts_with("larder.") => {
+                let own = OWN.iter().find(|own| ***own == **name);
+                own.map(|own| Ours::Setting(own))
+            }
             [_] if analysis.refused.is_none() && Ours::may_be(sql) => {
                 match explained(std::str::from_utf8(sql).ok()?)? {
                     Explained::Statement(sql) => {
@@ -65,6 +72,7 @@ impl Ours {
     fn column(&self) -> &'static str {
         match self {
             Ours::Last => "larder.last",
+            Ours::Setting(name) => name,
             Ours::Explain(_) | Ours::Refused => "QUERY PLAN",
         }
     }
@@ -72,7 +80,7 @@ impl Ours {
     /// Its command tag.
     fn tag(&self) -> &'static str {
         match self {
-            Ours::Last => "SHOW",
+            Ours::Last | Ours::Setting(_) => "SHOW",
             Ours::Explain(_) | Ours::Refused => "EXPLAIN",
         }
     }
@@ -81,7 +89,7 @@ impl Ours {
     pub fn describe_parameters(&self, declared: &[u8]) -> Vec<u8> {
         let written = match self {
             Ours::Explain(text) => parameters(&text.analysis.shape),
-            Ours::Last | Ours::Refused => 0,
+            Ours::Last | Ours::Setting(_) | Ours::Refused => 0,
         };
         let (declared, _) = declared.as_chunks::<4>();
         let count = usize::from(written).max(declared.len());
@@ -131,6 +139,7 @@ impl Session {
     fn our_rows(&mut self, ours: &Ours, form: Form<'_>, now: Micros) -> Vec<String> {
         match ours {
             Ours::Last => vec![self.last_word()],
+            Ours::Setting(name) => vec![self.settings.own(name).unwrap_or("default").into()],
             Ours::Explain(text) => {
                 let mut lines = self.explain(text, form, now).lines();
                 if !self.settings.is_utf8() {
@@ -180,7 +189,7 @@ impl Session {
     fn knows_enough(&mut self, ours: &Ours, io: &mut Io<'_>) -> bool {
         match ours {
             Ours::Last => true,
-            Ours::Refused => self.settled(io),
+            Ours::Setting(_) | Ours::Refused => self.settled(io),
             Ours::Explain(_) if !self.settled(io) => false,
             Ours::Explain(text) => match self.wants_probe(text) {
                 true => {
