@@ -3,13 +3,13 @@
 //! The only file that knows them all. What can fail at start fails before the first client is let in.
 
 mod check;
-mod explain;
+mod explainer;
 mod host;
 mod live;
 mod workers;
 
 pub use check::{Findings, check};
-pub use explain::{Asked, explain};
+pub use explainer::{Asked, explain};
 use live::Reload;
 pub use live::Reloaded;
 pub use workers::{Handler, MakeHandler, Seat, Session};

@@ -12,7 +12,7 @@ mod theserver;
 mod thismachine;
 
 use super::Error;
-use super::explain::asking;
+use super::explainer::asking;
 use crate::config::Config;
 use serde::Serialize;
 

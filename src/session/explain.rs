@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::cache::Micros;
 use crate::why::Why;
 
+/// Where a long list is broken.
+const WIDTH: usize = 110;
+
 /// What Larder says of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Explanation {
@@ -152,10 +155,19 @@ impl Told {
 /// Items under a name, the first beside it.
 fn section(lines: &mut Vec<String>, name: &str, items: impl Iterator<Item = String>) {
     for (n, item) in items.enumerate() {
-        match n {
-            0 => lines.push(format!("  {name}: {item}")),
-            _ => lines.push(format!("    {item}")),
+        let mut line = match n {
+            0 => format!("  {name}: "),
+            _ => "    ".into(),
+        };
+        // A long list is broken between its members.
+        for (n, member) in item.split_inclusive(", ").enumerate() {
+            if n > 0 && line.len() + member.len() > WIDTH {
+                lines.push(line.trim_end().into());
+                line = "      ".into();
+            }
+            line.push_str(member);
         }
+        lines.push(line);
     }
 }
 

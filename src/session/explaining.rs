@@ -23,7 +23,7 @@ use crate::metrics::{Outcome, number};
 use crate::sql::because::{Asking, Invalidates, Link, queries};
 use crate::sql::explained::parameters;
 use crate::sql::statement::Statement;
-use crate::sql::{Cacheable, Catalog, Query, resolve_execute};
+use crate::sql::{Cacheable, Catalog, Query, resolve, resolve_execute};
 use crate::why::Why;
 use crate::wire::message;
 use crate::wire::startup::Startup;
@@ -147,7 +147,15 @@ impl Session {
                 let words = "by itself the statement is cacheable";
                 told.notes.push(words.into());
             }
-            self.of_answers(text, &asked, &catalog, reads, &mut told, now);
+            if let Some(why) = self.overruled_by(text, &catalog, &path) {
+                told.notes.push(format!(
+                    "a rule trusts it, although: {}: {}",
+                    why.label(),
+                    why.text()
+                ));
+            }
+            let found = self.found(text, &asked, gate.ok().flatten(), now);
+            self.of_answers(text, &asked, &catalog, reads, found, &mut told);
         }
         self.of_execute(executed.as_ref(), &catalog, &path, &mut told);
         told
@@ -159,21 +167,18 @@ impl Session {
         text: &Rc<Text>,
         asked: &Asked<'_>,
         now: Micros,
-    ) -> (Pass, Result<(), Why>) {
+    ) -> (Pass, Result<Option<Micros>, Why>) {
         let gate = self.gate().and_then(|()| self.own_snapshot(true));
         let gate = gate.and_then(|()| self.trusted(text));
         let wish = self.wish(text);
-        let mut gate = match self.bound(text, wish) {
-            Ok(_) => gate,
-            Err(why) => gate.and(Err(why)),
-        };
+        let mut gate = gate.and(self.bound(text, wish));
         let mut pass = *self.pass(text, asked.context);
         let catalogs =
             |e: &crate::sql::Effect| matches!(&e.reads, Ok(reads) if reads.of_catalogs());
         if pass.effects.iter().any(catalogs) && self.transaction.status() != b'I' {
             gate = gate.and(Err(Why::CatalogMoment));
         }
-        self.judge(text, asked, gate, &mut pass, now);
+        self.judge(text, asked, gate.map(drop), &mut pass, now);
         // Nothing is kept of it.
         pass.fill = None;
         (pass, gate)
@@ -203,14 +208,13 @@ impl Session {
         asked: &Asked<'_>,
         catalog: &Arc<Catalog>,
         reads: &Cacheable,
+        found: Found,
         told: &mut Explanation,
-        now: Micros,
     ) {
         told.key = self.key_parts(text, asked);
         let (ttl, rule) = self.kept_for(text, reads, catalog);
         told.ttl = Some(Kept::new(ttl, &rule));
         let database = self.database.clone();
-        let found = self.found(text, asked, now);
         if told.larder == word(Outcome::Miss) {
             told.now = Some(match &found {
                 Found::Hit(age, left, cost) if self.thread.mode() == Mode::On => format!(
@@ -249,7 +253,7 @@ impl Session {
     }
 
     /// What a look-up would find.
-    fn found(&self, text: &Text, asked: &Asked<'_>, now: Micros) -> Found {
+    fn found(&self, text: &Text, asked: &Asked<'_>, oldest: Option<Micros>, now: Micros) -> Found {
         if asked.tail.is_none() && parameters(&text.analysis.shape) > 0 {
             return Found::Open;
         }
@@ -263,7 +267,14 @@ impl Session {
                 let header = entry.header();
                 let age = now.saturating_sub(header.made);
                 let left = header.expires.saturating_sub(now);
-                Found::Hit(age, left, u64::from(header.cost))
+                let bound = oldest.map_or(left, |oldest| oldest.saturating_sub(age));
+                match bound {
+                    0 => {
+                        let words = "the answer in memory is older than may be given";
+                        Found::Miss(Some(words.into()))
+                    }
+                    bound => Found::Hit(age, left.min(bound), u64::from(header.cost)),
+                }
             }
             (None, Some(Some(cause))) => {
                 let cause = self.database.cause(&cause);
@@ -275,6 +286,13 @@ impl Session {
             }
             (None, None) => Found::Miss(None),
         }
+    }
+
+    /// Why it would not be kept if no rule trusted it.
+    fn overruled_by(&self, text: &Text, catalog: &Catalog, path: &[Box<str>]) -> Option<Why> {
+        let rules = &self.thread.live().rules;
+        let statement = text.single().filter(|_| rules.trust())?;
+        resolve(statement, Some(catalog), path).reads.err()
     }
 
     fn key_parts(&self, text: &Text, asked: &Asked<'_>) -> Vec<String> {

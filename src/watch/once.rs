@@ -3,7 +3,7 @@
 //! * The servers are tried in the order of `upstream.url`, by the same way and with the same login as in service, so that
 //!   what fails here would fail there.
 //!
-//! Not here: what is asked (`app::explain`, `app::check`).
+//! Not here: what is asked (`app::explainer`, `app::check`).
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage};

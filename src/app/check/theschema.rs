@@ -1,6 +1,6 @@
 //! What of the schema will be answered from memory and what not, and which writes empty it.
 
-use super::super::explain::Asker;
+use super::super::explainer::Asker;
 use super::Findings;
 use crate::sql::Oid;
 use crate::sql::because::{Asking, unbounded_words};

@@ -1,6 +1,6 @@
 //! What the database says of itself, and of what Larder's role may do.
 
-use super::super::explain::Asker;
+use super::super::explainer::Asker;
 use super::Findings;
 use super::theschema;
 use crate::config::{Config, PoolMode, Pooler, SslMode};
