@@ -80,7 +80,11 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
     let config = Arc::new(config);
     raise_open_files();
     let count = config.server.workers.count();
-    let metrics = Arc::new(Metrics::telling_apart(config.admin.statements, count)?);
+    let metrics = Arc::new(Metrics::telling_apart(
+        config.admin.statements,
+        config.admin.statement_metrics,
+        count,
+    )?);
     let drain = Drain::default();
     let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let clients = bind(&config.listen).map_err(Error::Listen)?;

@@ -127,6 +127,9 @@ pub struct Admin {
     /// How many statements each thread tells apart in the statistics.
     #[serde(deserialize_with = "parsed")]
     pub statements: usize,
+    /// How many of them are shown as metrics.
+    #[serde(deserialize_with = "parsed")]
+    pub statement_metrics: usize,
     /// What HTTP callers that change something must show.
     pub token: Option<Secret>,
     /// The same from a file, read again at each call.
@@ -317,6 +320,7 @@ impl Default for Admin {
             admin_users: None,
             stats_users: Vec::new(),
             statements: 5000,
+            statement_metrics: 50,
             token: None,
             token_file: None,
         }

@@ -5,19 +5,23 @@
 //! * Every label value exists from the start with zero, so that a panel or an alert is never empty for want of events.
 //! * No statement, parameter, key, table or role is a label: labels come from closed lists only.
 
+mod counts;
 mod recorder;
 mod reloads;
 mod roll;
 mod scrape;
 mod shapes;
+mod topmost;
 mod verified;
 
+pub use counts::{Attempt, Counts, Doubted};
 pub use recorder::{Coalesced, Outcome, Recorder};
 pub use roll::{Entry as RollEntry, Listed, Name, Roll, State};
 pub use shapes::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
 pub use verified::Verified;
 
 use crate::why::Why;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use recorder::Cells;
 use reloads::Reloads;
@@ -128,14 +132,19 @@ pub struct Metrics {
     upstreams: IntGaugeVec,
     verifications: Verifications,
     /// What each statement did.
-    pub statements: Statements,
+    pub statements: Arc<Statements>,
     /// Who is connected.
-    pub roll: Roll,
+    pub roll: Arc<Roll>,
+    /// What happens beside queries.
+    pub counts: Counts,
     reloads: Reloads,
 }
 
 /// How many statements a thread tells apart where nothing else is said.
 pub const STATEMENTS: usize = 5000;
+
+/// How many of them are shown as metrics.
+pub const SHOWN: usize = 50;
 
 /// A connection that a gauge counts while this lives.
 #[derive(Debug)]
@@ -150,12 +159,17 @@ impl Drop for Counted {
 impl Metrics {
     /// The numbers of a process with so many threads that record.
     pub fn new(threads: usize) -> Result<Metrics, prometheus::Error> {
-        Metrics::telling_apart(STATEMENTS, threads)
+        Metrics::telling_apart(STATEMENTS, SHOWN, threads)
     }
 
-    /// The same, with so many statements that are told apart.
-    pub fn telling_apart(limit: usize, threads: usize) -> Result<Metrics, prometheus::Error> {
-        let statements = Statements::new(threads, limit);
+    /// The same, with so many statements that are told apart, and so many that are shown.
+    pub fn telling_apart(
+        limit: usize,
+        shown: usize,
+        threads: usize,
+    ) -> Result<Metrics, prometheus::Error> {
+        let statements = Arc::new(Statements::new(threads, limit));
+        let roll = Arc::new(Roll::default());
         let threads: Arc<[Arc<Cells>]> = (0..threads).map(|_| Arc::new(Cells::default())).collect();
         let registry = Registry::new();
         let cache = Arc::new(OnceLock::new());
@@ -207,6 +221,10 @@ impl Metrics {
         registry.register(Box::new(clients.clone()))?;
         registry.register(Box::new(upstreams.clone()))?;
         registry.register(Box::new(build))?;
+        let topmost = topmost::Topmost::new(statements.clone(), roll.clone(), shown);
+        registry.register(Box::new(topmost))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let counts = Counts::register(&registry)?;
         let verifications = Verifications::register(&registry)?;
         let reloads = Reloads::register(&registry)?;
         Ok(Metrics {
@@ -219,7 +237,8 @@ impl Metrics {
             upstreams,
             verifications,
             statements,
-            roll: Roll::default(),
+            roll,
+            counts,
             reloads,
         })
     }

@@ -37,8 +37,12 @@ struct Gone(Arc<[AtomicU64; 3]>);
 
 impl Lifecycle<Key, Entry> for Gone {
     type RequestState = ();
-    fn on_evict(&self, (): &mut (), _key: Key, _entry: Entry) {
-        self.count(Cause::Size);
+    fn on_evict(&self, (): &mut (), _key: Key, entry: Entry) {
+        // One that takes the place of another was needed since the other was no longer true.
+        self.count(match entry.header().stamp.dead() {
+            true => Cause::Stale,
+            false => Cause::Size,
+        });
     }
 }
 

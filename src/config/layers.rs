@@ -49,6 +49,7 @@ pub const KEYS: &[&str] = &[
     "admin.admin_users",
     "admin.stats_users",
     "admin.statements",
+    "admin.statement_metrics",
     "admin.token",
     "admin.token_file",
     "cache.mode",

@@ -84,6 +84,12 @@ pub(super) const AGES: [u64; 14] = [
     3_600_000_000_000,
 ];
 
+/// Classes of SQLSTATE (manual, appendix A) as far as they are told apart; the last stands for the rest.
+pub(super) const ERRORS: [&str; 17] = [
+    "08", "0A", "21", "22", "23", "25", "26", "28", "40", "42", "53", "54", "55", "57", "58", "P0",
+    "other",
+];
+
 /// Counts per bucket, not cumulated, and their sum in nanoseconds. The last bucket has no bound.
 pub(super) struct Buckets<const N: usize> {
     pub(super) counts: [AtomicU64; N],
@@ -126,6 +132,9 @@ pub(super) struct Cells {
     pub(super) upstream_queries: AtomicU64,
     pub(super) saved: AtomicU64,
     pub(super) coalesced: [AtomicU64; 2],
+    /// Answers not kept, and kept.
+    pub(super) fills: [AtomicU64; 2],
+    pub(super) errors: [AtomicU64; ERRORS.len()],
     taken: AtomicBool,
 }
 
@@ -139,6 +148,8 @@ impl Default for Cells {
             upstream_queries: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             coalesced: Default::default(),
+            fills: Default::default(),
+            errors: [const { AtomicU64::new(0) }; ERRORS.len()],
             taken: AtomicBool::new(false),
         }
     }
@@ -189,6 +200,18 @@ impl Recorder {
     /// Counts a statement that has waited for an equal one.
     pub fn coalesced(&self, coalesced: Coalesced) {
         add(&self.cells.coalesced[coalesced as usize], 1);
+    }
+
+    /// Counts an answer that was read to be kept.
+    pub fn fill(&self, kept: bool) {
+        add(&self.cells.fills[usize::from(kept)], 1);
+    }
+
+    /// Counts an error of the database's by its SQLSTATE.
+    pub fn error(&self, sqlstate: &[u8]) {
+        let class = |class: &&str| sqlstate.starts_with(class.as_bytes());
+        let place = ERRORS.iter().position(|label| class(&label));
+        add(&self.cells.errors[place.unwrap_or(ERRORS.len() - 1)], 1);
     }
 
     /// Records how old an answer was when it was served.

@@ -3,7 +3,7 @@
 //! Counts are read while they grow, so a scrape may catch a statement in one number and not yet in another; each
 //! number by itself only grows. A histogram's count is the sum of its buckets as read, so it never contradicts them.
 
-use super::recorder::{AGES, Buckets, Cells, Coalesced, DURATIONS, Outcome};
+use super::recorder::{AGES, Buckets, Cells, Coalesced, DURATIONS, ERRORS, Outcome};
 use super::{CacheNumbers, CacheProbe};
 use crate::why::Why;
 use prometheus::Opts;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Name, help, label name.
-const DESCRIPTIONS: [(&str, &str, &str); 11] = [
+const DESCRIPTIONS: [(&str, &str, &str); 13] = [
     (
         "larder_queries_total",
         "Statements, by what became of them.",
@@ -50,6 +50,16 @@ const DESCRIPTIONS: [(&str, &str, &str); 11] = [
         "larder_coalesced_total",
         "Statements that have waited for an equal one, by what became of them.",
         "result",
+    ),
+    (
+        "larder_cache_fills_total",
+        "Answers that were read to be kept, by what became of them.",
+        "result",
+    ),
+    (
+        "larder_errors_total",
+        "Errors that the database answered with, by SQLSTATE class.",
+        "class",
     ),
     ("larder_cache_entries", "Answers in memory.", ""),
     ("larder_cache_bytes", "Bytes that answers take.", ""),
@@ -148,7 +158,13 @@ impl Collector for Scrape {
                 self.histogram(&DURATIONS, |c| &c.durations[o as usize]),
             )
         });
-        let values: [(MetricType, Vec<Labelled>); 11] = [
+        let fills = [("kept", 1), ("refused", 0)]
+            .map(|(label, kept)| counter(Some(label), self.sum(|c| &c.fills[kept]) as f64));
+        let errors = ERRORS
+            .iter()
+            .enumerate()
+            .map(|(class, label)| counter(Some(label), self.sum(|c| &c.errors[class]) as f64));
+        let values: [(MetricType, Vec<Labelled>); 13] = [
             (MetricType::COUNTER, queries),
             (MetricType::COUNTER, reasons.collect()),
             (MetricType::HISTOGRAM, durations.collect()),
@@ -165,6 +181,8 @@ impl Collector for Scrape {
                 vec![counter(None, seconds(self.sum(|c| &c.saved)))],
             ),
             (MetricType::COUNTER, coalesced.collect()),
+            (MetricType::COUNTER, fills.into()),
+            (MetricType::COUNTER, errors.collect()),
             (MetricType::GAUGE, vec![gauge(cache.entries)]),
             (MetricType::GAUGE, vec![gauge(cache.bytes)]),
             (MetricType::GAUGE, vec![gauge(cache.limit)]),
@@ -212,17 +230,35 @@ fn counter(label: Option<&'static str>, value: f64) -> Labelled {
 }
 
 fn gauge(value: u64) -> Labelled {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value as f64);
-    let mut metric = Metric::default();
-    metric.set_gauge(gauge);
-    (None, metric)
+    (None, gauge_of(value as f64))
 }
 
 fn histogram(label: Option<&'static str>, value: Histogram) -> Labelled {
     let mut metric = Metric::default();
     metric.set_histogram(value);
     (label, metric)
+}
+
+/// A counter with those labels, in the order of their names.
+pub(super) fn counter_of(labels: &[(&str, &str)], value: f64) -> Metric {
+    let (_, mut metric) = counter(None, value);
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    metric.set_label(labels.iter().map(pair).collect());
+    metric
+}
+
+/// A gauge without labels.
+pub(super) fn gauge_of(value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::default();
+    metric.set_gauge(gauge);
+    metric
 }
 
 fn seconds(nanos: u64) -> f64 {

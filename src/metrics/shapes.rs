@@ -12,7 +12,7 @@
 use super::recorder::{Outcome, add};
 use crate::why::Why;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -219,6 +219,38 @@ impl Statements {
             limit: self.limit,
             one_thread: PhantomData,
         })
+    }
+
+    /// So many that are called most, and first those that were `shown` before, for as long as they are told apart.
+    pub fn topmost(&self, most: usize, shown: &HashSet<u64>) -> Vec<Line> {
+        let mut calls: HashMap<u64, u64> = HashMap::new();
+        for shelf in &self.shelves {
+            let shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            for record in shelf.records.values() {
+                *calls.entry(record.id).or_default() += record.calls();
+            }
+        }
+        let mut calls: Vec<_> = calls.into_iter().collect();
+        let rank = |(id, calls): &(u64, u64)| (!shown.contains(id), std::cmp::Reverse(*calls), *id);
+        if most < calls.len() {
+            calls.select_nth_unstable_by_key(most, rank);
+            calls.truncate(most);
+        }
+        calls.sort_unstable_by_key(rank);
+        let line = |(id, _): (u64, u64)| {
+            let mut line = Line {
+                id,
+                ..Line::default()
+            };
+            for shelf in &self.shelves {
+                let shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(record) = shelf.records.get(&id) {
+                    line.add(record);
+                }
+            }
+            line
+        };
+        calls.into_iter().map(line).collect()
     }
 
     /// All that was counted, by shape, the most called first. What is not told apart is last, if there is any.

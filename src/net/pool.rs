@@ -27,7 +27,7 @@ use super::login::{Credentials, LoggedIn, Login, LoginError, login};
 use super::{Own, Place, Stream, Target, Tls};
 use crate::cache::version::Database;
 use crate::config::{ChannelBinding, Pool as Limits, Upstream};
-use crate::metrics::{Counted, Listed, Metrics, Name, UpstreamState};
+use crate::metrics::{Attempt, Counted, Listed, Metrics, Name, UpstreamState};
 use crate::session::{Greeting, Mode, Shared, database_of, probe};
 use crate::wire::frame::{self, LONGEST_SEEN};
 use crate::wire::message;
@@ -355,7 +355,12 @@ impl Pools {
     /// Opens a connection, whatever the limits. One that nobody uses makes room for it where the database is full.
     pub async fn open(&self, pool: &Rc<Pool>) -> Result<(Stream, Lease), Refusal> {
         loop {
-            match self.open_one(pool).await {
+            let opened = self.open_one(pool).await;
+            self.metrics.counts.login(match &opened {
+                Ok(_) => Attempt::Made,
+                Err(_) => Attempt::Failed,
+            });
+            match opened {
                 Err(Refusal::Upstream(words)) if is_full(&words) && self.close_one() => {
                     tokio::time::sleep(CLOSED).await;
                 }

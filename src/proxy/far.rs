@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cancel::Registered;
 use super::line::Line;
@@ -112,7 +112,14 @@ impl Far {
         };
         let coming = self.coming.get_or_insert_with(|| {
             let (pools, pool, entry) = (home.pools.clone(), home.pool.clone(), &home.guest.0);
-            Box::pin(pools.acquire(pool, entry.greeting.clone(), entry.since))
+            let metrics = pools.metrics.clone();
+            let acquired = pools.acquire(pool, entry.greeting.clone(), entry.since);
+            Box::pin(async move {
+                let began = Instant::now();
+                let acquired = acquired.await;
+                metrics.counts.waited(began.elapsed());
+                acquired
+            })
         });
         match coming.as_mut().poll(cx) {
             Poll::Pending => return Poll::Pending,

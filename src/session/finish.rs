@@ -98,7 +98,9 @@ impl Session {
             if aside {
                 self.settle_aside(fill, marks, now);
             } else if !(failed || noisy) {
-                self.thread.store.keep(fill, now);
+                self.thread.kept(self.thread.store.keep(fill, now));
+            } else {
+                self.thread.kept(false);
             }
         }
     }

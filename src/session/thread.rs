@@ -20,6 +20,7 @@ use crate::cache::version::Raised;
 use crate::config::Pooler;
 use crate::metrics::{Coalesced, Metrics, Outcome, Record, Recorder, Scope, Source, number};
 use crate::why::Why;
+use crate::wire::message::sqlstate;
 
 /// Analysed texts kept per thread.
 const TEXTS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
@@ -188,6 +189,16 @@ impl Thread {
             self.hits.set(hits);
             self.took(Outcome::Hit, waited);
         }
+    }
+
+    /// Counts an answer that was read to be kept.
+    pub(super) fn kept(&self, kept: bool) {
+        self.recorder.fill(kept);
+    }
+
+    /// Counts an error of the database's.
+    pub(super) fn error(&self, raw: &[u8]) {
+        self.recorder.error(sqlstate(raw).unwrap_or_default());
     }
 
     /// Counts what became of a statement that has waited for an equal one.

@@ -326,6 +326,7 @@ impl Session {
     }
 
     fn error(&mut self, raw: &[u8], io: &mut Io<'_>) {
+        self.thread.error(raw);
         let leaves = |field: &[u8]| matches!(field, b"SFATAL" | b"VFATAL" | b"SPANIC" | b"VPANIC");
         self.flow.parting |= raw[HEAD..].split(|byte| *byte == 0).any(leaves);
         let quiet = self

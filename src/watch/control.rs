@@ -164,7 +164,10 @@ impl Control {
             return Err("another server is in use".into());
         }
         let began = std::time::Instant::now();
-        let (mut catalog, found) = load(client, version, &self.declared).await?;
+        let counts = &self.dialer.metrics.counts;
+        let loaded = load(client, version, &self.declared).await;
+        counts.loaded(loaded.is_ok().then(|| began.elapsed()));
+        let (mut catalog, found) = loaded?;
         if !known
             .as_ref()
             .is_some_and(|known| known.same_baselines(&found))
@@ -226,13 +229,16 @@ impl Control {
 
     /// Closes the intents of a lost connection once its backend is gone.
     async fn settle(self, mut doubt: Doubt) {
+        let doubted = self.dialer.metrics.counts.doubted();
         let Some((pid, start)) = doubt.backend.clone() else {
             // Behind a pooler nobody can say which backend it was.
             tracing::error!(
                 database = doubt.database.name(),
                 "a write is in doubt and its backend is not known: what it touches stays uncached until a restart"
             );
-            return; // an intent that nobody closes stays open
+            // An intent that nobody closes stays open, and is counted as long.
+            std::mem::forget(doubted);
+            return;
         };
         let (mut pause, mut ask, mut told) = (RETRY.0, ASK.0, false);
         loop {

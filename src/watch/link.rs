@@ -21,7 +21,7 @@ use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage};
 
 use crate::cache::servers::{Server, Servers, position};
 use crate::config::{Address, ChannelBinding as Configured};
-use crate::metrics::{Counted, Metrics, UpstreamState};
+use crate::metrics::{Attempt, Counted, Metrics, UpstreamState};
 use crate::net::Stream;
 use crate::net::pool::Route;
 
@@ -83,7 +83,12 @@ impl Dialer {
                 Configured::Prefer => Wanted::Prefer,
                 Configured::Require => Wanted::Require,
             });
-        let opened = timeout(SMALL, self.open(address, &config)).await?;
+        let counts = &self.metrics.counts;
+        let opened = timeout(SMALL, self.open(address, &config)).await;
+        let made = matches!(opened, Ok(Ok(_)));
+        counts.is_up(made);
+        counts.login(if made { Attempt::Made } else { Attempt::Failed });
+        let opened = opened?;
         let (client, connection) = match opened {
             Ok(opened) => opened,
             Err(error) => {
