@@ -42,6 +42,7 @@ mod pooling;
 mod portals;
 mod prepared;
 mod privileges;
+mod prometheus;
 mod readings;
 mod restarts;
 mod rights;

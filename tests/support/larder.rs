@@ -216,31 +216,7 @@ impl Larder {
 
     /// GET on the admin listener: status and body.
     pub fn http(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .ok()?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        let chunked = head
-            .to_ascii_lowercase()
-            .contains("transfer-encoding: chunked");
-        Some((
-            status,
-            if chunked {
-                dechunked(body)
-            } else {
-                body.to_owned()
-            },
-        ))
+        http(self.admin, &format!("GET {path}"), "", "")
     }
 
     /// The whole exposition.
@@ -320,6 +296,29 @@ impl Drop for Larder {
         }
         let _ = std::fs::remove_file(&self.log);
     }
+}
+
+/// Asks over HTTP: method and path, more headers, a body. Gives status and body.
+pub fn http(port: u16, request: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).ok()?;
+    let head = format!("{request} HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n{headers}");
+    let length = body.len();
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").ok()?;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    let body = match chunked {
+        true => dechunked(body),
+        false => body.to_owned(),
+    };
+    Some((status, body))
 }
 
 fn dechunked(mut body: &str) -> String {
