@@ -38,17 +38,19 @@ struct Conversation {
 }
 
 fn thread(mode: Mode) -> Rc<Thread> {
-    let shared = Arc::new(Shared {
-        transactions: larder::session::Transactions::UntilWrite,
+    let live = larder::session::Live {
         mode,
+        rules: Rules::new(Duration::from_secs(3600), []),
+        ..larder::session::Live::default()
+    };
+    let shared = Arc::new(Shared {
+        steering: larder::session::Steering::new(live),
         ledger: Ledger::default(),
         store: Store::new(1 << 20, 1 << 16, 1),
         contexts: Contexts::default(),
         pooler: larder::config::Pooler::None,
-        rules: Rules::new(Duration::from_secs(3600), []),
-        coalesce_wait: 1_000_000,
         metrics: Arc::new(Metrics::new(1).expect("metrics")),
-        verify: Default::default(),
+        quarantine: Default::default(),
     });
     let database = shared.ledger.database("shop");
     let version = database.load_version().expect("nothing is under way");
