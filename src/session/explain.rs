@@ -73,8 +73,8 @@ impl Reason {
         Reason {
             reason: why.label(),
             meaning: why.text(),
+            remedy: remedy(why, object.is_some()),
             object,
-            remedy: None,
         }
     }
 
@@ -152,6 +152,13 @@ impl Told {
     }
 }
 
+/// What would have to change; `named`: the object is.
+fn remedy(why: Why, named: bool) -> Option<&'static str> {
+    // Its remedy is to ask for that object.
+    let asks = why == Why::OpaqueView && named;
+    Some(why.remedy()).filter(|remedy| !remedy.is_empty() && !asks)
+}
+
 /// Items under a name, the first beside it.
 fn section(lines: &mut Vec<String>, name: &str, items: impl Iterator<Item = String>) {
     for (n, item) in items.enumerate() {
@@ -160,8 +167,9 @@ fn section(lines: &mut Vec<String>, name: &str, items: impl Iterator<Item = Stri
             _ => "    ".into(),
         };
         // A long list is broken between its members.
+        let is_list = item.matches(", ").count() > 6;
         for (n, member) in item.split_inclusive(", ").enumerate() {
-            if n > 0 && line.len() + member.len() > WIDTH {
+            if is_list && n > 0 && line.len() + member.len() > WIDTH {
                 lines.push(line.trim_end().into());
                 line = "      ".into();
             }
@@ -213,7 +221,7 @@ mod tests {
         };
         let object = Some("function random()".into());
         let mut first = Reason::new(Why::VolatileFunction, object);
-        first.remedy = Some("Use another.");
+        first.remedy = Some("use another");
         let explanation = Explanation {
             larder: "bypass",
             statement: Some("0123456789abcdef".into()),
@@ -237,8 +245,9 @@ mod tests {
             explanation.lines(),
             [
                 "Larder: bypass - volatile_function: a volatile function (function random())",
-                "  What would help: Use another.",
+                "  What would help: use another",
                 "  Also in the way: locking_read: FOR UPDATE, FOR SHARE and their kin",
+                "    What would help: leave FOR UPDATE away where no lock is needed",
                 "  Reads: public.a (named)",
                 "    public.b (below view public.a)",
                 "  Invalidates: everything, because it may",

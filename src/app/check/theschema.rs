@@ -76,7 +76,15 @@ fn reads(catalog: &Catalog, findings: &mut Findings) {
     );
     for (why, relations) in refused {
         let found = format!("{}: {} ({})", why.label(), why.text(), some(&relations));
-        findings.note("reads", format!("not served - {found}"), "");
+        findings.note(
+            "reads",
+            format!("not served - {found}"),
+            match why {
+                // It is said already what is in it.
+                Why::OpaqueView => "",
+                why => why.remedy(),
+            },
+        );
     }
 }
 
