@@ -164,10 +164,12 @@ fn rows(out: &mut Vec<u8>, text: &[u8], describe: bool) {
             "f",
             "2024-01-01 00:00:00.000000",
         ];
-        fields.extend(
-            text.matches(", pg_catalog.current_setting(")
-                .map(|_| "public"),
-        );
+        let settings = text.split(", pg_catalog.current_setting('").skip(1);
+        // Larder's own are not set.
+        fields.extend(settings.map(|name| match name.starts_with("larder.") {
+            true => "",
+            false => "public",
+        }));
     }
     if describe {
         description(out, fields.len());
@@ -208,12 +210,18 @@ fn count(stream: &[u8], tags: &[u8]) -> (usize, bool) {
     (found, rest.is_empty())
 }
 
+/// Whether the client asks Larder something, or hints at what it wants of it: that may be answered.
+fn speaks_to_larder(talk: &Conversation) -> bool {
+    let said = talk.used_client.to_ascii_lowercase();
+    let says = |word: &[u8]| said.windows(word.len()).any(|w| w == word);
+    says(b"larder") || says(b"cache_param")
+}
+
 fn judge(talk: &Conversation) {
     if talk.closed {
         return;
     }
-    let said = talk.used_client.to_ascii_lowercase();
-    if talk.mode == Mode::Off && !said.windows(11).any(|w| w == b"larder.last") {
+    if talk.mode == Mode::Off && !speaks_to_larder(talk) {
         assert_eq!(
             talk.to_upstream, talk.used_client,
             "off changes what the client sends"
@@ -249,11 +257,7 @@ pub fn play(data: &[u8]) {
     };
     let mut talk = converse(mode, steps);
     judge(&talk);
-    let asks_larder = talk
-        .used_client
-        .to_ascii_lowercase()
-        .windows(11)
-        .any(|w| w == b"larder.last");
+    let asks_larder = speaks_to_larder(&talk);
     if mode != Mode::Off && !talk.rude && !talk.closed && !asks_larder {
         let plain = converse(Mode::Off, steps);
         if talk.used_client == plain.used_client {

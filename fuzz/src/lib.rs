@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     ("client_stream", client_stream),
     ("config", config),
     ("conversation", conversation),
+    ("hint", hint),
     ("login", login),
     ("node_tree", node_tree),
     ("scram", scram),
@@ -115,6 +116,26 @@ pub fn upstream_stream(data: &[u8]) {
         }
         _ => {}
     });
+}
+
+/// A comment's inside, and a text with comments.
+pub fn hint(data: &[u8]) {
+    let mut hints = sql::hint::Hints::default();
+    hints.read(data);
+    let mut hints = sql::hint::Hints::default();
+    hints.read(&[b"/* larder:", data, b"*/"].concat());
+    assert!(!hints.is_empty(), "whatever such a comment says, it counts");
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Some(plain) = sql::canonical::canonical(text) else {
+        return;
+    };
+    let again = sql::canonical::canonical(&plain.text).expect("it is closed");
+    assert!(again.hints.is_empty(), "no comment is left, so no hint");
+    let off = sql::canonical::canonical(&format!("/* larder: off */{text}")).expect("it is closed");
+    assert!(off.hints.off, "what follows does not undo it");
+    assert_eq!((off.text, off.shape), (plain.text, plain.shape));
 }
 
 /// The body of a Bind message.

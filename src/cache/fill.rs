@@ -23,8 +23,7 @@ use crate::metrics::{OTHERS, Record};
 pub struct Fill {
     key: Key,
     stamp: Stamp,
-    ttl: Micros,
-    started: Micros,
+    terms: Terms,
     limit: usize,
     /// Row limit under which its first rows may be kept; 0: only all of them.
     first: u32,
@@ -38,6 +37,15 @@ pub struct Fill {
     aside: Option<Box<Aside>>,
     /// What its statement is counted in.
     statement: Option<Arc<Record>>,
+}
+
+/// From when on it is kept, and how long.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    started: Micros,
+    ttl: Micros,
+    /// For who wishes no other.
+    usual: Micros,
     /// How often something had been purged when it began.
     purges: u64,
 }
@@ -58,8 +66,12 @@ impl Fill {
         Fill {
             key,
             stamp,
-            ttl,
-            started,
+            terms: Terms {
+                started,
+                ttl,
+                usual: ttl,
+                purges: 0,
+            },
             limit,
             first: 0,
             body: Vec::new(),
@@ -69,18 +81,25 @@ impl Fill {
             lead: None,
             aside: None,
             statement: None,
-            purges: 0,
         }
     }
 
     /// So often had something been purged before its stamp was taken.
     #[must_use]
-    pub fn after_purges(self, purges: u64) -> Fill {
-        Fill { purges, ..self }
+    pub fn after_purges(mut self, purges: u64) -> Fill {
+        self.terms.purges = purges;
+        self
+    }
+
+    /// Who wishes no other time to live is given it for so long at most.
+    #[must_use]
+    pub fn usually(mut self, ttl: Micros) -> Fill {
+        self.terms.usual = ttl;
+        self
     }
 
     pub(super) fn purges(&self) -> u64 {
-        self.purges
+        self.terms.purges
     }
 
     /// Its statement.
@@ -278,12 +297,15 @@ impl Fill {
         if !self.holds() {
             return None;
         }
+        let terms = self.terms;
+        let until = |ttl| terms.started.saturating_add(ttl);
         let header = Header {
             stamp: self.stamp,
-            made: self.started,
-            expires: self.started.saturating_add(self.ttl),
+            made: terms.started,
+            expires: until(terms.ttl),
+            usual: until(terms.ttl.min(terms.usual)),
             statement: self.statement.as_ref().map_or(OTHERS, |s| s.id()),
-            cost: u32::try_from(now.saturating_sub(self.started)).unwrap_or(u32::MAX),
+            cost: u32::try_from(now.saturating_sub(terms.started)).unwrap_or(u32::MAX),
             rows: self.rows,
             description: self.description as u32,
         };

@@ -24,6 +24,8 @@ pub struct Header {
     pub made: Micros,
     /// When its time to live ends.
     pub expires: Micros,
+    /// When it ends for who wishes no other than what holds for everybody: not later.
+    pub usual: Micros,
     /// The number of the statement's shape.
     pub statement: u64,
     /// What the upstream took for it, in microseconds.

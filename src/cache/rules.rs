@@ -115,6 +115,15 @@ impl Rules {
         self.default
     }
 
+    /// The same, as one would write it.
+    pub fn default_words(&self) -> String {
+        match self.default {
+            ttl if ttl % 1_000_000 == 0 => format!("{}s", ttl / 1_000_000),
+            ttl if ttl % 1_000 == 0 => format!("{}ms", ttl / 1_000),
+            ttl => format!("{ttl}us"),
+        }
+    }
+
     /// A rule in words.
     pub fn words(&self, at: usize) -> String {
         let Some(rule) = self.rules.get(at) else {

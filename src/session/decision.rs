@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::lazy::Transactions;
+use super::probe::OWN;
 use super::text::Text;
 use super::writes::May;
 use super::{Mode, Phase, Session};
@@ -181,6 +182,7 @@ impl Session {
                 Some(Statement::CopyFrom(_) | Statement::Truncate { .. }) => true,
                 // Inside the block it cannot be asked any more, and some clients read nowhere else.
                 Some(Statement::Begin(_)) => self.settings.missed(),
+                Some(Statement::Show(name)) => OWN.contains(&&**name),
                 _ => false,
             }
     }
@@ -195,11 +197,7 @@ impl Session {
         let gate = self.gate().and(how.reads);
         let gate = gate.and_then(|()| self.own_snapshot(how.last));
         let gate = gate.and_then(|()| self.trusted(text));
-        let wish = self.wish(text);
-        let (gate, oldest) = match self.bound(text, wish) {
-            Ok(oldest) => (gate, oldest),
-            Err(why) => (gate.and(Err(why)), None),
-        };
+        let (gate, wish) = self.bound(text, gate);
         let context = self.settings.context(&self.thread.contexts);
         let asked = Asked {
             context,
@@ -223,7 +221,7 @@ impl Session {
             match self.kept(text, asked, &how, now) {
                 // The server has changed meanwhile.
                 Ok(Some(_)) if self.still_counts().is_err() => {}
-                Ok(Some(entry)) if is_older(&entry, oldest, now) => {}
+                Ok(Some(entry)) if wish.outlived(entry.header(), now) => {}
                 Ok(Some(entry)) if self.is_due(&entry, &how) => aside = Some(entry),
                 Ok(Some(entry)) if self.thread.mode() == Mode::On => return Ok(entry),
                 Ok(Some(_)) => {
@@ -231,9 +229,8 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Hit, None);
                     return Err(pass);
                 }
-                Ok(None) => {}
                 Err(Why::RowLimit) => limited = true,
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         let mut pass = self.pass(text, context);
@@ -454,11 +451,12 @@ impl Session {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(why));
                     return;
                 }
-                let (ttl, max_bytes) = {
+                let ruling = {
                     let live = self.thread.live();
-                    let ruling = live.rules.decide(&self.asker(text), reads, &catalog);
-                    (ruling.within(self.wish(text).ttl), ruling.max_bytes)
+                    live.rules.decide(&self.asker(text), reads, &catalog)
                 };
+                // Who wishes it to be younger sees to that himself: it need not end sooner for the others.
+                let ttl = ruling.within(self.wish(text).ttl).max(ruling.ttl);
                 if ttl == 0 {
                     (pass.outcome, pass.why) = (Outcome::Bypass, Some(Why::Rule));
                     return;
@@ -470,19 +468,13 @@ impl Session {
                     return;
                 };
                 let limit = self.thread.store.max_answer();
-                let limit = max_bytes.map_or(limit, |most| most.min(limit));
+                let limit = ruling.max_bytes.map_or(limit, |most| most.min(limit));
                 let fill = Fill::new(asked.to_key(), stamp, ttl, now, limit);
-                let fill = fill.after_purges(purges);
+                let fill = fill.usually(ruling.ttl).after_purges(purges);
                 pass.fill = Some(fill.of(self.thread.record(text).clone()));
             }
         }
     }
-}
-
-/// Whether an answer is older than it may be.
-#[inline]
-fn is_older(entry: &Fresh, oldest: Option<Micros>, now: Micros) -> bool {
-    oldest.is_some_and(|oldest| now.saturating_sub(entry.header().made) >= oldest)
 }
 
 /// The outcome of what is no single query.

@@ -18,7 +18,7 @@ impl Session {
         let age = io.now.saturating_sub(header.made);
         let bytes = entry.body().len();
         self.thread.hit(text, age, u64::from(header.cost), bytes);
-        self.trace_hit(entry, io);
+        self.trace_hit(text, entry, io);
         if self.thread.live().audit {
             self.audit(text, age);
         }

@@ -13,6 +13,7 @@ use super::decision::Pass;
 use super::explain::{Explanation, Invalidated, Kept, Reason, Told, time};
 use super::ours::Ours;
 use super::text::Text;
+use super::wishes::Wish;
 use super::{Mode, probe};
 use super::{Phase, Session, Thread};
 use crate::cache::Micros;
@@ -154,7 +155,7 @@ impl Session {
                     why.text()
                 ));
             }
-            let found = self.found(text, &asked, gate.ok().flatten(), now);
+            let found = self.found(text, &asked, gate.unwrap_or_default(), now);
             self.of_answers(text, &asked, &catalog, reads, found, &mut told);
         }
         self.of_execute(executed.as_ref(), &catalog, &path, &mut told);
@@ -167,11 +168,11 @@ impl Session {
         text: &Rc<Text>,
         asked: &Asked<'_>,
         now: Micros,
-    ) -> (Pass, Result<Option<Micros>, Why>) {
+    ) -> (Pass, Result<Wish, Why>) {
         let gate = self.gate().and_then(|()| self.own_snapshot(true));
         let gate = gate.and_then(|()| self.trusted(text));
-        let wish = self.wish(text);
-        let mut gate = gate.and(self.bound(text, wish));
+        let (gate, wish) = self.bound(text, gate);
+        let mut gate = gate.map(|()| wish);
         let mut pass = *self.pass(text, asked.context);
         let catalogs =
             |e: &crate::sql::Effect| matches!(&e.reads, Ok(reads) if reads.of_catalogs());
@@ -253,7 +254,7 @@ impl Session {
     }
 
     /// What a look-up would find.
-    fn found(&self, text: &Text, asked: &Asked<'_>, oldest: Option<Micros>, now: Micros) -> Found {
+    fn found(&self, text: &Text, asked: &Asked<'_>, wish: Wish, now: Micros) -> Found {
         if asked.tail.is_none() && parameters(&text.analysis.shape) > 0 {
             return Found::Open;
         }
@@ -266,14 +267,12 @@ impl Session {
             (Some(entry), _) => {
                 let header = entry.header();
                 let age = now.saturating_sub(header.made);
-                let left = header.expires.saturating_sub(now);
-                let bound = oldest.map_or(left, |oldest| oldest.saturating_sub(age));
-                match bound {
+                match wish.end(header).saturating_sub(now) {
                     0 => {
                         let words = "the answer in memory is older than may be given";
                         Found::Miss(Some(words.into()))
                     }
-                    bound => Found::Hit(age, left.min(bound), u64::from(header.cost)),
+                    left => Found::Hit(age, left, u64::from(header.cost)),
                 }
             }
             (None, Some(Some(cause))) => {

@@ -75,7 +75,7 @@ impl Session {
                 self.transaction.held.truncate(at + 1);
                 Some("ROLLBACK")
             }
-            (Statement::Set(settings), b'T') if text.is_set && settings.iter().all(is_safe) => {
+            (Statement::Set(settings), b'T') if text.is_set() && settings.iter().all(is_safe) => {
                 for setting in settings {
                     self.settings.set(setting, true);
                 }
@@ -128,7 +128,7 @@ impl Session {
 
     /// A unit that is answered here as a whole. `None`: it is not.
     pub(super) fn unit_held(&mut self, unit: &Unit<'_>, named: &Named, io: &mut Io<'_>) -> bool {
-        if !named.text.is_control && !named.text.is_set {
+        if !named.text.is_control && !named.text.is_set() {
             return false;
         }
         let plain = named.types.is_empty()

@@ -11,7 +11,7 @@ use super::pending::{Item, Owed};
 use super::probe::OWN;
 use super::statements::Portal;
 use super::text::Text;
-use super::{Form, Io, Session};
+use super::{Form, Io, Mode, Session};
 use crate::cache::Micros;
 use crate::metrics::Outcome;
 use crate::sql::explained::{Explained, explained, parameters};
@@ -28,7 +28,7 @@ const TEXT: [u8; 4] = 25u32.to_be_bytes();
 pub enum Ours {
     /// `SHOW larder.last`: what became of the last statement that was not itself this one.
     Last,
-    /// `SHOW larder.cache` and its kin: PostgreSQL does not know one that nobody has set.
+    /// `SHOW` of one of Larder's own settings: PostgreSQL does not know them before they are set (42704).
     Setting(&'static str),
     /// `EXPLAIN (LARDER)` of this.
     Explain(Rc<Text>),
@@ -52,10 +52,10 @@ impl Ours {
     pub fn of(sql: &[u8], analysis: &Analysis) -> Option<Ours> {
         match &*analysis.statements {
             [Statement::Show(name)] if **name == *"larder.last" => Some(Ours::Last),
-            [Statement::Show(name)] if name.starts_with("larder.") => {
-                let own = OWN.iter().find(|own| ***own == **name);
-                own.map(|own| Ours::Setting(own))
-            }
+            [Statement::Show(name)] if OWN.contains(&&**name) => OWN
+                .into_iter()
+                .find(|own| *own == &**name)
+                .map(Ours::Setting),
             [_] if analysis.refused.is_none() && Ours::may_be(sql) => {
                 match explained(std::str::from_utf8(sql).ok()?)? {
                     Explained::Statement(sql) => {
@@ -66,6 +66,11 @@ impl Ours {
             }
             _ => None,
         }
+    }
+
+    /// Whether PostgreSQL takes it, too.
+    pub fn is_known_upstream(&self) -> bool {
+        matches!(self, Ours::Setting(_))
     }
 
     /// The name of its column.
@@ -139,7 +144,7 @@ impl Session {
     fn our_rows(&mut self, ours: &Ours, form: Form<'_>, now: Micros) -> Vec<String> {
         match ours {
             Ours::Last => vec![self.last_word()],
-            Ours::Setting(name) => vec![self.settings.own(name).unwrap_or("default").into()],
+            Ours::Setting(name) => vec![self.own_word(name)],
             Ours::Explain(text) => {
                 let mut lines = self.explain(text, form, now).lines();
                 if !self.settings.is_utf8() {
@@ -161,14 +166,32 @@ impl Session {
         }
     }
 
+    /// A setting of ours as it was set, or what holds where it was not.
+    fn own_word(&self, name: &str) -> String {
+        match (self.settings.own(name).flatten(), name) {
+            (Some(value), _) => value.into(),
+            (None, "larder.cache") => "on".into(),
+            (None, "larder.ttl") => self.thread.live().rules.default_words(),
+            (None, _) => "off".into(),
+        }
+    }
+
+    /// Whether only PostgreSQL can answer it: what it asks for is not known here.
+    fn is_theirs(&self, ours: &Ours) -> bool {
+        matches!(ours, Ours::Setting(name) if self.thread.mode() == Mode::Off || self.settings.own(name).is_none())
+    }
+
     /// Answers a simple query if it is ours. `None`: it is not; `Some(false)`: not now.
     pub(super) fn our_query(&mut self, text: &Text, io: &mut Io<'_>) -> Option<bool> {
         let ours = text.ours.as_ref()?;
         if self.pending.forwarded() || self.transaction.status() == b'E' {
             return None;
         }
-        if !self.knows_enough(ours, io) {
+        if !self.knows_enough(text, ours, io) {
             return Some(false);
+        }
+        if self.is_theirs(ours) {
+            return None;
         }
         if matches!(ours, Ours::Refused) {
             return Some(self.refuse_ours(true, io));
@@ -186,19 +209,19 @@ impl Session {
     }
 
     /// Whether what is told is known: nothing is awaited, and the session's settings were read. Else it is asked for.
-    fn knows_enough(&mut self, ours: &Ours, io: &mut Io<'_>) -> bool {
-        match ours {
-            Ours::Last => true,
-            Ours::Setting(_) | Ours::Refused => self.settled(io),
-            Ours::Explain(_) if !self.settled(io) => false,
-            Ours::Explain(text) => match self.wants_probe(text) {
-                true => {
-                    self.ask_itself(io);
-                    false
-                }
-                false => true,
-            },
+    fn knows_enough(&mut self, text: &Text, ours: &Ours, io: &mut Io<'_>) -> bool {
+        let asks = match ours {
+            Ours::Last => return true,
+            Ours::Refused => return self.settled(io),
+            Ours::Explain(_) | Ours::Setting(_) if !self.settled(io) => return false,
+            Ours::Setting(_) => text,
+            Ours::Explain(text) => text,
+        };
+        let wants = self.wants_probe(asks);
+        if wants {
+            self.ask_itself(io);
         }
+        !wants
     }
 
     /// Refuses a statement with an error of PostgreSQL's, so that its block fails, too. `false`: not now.
@@ -235,8 +258,11 @@ impl Session {
         if !self.statements.takes_portal(bind.portal) {
             return None;
         }
-        if !self.settled(io) || !self.knows_enough(ours, io) {
+        if !self.settled(io) || !self.knows_enough(&text, ours, io) {
             return Some(false);
+        }
+        if self.is_theirs(ours) {
+            return None;
         }
         let format = match bind.tail {
             [.., 0, 1, 0, format] => *format,

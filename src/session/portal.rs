@@ -184,6 +184,7 @@ impl Session {
             && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))
             && self.gate().is_ok()
             && self.trusted(&held.named.text).is_ok()
+            && self.is_wished(&held.named.text, &held.entry, io.now)
             && held.entry.again(io.now)
             && self.may_give(&held.entry, &held.named.text, &how);
         if !runs {

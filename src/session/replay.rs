@@ -99,7 +99,8 @@ impl Session {
         let Some(named) = self.statements.named(name) else {
             return;
         };
-        if named.upstream || named.text.ours.is_some() {
+        let ours = named.text.ours.as_ref();
+        if named.upstream || ours.is_some_and(|ours| !ours.is_known_upstream()) {
             return;
         }
         let named = named.clone();

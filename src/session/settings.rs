@@ -8,6 +8,7 @@
 //! * Everything not on the reviewed list of harmless settings is in the key, known or not.
 
 mod constants;
+mod keyed;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,8 +20,8 @@ pub use constants::{is_of_constants, is_of_text};
 use super::locks::Patience;
 use super::probe::{HARMLESS, OWN, Probed, TRACKED};
 use super::welcome::{Greeting, Reported};
-use super::wishes::Wish;
-use crate::cache::key::{Context, Contexts};
+use super::wishes::{Unread, Wish};
+use crate::cache::key::Context;
 use crate::cache::servers::{Mark, Server, Servers};
 use crate::config::Pooler;
 use crate::guard::{Guard, stands};
@@ -56,10 +57,18 @@ pub struct Settings {
     /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
     journal: Vec<(Option<Box<str>>, Layer)>,
     derived: Derived,
-    /// The application's name, which is in no key.
+    beside: Beside,
+}
+
+/// What is in no key.
+#[derive(Debug)]
+struct Beside {
+    /// The application's name.
     application: Box<str>,
     /// Texts were once read in another way than they stand.
     strange: bool,
+    /// What the client was warned of.
+    warned: Unread,
 }
 
 /// Whether the backend is to be asked.
@@ -103,19 +112,10 @@ const DEFAULT: &str = "\0default";
 impl Settings {
     /// Before login.
     pub fn new(database: &str, startup: &Startup<'_>) -> Settings {
-        let kept = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            !matches!(&*name, "user" | "database" | "replication")
-                && !TRACKED.contains(&&*name)
-                && !HARMLESS.contains(&&*name)
-        };
         let application = startup.get("application_name");
-        let startup = startup.parameters.iter().filter(|(name, _)| kept(name));
         Settings {
             database: database.into(),
-            startup: startup
-                .map(|(name, value)| (Box::from(*name), Box::from(*value)))
-                .collect(),
+            startup: keyed::of_startup(startup),
             reported: Arc::default(),
             probed: None,
             peer: Peer::default(),
@@ -125,14 +125,17 @@ impl Settings {
             layer: Layer::default(),
             journal: Vec::new(),
             derived: Derived::default(),
-            application: application.unwrap_or_default().into(),
-            strange: false,
+            beside: Beside {
+                application: application.unwrap_or_default().into(),
+                strange: false,
+                warned: Unread::default(),
+            },
         }
     }
 
     /// Whether texts were once read in another way than they stand.
     pub fn was_strange(&self) -> bool {
-        self.strange
+        self.beside.strange
     }
 
     fn changed(&mut self) {
@@ -151,9 +154,9 @@ impl Settings {
         // Promoted: what was read of it in recovery is read again. (A primary does not become a standby.)
         let promoted =
             name == RECOVERY && self.reported.get(RECOVERY).is_some_and(|v| **v == *"on");
-        self.strange |= constants::is_strange(&name, value);
+        self.beside.strange |= constants::is_strange(&name, value);
         if name == "application_name" {
-            self.application = value.into();
+            self.beside.application = value.into();
         }
         if is_reported(&name) {
             Arc::make_mut(&mut self.reported).insert(name.into(), value.into());
@@ -190,7 +193,7 @@ impl Settings {
     pub fn meet(&mut self, greeting: &Greeting, absent: bool) {
         self.reported = greeting.reported.clone();
         let mut reported = self.reported.iter();
-        self.strange |= reported.any(|(name, value)| constants::is_strange(name, value));
+        self.beside.strange |= reported.any(|(name, value)| constants::is_strange(name, value));
         self.peer = Peer {
             announced: Some(greeting.pid).filter(|_| !absent),
             backend: greeting.backend().cloned().filter(|_| !absent),
@@ -497,25 +500,20 @@ impl Settings {
         })
     }
 
-    /// One of Larder's own settings, as it was set.
-    pub fn own(&self, name: &str) -> Option<&str> {
-        self.now(name).filter(|value| !value.is_empty())
+    /// One of Larder's own settings: what it was set to, if it was. `None`: that is not known.
+    pub fn own(&self, name: &str) -> Option<Option<&str>> {
+        let value = self.now(name).filter(|value| !value.is_empty());
+        self.known().then_some(value)
+    }
+
+    /// What the client was warned of.
+    pub fn warned(&mut self) -> &mut Unread {
+        &mut self.beside.warned
     }
 
     /// The application's name.
     pub fn application(&self) -> &str {
-        &self.application
-    }
-
-    /// Names of the settings that are this session's own.
-    pub fn names_set(&self) -> Vec<&str> {
-        let set = self.layer.session.keys().chain(self.layer.local.keys());
-        let given = self.startup.iter().map(|(name, _)| name);
-        let names = set.chain(given).map(|name| &**name);
-        let mut names: Vec<&str> = names.filter(|name| !OWN.contains(name)).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        &self.beside.application
     }
 
     /// The isolation of a transaction that names none.
@@ -576,56 +574,6 @@ impl Settings {
         self.derived.path = Some(path.clone());
         path
     }
-
-    /// The context of the key.
-    pub fn context(&mut self, contexts: &Contexts) -> u64 {
-        if let Some(context) = &self.derived.context {
-            return context.id();
-        }
-        let mut parts: Vec<&[u8]> = vec![self.database.as_bytes()];
-        if let Some(probed) = &self.probed {
-            parts.push(probed.identity.as_bytes());
-            if stands(Guard::RoleInKey) {
-                parts.extend([
-                    probed.session_user.as_bytes(),
-                    probed.current_user.as_bytes(),
-                ]);
-            }
-            let own = probed.values.len() - OWN.len();
-            parts.extend(probed.values[..own].iter().map(|value| value.as_bytes()));
-        }
-        let of_answers = |(name, _): &(&Box<str>, &Box<str>)| !OWN.contains(&&***name);
-        let pairs =
-            |map: &BTreeMap<Box<str>, Box<str>>| map.iter().filter(of_answers).count().to_string();
-        let counts = [
-            pairs(&self.reported),
-            pairs(&self.layer.session),
-            pairs(&self.layer.local),
-        ];
-        let maps = if stands(Guard::SettingsInKey) { 3 } else { 0 };
-        for (count, map) in counts
-            .iter()
-            .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
-            .take(maps)
-        {
-            parts.push(count.as_bytes());
-            parts.extend(
-                map.iter()
-                    .filter(of_answers)
-                    .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
-            );
-        }
-        parts.extend(
-            self.startup
-                .iter()
-                .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
-        );
-        let role = self.role().unwrap_or_default();
-        let context = contexts.intern(role, parts);
-        let id = context.id();
-        self.derived.context = Some(context);
-        id
-    }
 }
 
 /// The identifiers of a list such as search_path's, folded as PostgreSQL folds them (`SplitIdentifierString`).
@@ -669,6 +617,7 @@ fn identifiers(list: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::key::Contexts;
 
     fn known() -> Settings {
         let startup = Startup {

@@ -9,6 +9,7 @@ mod binding_tests;
 mod describe_tests;
 mod execute_tests;
 mod explained_tests;
+mod hints_tests;
 mod joining_tests;
 mod ledger_tests;
 mod limits_tests;

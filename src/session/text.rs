@@ -25,8 +25,6 @@ pub struct Text {
     pub analysis: Analysis,
     /// What it is of Larder's own statements.
     pub ours: Option<Ours>,
-    /// SET, and not `set_config`.
-    pub is_set: bool,
     /// One statement of transaction control: no parameter, no row, nothing that is not its text.
     pub is_control: bool,
     /// Contains COMMIT, PREPARE TRANSACTION and their kin, or may: makes visible what the transaction wrote.
@@ -117,7 +115,6 @@ impl Text {
         let hinted = (!hints.is_empty()).then(|| Wish::hinted(hints));
         Text {
             sql: sql.into(),
-            is_set: begins(&analysis.canonical, "set"),
             ours: Ours::of(sql, &analysis),
             analysis,
             is_control,
@@ -151,6 +148,11 @@ impl Text {
             [one] => Some(one),
             _ => None,
         }
+    }
+
+    /// SET, and not `set_config`.
+    pub fn is_set(&self) -> bool {
+        begins(&self.analysis.canonical, "set")
     }
 
     /// The query or DML that it is, or prepares by SQL.

@@ -89,7 +89,7 @@ impl Session {
             segment.intend(&self.thread.ledger, &self.database, &opens);
         }
         self.last = (outcome, why);
-        self.trace(outcome, why, io);
+        self.trace(Some(text), outcome, why, io);
         if !counted_later {
             self.thread.count(self.thread.record(text), outcome, why);
         }
@@ -157,7 +157,7 @@ impl Session {
             segment.intend(&self.thread.ledger, &self.database, &all);
         }
         self.count(None, Outcome::Bypass, Some(why));
-        self.trace(Outcome::Bypass, Some(why), io);
+        self.trace(None, Outcome::Bypass, Some(why), io);
         self.thread.upstream_query();
     }
 

@@ -4,7 +4,8 @@
 //!   and `/*NO QUERY CACHE*/`. In upper or lower case, anywhere between tokens; not inside of another comment, a string or
 //!   a name.
 //! * Of several hints the more cautious counts. One that cannot be read counts as `off`: whoever wrote it wanted something
-//!   else than what happens without it.
+//!   else than what happens without it. That goes for one that is too long, too.
+//! * Any comment is read in time linear in its length: it comes from the client.
 //!
 //! Not here: what durations are, and what comes of a hint (the session's).
 
@@ -13,12 +14,18 @@
 pub struct Hints {
     /// Not from memory.
     pub off: bool,
+    /// One of them cannot be read; then they say `off`, too.
+    pub unread: bool,
     /// Times to live, as they were written.
     pub ttls: Vec<Box<str>>,
 }
 
-/// No hint is longer.
+/// What a hint says is no longer.
 const LONGEST: usize = 256;
+/// AWS's word.
+const CACHE_PARAM: &[u8] = b"cache_param";
+/// Pgpool's words.
+const NO_QUERY_CACHE: &[u8] = b"no query cache";
 
 impl Hints {
     /// Whether there are none.
@@ -28,41 +35,67 @@ impl Hints {
 
     /// Reads a comment, with what begins and ends it.
     pub fn read(&mut self, comment: &[u8]) {
-        if comment.len() > LONGEST {
-            return;
-        }
-        let Ok(comment) = std::str::from_utf8(comment) else {
-            return;
-        };
         let inner = comment
-            .strip_prefix("/*")
-            .and_then(|rest| rest.strip_suffix("*/"))
-            .or(comment.strip_prefix("--"))
+            .strip_prefix(b"/*")
+            .and_then(|rest| rest.strip_suffix(b"*/"))
+            .or(comment.strip_prefix(b"--"))
             .unwrap_or_default();
-        let inner = inner.trim().to_ascii_lowercase();
-        if let Some(items) = inner.strip_prefix("larder:") {
+        // `/*+ … */` is how hints to planners are written.
+        let inner = inner.strip_prefix(b"+").unwrap_or(inner).trim_ascii();
+        if let Some(rest) = after(inner, b"larder")
+            && let Some(items) = rest.trim_ascii_start().strip_prefix(b":")
+        {
             self.items(items);
-        } else if let Some((_, rest)) = inner.split_once("cache_param(") {
-            match rest.split_once(')') {
-                Some((items, _)) => self.items(items),
-                None => self.off = true,
-            }
-        } else if inner.starts_with("no query cache") {
+        } else if after(inner, NO_QUERY_CACHE).is_some() {
             self.off = true;
+        } else if let Some(items) = parameters(inner) {
+            match items.iter().position(|byte| *byte == b')') {
+                Some(end) => self.items(&items[..end]),
+                None => self.unread(),
+            }
         }
     }
 
-    fn items(&mut self, items: &str) {
-        let mut any = false;
-        for item in items.split(',').map(str::trim) {
-            any = true;
-            match item.split_once('=').map(|(k, v)| (k.trim(), v.trim())) {
-                Some(("ttl", value)) if !value.is_empty() => self.ttls.push(value.into()),
-                _ => self.off = true,
+    fn items(&mut self, items: &[u8]) {
+        match std::str::from_utf8(items) {
+            Ok(items) if items.len() <= LONGEST => {
+                for item in items.to_ascii_lowercase().split(',').map(str::trim) {
+                    self.item(item);
+                }
             }
+            _ => self.unread(),
         }
-        self.off |= !any;
     }
+
+    fn item(&mut self, item: &str) {
+        match item.split_once('=').map(|(k, v)| (k.trim(), v.trim())) {
+            // The lexer comes by some comments twice.
+            Some(("ttl", value)) if self.ttls.last().is_some_and(|ttl| **ttl == *value) => {}
+            Some(("ttl", value)) if !value.is_empty() => self.ttls.push(value.into()),
+            None if item == "off" => self.off = true,
+            _ => self.unread(),
+        }
+    }
+
+    fn unread(&mut self) {
+        (self.off, self.unread) = (true, true);
+    }
+}
+
+/// What follows a word at the start, in upper or lower case.
+fn after<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    start.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+/// What follows `CACHE_PARAM(` anywhere in a comment.
+fn parameters(text: &[u8]) -> Option<&[u8]> {
+    let mut words = text.windows(CACHE_PARAM.len()).enumerate();
+    words.find_map(|(at, word)| {
+        let rest = &text[at + word.len()..];
+        word.eq_ignore_ascii_case(CACHE_PARAM)
+            .then(|| rest.trim_ascii_start().strip_prefix(b"("))?
+    })
 }
 
 #[cfg(test)]
@@ -76,15 +109,15 @@ mod tests {
 
     fn ttl(value: &str) -> Hints {
         Hints {
-            off: false,
             ttls: vec![value.into()],
+            ..Hints::default()
         }
     }
 
     fn off() -> Hints {
         Hints {
             off: true,
-            ttls: Vec::new(),
+            ..Hints::default()
         }
     }
 
@@ -98,13 +131,20 @@ mod tests {
             "SELECT 1 -- larder: ttl=30s\n + 2",
             "/* CACHE_PARAM(ttl=30s) */ SELECT 1",
             "/* x, cache_param(ttl=30s), y */ SELECT 1",
+            "/*+ CACHE_PARAM (ttl=30s) */ SELECT 1",
+            "/* Larder : ttl=30s */ SELECT 1",
+            "SELECT 'a' /* larder: ttl=30s */, $$b$$",
+            "/* a */ /* larder: ttl=30s */ SELECT /* b */ 1",
         ] {
             assert_eq!(hints(text), ttl("30s"), "{text}");
         }
         for text in [
             "/* larder: off */ SELECT 1",
             "/*NO QUERY CACHE*/ SELECT 1",
+            "/* no query cache, please */ SELECT 1",
+            "/*+ larder: off */ SELECT 1",
             "SELECT 1 -- larder: off",
+            "SELECT 1 -- larder: off\r\n",
         ] {
             assert_eq!(hints(text), off(), "{text}");
         }
@@ -121,9 +161,45 @@ mod tests {
             "/* larder: ttl= */ SELECT 1",
             "/* CACHE_PARAM(tll=300s) */ SELECT 1",
             "/* CACHE_PARAM(ttl=300s */ SELECT 1",
+            "/* CACHE_PARAM() */ SELECT 1",
+            "/* larder: on */ SELECT 1",
+            "/* larder: ttl=30s, */ SELECT 1",
+            "/* larder: ttl=30s; off */ SELECT 1 -- larder: ttl=30s off=1",
+            "/* larder: ttl=30s /* larder: off */ */ SELECT 1",
+            "-- larder: off /* why */\nSELECT 1",
+            "/* larder: öff */ SELECT 1",
         ] {
-            assert!(hints(text).off, "{text}");
+            let hints = hints(text);
+            // A time to live is read where the session knows what durations are.
+            let read_later = hints
+                .ttls
+                .iter()
+                .any(|ttl| !ttl.ends_with('s') || ttl.len() > 4);
+            assert!((hints.off && hints.unread) || read_later, "{text}");
         }
+        let long = format!("/* larder: off,{} */ SELECT 1", " ".repeat(LONGEST));
+        assert!(hints(&long).unread && hints(&long).off);
+    }
+
+    /// What says nothing may be as long as it likes, and may stand around what does.
+    #[test]
+    fn long_comments_are_read() {
+        let prose = "x".repeat(100_000);
+        assert!(hints(&format!("/* {prose} */ SELECT 1")).is_empty());
+        assert_eq!(
+            hints(&format!("/* larder: ttl=30s */ SELECT 1 /* {prose} */")),
+            ttl("30s")
+        );
+        assert_eq!(
+            hints(&format!(
+                "/* {prose} CACHE_PARAM(ttl=30s) {prose} */ SELECT 1"
+            )),
+            ttl("30s")
+        );
+        assert_eq!(
+            hints(&format!("/*NO QUERY CACHE {prose} */ SELECT 1")),
+            off()
+        );
     }
 
     #[test]
@@ -136,6 +212,12 @@ mod tests {
             "/* /* larder: off */ */ SELECT 1",
             "/* traceparent='00-0af7-b7ad-01',route='larder' */ SELECT 1",
             "/*FORCE QUERY CACHE*/ SELECT 1",
+            "SELECT $a$ -- larder: off\n$a$",
+            "SELECT U&'/* larder: off */', B'1'",
+            "SELECT 'a'\n'/* larder: off */'",
+            "/* the larder is full: ttl=30s */ SELECT 1",
+            "/* cache_param is AWS's */ SELECT 1",
+            "SELECT 1 - - 2 AS larder",
             "SELECT 1",
         ] {
             assert!(hints(text).is_empty(), "{text}");

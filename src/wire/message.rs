@@ -308,6 +308,17 @@ pub fn put_notice(out: &mut Vec<u8>, text: &str) {
     put_said(out, b'N', &fields);
 }
 
+/// The same, of a warning.
+pub fn put_warning(out: &mut Vec<u8>, text: &str) {
+    let fields = [
+        (b'S', "WARNING"),
+        (b'V', "WARNING"),
+        (b'C', "01000"),
+        (b'M', text),
+    ];
+    put_said(out, b'N', &fields);
+}
+
 /// Appends an ErrorResponse that says what PostgreSQL would say in the same place.
 pub fn put_fatal(out: &mut Vec<u8>, sqlstate: &str, text: &str, detail: &str) {
     put_fields(

@@ -32,6 +32,7 @@ mod failure;
 mod functions;
 mod hidden;
 mod hiddenwrites;
+mod hints;
 mod hits;
 mod introspection;
 mod locks;
