@@ -37,12 +37,8 @@ struct Gone(Arc<[AtomicU64; 3]>);
 
 impl Lifecycle<Key, Entry> for Gone {
     type RequestState = ();
-    fn on_evict(&self, (): &mut (), _key: Key, entry: Entry) {
-        // One that takes the place of another was needed since the other was no longer true.
-        self.count(match entry.header().stamp.dead() {
-            true => Cause::Stale,
-            false => Cause::Size,
-        });
+    fn on_evict(&self, (): &mut (), _key: Key, _entry: Entry) {
+        self.count(Cause::Size);
     }
 }
 
@@ -168,25 +164,37 @@ impl Store {
         match Fresh::check(entry, now) {
             Ok(fresh) => Some(fresh),
             Err(entry) => {
-                if !expired {
+                if expired {
+                    self.remove_expired(asked, now);
+                } else {
+                    self.remove_dead(asked, &entry);
                     gone(&entry);
                 }
-                self.remove(asked, expired, now);
                 None
             }
         }
     }
 
     #[cold]
-    fn remove(&self, asked: &Asked<'_>, expired: bool, now: Micros) {
-        // An intent may be open that closes without a raise: only what can never hold again goes.
-        if expired
+    fn remove_expired(&self, asked: &Asked<'_>, now: Micros) {
+        let expired = |entry: &Entry| now >= entry.header().expires;
+        if self.cache.remove_if(asked, expired).is_some() {
+            self.gone.count(Cause::Ttl);
+        }
+    }
+
+    #[cold]
+    fn remove_dead(&self, asked: &Asked<'_>, entry: &Entry) {
+        // An intent may be open that closes without a raise: only what can never hold again goes. That is looked at
+        // before the shard is locked.
+        let made = entry.header().made;
+        if entry.header().stamp.dead()
             && self
                 .cache
-                .remove_if(asked, |entry| now >= entry.header().expires)
+                .remove_if(asked, |found| found.header().made == made)
                 .is_some()
         {
-            self.gone.count(Cause::Ttl);
+            self.gone.count(Cause::Stale);
         }
     }
 

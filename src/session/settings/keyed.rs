@@ -40,26 +40,14 @@ impl Settings {
             let own = probed.values.len() - OWN.len();
             parts.extend(probed.values[..own].iter().map(|value| value.as_bytes()));
         }
-        let of_answers = |(name, _): &(&Box<str>, &Box<str>)| !OWN.contains(&&***name);
-        let pairs =
-            |map: &BTreeMap<Box<str>, Box<str>>| map.iter().filter(of_answers).count().to_string();
-        let counts = [
-            pairs(&self.reported),
-            pairs(&self.layer.session),
-            pairs(&self.layer.local),
-        ];
-        let maps = if stands(Guard::SettingsInKey) { 3 } else { 0 };
-        for (count, map) in counts
-            .iter()
-            .zip([&*self.reported, &*self.layer.session, &*self.layer.local])
-            .take(maps)
-        {
+        let maps = [&*self.reported, &*self.layer.session, &*self.layer.local];
+        let maps = maps.map(of_answers);
+        let counts = maps.each_ref().map(|pairs| pairs.len().to_string());
+        let taken = if stands(Guard::SettingsInKey) { 3 } else { 0 };
+        for (count, pairs) in counts.iter().zip(&maps).take(taken) {
             parts.push(count.as_bytes());
-            parts.extend(
-                map.iter()
-                    .filter(of_answers)
-                    .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
-            );
+            let all = pairs.iter();
+            parts.extend(all.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
         }
         parts.extend(
             self.startup
@@ -72,6 +60,12 @@ impl Settings {
         self.derived.context = Some(context);
         id
     }
+}
+
+/// Without Larder's own.
+fn of_answers(settings: &BTreeMap<Box<str>, Box<str>>) -> Vec<(&str, &str)> {
+    let pairs = settings.iter().map(|(name, value)| (&**name, &**value));
+    pairs.filter(|(name, _)| !OWN.contains(name)).collect()
 }
 
 /// What the startup message sets, but for what is read from the backend and what is harmless.

@@ -182,6 +182,20 @@ fn every_statement_is_traced_in_its_place() {
     assert_eq!(client.told(), "TDCZTDCZ");
 }
 
+/// What PostgreSQL passes over behind an error has not become anything.
+#[test]
+fn what_is_not_run_is_not_traced() {
+    let world = World::new();
+    world.warm("t");
+    let mut client = world.client();
+    set(&mut client, "SET larder.trace = on");
+    client.ask(&[unit("SELECT v / 0 FROM u"), unit(T), sync()].concat());
+    let (one, two) = (message(b'1', &[]), message(b'2', &[]));
+    let failed = [one, two, description(false), error("22012")].concat();
+    client.answer(&[failed, ready(b'I')].concat());
+    assert_eq!(client.told(), "12TNEZ");
+}
+
 /// While a COPY is under way nothing is told but what the upstream tells.
 #[test]
 fn a_copy_is_not_disturbed() {
@@ -228,14 +242,8 @@ fn what_cannot_be_read_is_off_and_told_once() {
         let words = told(&mut client, T);
         assert!(words.len() == 1 && words[0].contains(part), "{words:?}");
         assert!(told(&mut client, T).is_empty());
-        set(
-            &mut client,
-            &sql.replace("SET", "RESET")
-                .split(" =")
-                .next()
-                .unwrap()
-                .to_owned(),
-        );
+        let reset = sql.replace("SET", "RESET");
+        set(&mut client, reset.split(" =").next().unwrap());
         assert!(hits(&mut client, T));
     }
     set(&mut client, "SET larder.trace = 'loud'");

@@ -19,7 +19,6 @@ fn checking_in(mode: Mode, outside_writers: bool) -> World {
     let verify = Verify {
         sample: Share::ALL,
         outside_writers,
-        ..Verify::default()
     };
     World::verifying(mode, 400, verify)
 }

@@ -37,7 +37,7 @@ impl Shape {
             return;
         }
         let start = start - usize::from(between.ends_with(b"."));
-        self.constant(&text[..], start);
+        self.constant(text, start);
     }
 
     /// The whole, with what comes behind the last constant.
