@@ -8,6 +8,7 @@ mod backend;
 mod binding_tests;
 mod describe_tests;
 mod execute_tests;
+mod explained_tests;
 mod hints_tests;
 mod joining_tests;
 mod ledger_tests;
