@@ -1,10 +1,9 @@
 //! What operators reach: the console in SQL, and HTTP.
 
-mod command;
+pub mod command;
 pub mod console;
 pub mod desk;
 pub mod http;
 pub mod status;
 pub mod views;
 
-pub use command::read;

@@ -38,6 +38,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// How often what went from the store is told to the metrics.
@@ -121,7 +122,7 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
         );
     })
     .map_err(Error::Start)?;
-    let desk = Arc::new(desk(&shared, &reload, &drain));
+    let desk = Arc::new(desk(&shared, &reload, &drain, &route));
     let make = make_handler(
         config.clone(),
         desk.clone(),
@@ -277,6 +278,7 @@ async fn tend(shared: &Shared, epoch: Instant) {
     for turn in 1u32.. {
         tokio::time::sleep(TELL).await;
         shared.ledger.note_raises(SystemTime::now());
+        shared.metrics.roll.tick();
         if turn.is_multiple_of(SWEEP) {
             shared
                 .store
@@ -359,12 +361,14 @@ fn ask_for_users(
 }
 
 /// What operators look at and do.
-fn desk(shared: &Arc<Shared>, reload: &Arc<Reload>, drain: &Drain) -> Desk {
+fn desk(shared: &Arc<Shared>, reload: &Arc<Reload>, drain: &Drain, route: &Route) -> Desk {
     let (read, set, settings) = (reload.clone(), reload.clone(), reload.clone());
     Desk {
         shared: shared.clone(),
         metrics: shared.metrics.clone(),
         drain: drain.clone(),
+        target: route.target.clone(),
+        consoles: Arc::new(Semaphore::new(admin::desk::CONSOLES)),
         started: Instant::now(),
         reload: Box::new(move || {
             let reloaded = read.reload()?;

@@ -12,12 +12,14 @@ mod roll;
 mod scrape;
 mod shapes;
 mod topmost;
+mod traffic;
 mod verified;
 
 pub use counts::{Attempt, Counts, Doubted};
 pub use recorder::{Coalesced, Outcome, Recorder};
 pub use roll::{Entry as RollEntry, Listed, Name, Roll, State};
 pub use shapes::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
+pub use traffic::{ByDatabase, PERIOD, Traffic};
 pub use verified::Verified;
 
 use crate::why::Why;

@@ -5,6 +5,7 @@
 mod dial;
 mod drain;
 pub mod exchange;
+mod gates;
 mod listen;
 pub mod login;
 mod own;
@@ -18,6 +19,7 @@ pub mod users;
 pub use crate::config::Address;
 pub use dial::dial;
 pub use drain::{Drain, Guard, Phase, PhaseWatch, ThreadPhase};
+pub use gates::Gates;
 pub use listen::{Accepted, Bound, Listener, bind};
 pub use own::Own;
 pub use passwords::Passwords;

@@ -9,6 +9,7 @@ mod landing;
 mod line;
 pub mod reception;
 pub mod verify;
+mod who;
 
 use std::cell::RefCell;
 use std::future::Future;

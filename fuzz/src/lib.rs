@@ -6,6 +6,7 @@
 
 mod conversation;
 
+use larder::admin::command;
 use larder::config::{Config, Flags};
 use larder::net::login::{Credentials, Login, LoginError, login as log_in};
 use larder::sql::catalog::rows::{Rows, Rule};
@@ -24,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     ("canonical", canonical),
     ("client_stream", client_stream),
     ("config", config),
+    ("console", console),
     ("conversation", conversation),
     ("hint", hint),
     ("login", login),
@@ -342,5 +344,24 @@ pub fn login(data: &[u8]) {
         Ok(done) => assert!(done.secret.is_empty() || (4..=256).contains(&done.secret.len())),
         Err(LoginError::Refused(bytes)) => assert_eq!(bytes[0], b'E'),
         Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A command of the console: what is read once is read again with other space and comments around it, and a refusal says
+/// a SQLSTATE and what to do.
+pub fn console(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let read = command::read(text);
+    match &read {
+        Ok(_) => {
+            let around = format!("/* x */ -- y\n {text}\n;");
+            assert_eq!(command::read(&around), read, "{text:?}");
+        }
+        Err(refused) => {
+            assert_eq!(refused.sqlstate.len(), 5);
+            assert!(!refused.text.is_empty());
+        }
     }
 }

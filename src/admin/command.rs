@@ -27,9 +27,26 @@ pub enum Command {
     Ping(String),
     Kill(Option<String>),
     KillClient(u64),
-    Shutdown {
-        at_once: bool,
-    },
+    Pause(Option<String>),
+    Resume(Option<String>),
+    Disable(String),
+    Enable(String),
+    Reconnect(Option<String>),
+    WaitClose(Option<String>),
+    Shutdown(Patience),
+    /// PgBouncer's, and not Larder's: why.
+    Unable(&'static str),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// At once.
+    None,
+    /// Clients end as they come to rest, within `server.drain`.
+    Drain,
+    /// Clients leave by themselves.
+    Clients,
 }
 
 /// Why a text is no command: for people.
@@ -50,9 +67,15 @@ pub const HELP: &[&str] = &[
     "PURGE ROLE name",
     "RELOAD",
     "SET key = value",
+    "PAUSE [database]",
+    "RESUME [database]",
+    "DISABLE database",
+    "ENABLE database",
+    "RECONNECT [database]",
+    "WAIT_CLOSE [database]",
     "KILL [database]",
     "KILL_CLIENT id",
-    "SHUTDOWN [WAIT_FOR_CLIENTS | IMMEDIATE]",
+    "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS | IMMEDIATE]",
     "SHOW HELP",
 ];
 
@@ -164,19 +187,17 @@ pub fn read(text: &str) -> Result<Command, Refused> {
         1 if first.is("RESUME") && word(0, "CACHE") => Some(Command::ResumeCache),
         _ if first.is("PURGE") => purge(rest).map(Command::Purge),
         0 if first.is("RELOAD") => Some(Command::Reload),
-        0 if first.is("KILL") => Some(Command::Kill(None)),
-        1 if first.is("KILL") => rest[0].name().map(|name| Command::Kill(Some(name))),
         1 if first.is("KILL_CLIENT") => {
             let number = rest[0].text().and_then(|text| text.parse().ok());
             number.map(Command::KillClient)
         }
-        0 if first.is("SHUTDOWN") => Some(Command::Shutdown { at_once: false }),
-        1 if first.is("SHUTDOWN") && word(0, "WAIT_FOR_CLIENTS") => {
-            Some(Command::Shutdown { at_once: false })
-        }
-        1 if first.is("SHUTDOWN") && word(0, "IMMEDIATE") => {
-            Some(Command::Shutdown { at_once: true })
-        }
+        _ if first.is("SHUTDOWN") => shutdown(rest),
+        _ if first.is("SUSPEND") => Some(Command::Unable(
+            "a successor takes the listening sockets over without it",
+        )),
+        0 | 1 if DATABASES.iter().any(|(verb, _)| first.is(verb)) => of_database(first, rest),
+        1 if first.is("DISABLE") => rest[0].name().map(Command::Disable),
+        1 if first.is("ENABLE") => rest[0].name().map(Command::Enable),
         0 if first.is("HELP") => Some(Command::Help),
         0 if first.is("BEGIN") => Some(Command::Harmless("BEGIN")),
         0 if first.is("COMMIT") => Some(Command::Harmless("COMMIT")),
@@ -186,6 +207,35 @@ pub fn read(text: &str) -> Result<Command, Refused> {
         _ => None,
     };
     command.ok_or_else(|| unknown(&tokens))
+}
+
+/// Commands for one database, or for all.
+const DATABASES: &[(&str, fn(Option<String>) -> Command)] = &[
+    ("PAUSE", Command::Pause),
+    ("RESUME", Command::Resume),
+    ("RECONNECT", Command::Reconnect),
+    ("WAIT_CLOSE", Command::WaitClose),
+    ("KILL", Command::Kill),
+];
+
+fn of_database(verb: &Token, rest: &[Token]) -> Option<Command> {
+    let (_, make) = DATABASES.iter().find(|(word, _)| verb.is(word))?;
+    match rest {
+        [] => Some(make(None)),
+        [name] => name.name().map(|name| make(Some(name))),
+        _ => None,
+    }
+}
+
+fn shutdown(rest: &[Token]) -> Option<Command> {
+    let patience = match rest {
+        [] => Patience::Drain,
+        [word] if word.is("WAIT_FOR_SERVERS") => Patience::Drain,
+        [word] if word.is("WAIT_FOR_CLIENTS") => Patience::Clients,
+        [word] if word.is("IMMEDIATE") => Patience::None,
+        _ => return None,
+    };
+    Some(Command::Shutdown(patience))
 }
 
 fn show(rest: &[Token]) -> Option<Command> {
@@ -348,7 +398,21 @@ mod tests {
             ("SET DateStyle TO 'ISO'", Command::Harmless("SET")),
             ("select 1", Command::Ping("1".into())),
             ("KILL_CLIENT 7", Command::KillClient(7)),
-            ("SHUTDOWN", Command::Shutdown { at_once: false }),
+            ("SHUTDOWN", Command::Shutdown(Patience::Drain)),
+            (
+                "shutdown wait_for_clients",
+                Command::Shutdown(Patience::Clients),
+            ),
+            ("PAUSE", Command::Pause(None)),
+            ("PAUSE Shop", Command::Pause(Some("shop".into()))),
+            // Quoted it is the name of a database.
+            ("PAUSE \"cache\"", Command::Pause(Some("cache".into()))),
+            ("RESUME", Command::Resume(None)),
+            ("RESUME CACHE", Command::ResumeCache),
+            ("KILL", Command::Kill(None)),
+            ("disable \"Shop\"", Command::Disable("Shop".into())),
+            ("RECONNECT shop", Command::Reconnect(Some("shop".into()))),
+            ("WAIT_CLOSE", Command::WaitClose(None)),
         ] {
             assert_eq!(read(text), Ok(expected), "{text}");
         }
@@ -359,7 +423,8 @@ mod tests {
         for (text, near) in [
             ("SHOW QUERYS", "SHOW QUERIES"),
             ("PURGE QUERY 7", "PURGE QUERY id"),
-            ("PAUSE", "PAUSE CACHE"),
+            ("PAUSE CACHE NOW", "PAUSE CACHE"),
+            ("DISABLE", "DISABLE database"),
         ] {
             let refused = read(text).unwrap_err();
             assert_eq!(refused.sqlstate, "42601");

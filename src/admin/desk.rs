@@ -3,12 +3,16 @@
 //! Deliberately not here: who may (`proxy` and `http` ask), how it is shown (`views`), and how it is written.
 
 use crate::config::Setting;
-use crate::metrics::Metrics;
-use crate::net::Drain;
+use crate::metrics::{Metrics, RollEntry};
+use crate::net::{Drain, Target};
 use crate::session::{Purge, Shared};
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Operators on the console at one time.
+pub const CONSOLES: usize = 32;
 
 /// Reads the configuration again; gives what was applied, and what a restart is needed for.
 pub type Reload = Box<dyn Fn() -> Result<(Vec<String>, Vec<String>), String> + Send + Sync>;
@@ -22,6 +26,10 @@ pub struct Desk {
     pub shared: Arc<Shared>,
     pub metrics: Arc<Metrics>,
     pub drain: Drain,
+    /// Where the database is, and which are closed.
+    pub target: Arc<Target>,
+    /// Places for operators on the console.
+    pub consoles: Arc<Semaphore>,
     pub started: Instant,
     pub reload: Reload,
     pub set: Set,
@@ -91,18 +99,115 @@ impl Desk {
     /// Ends the process: with the patience of SIGTERM, or at once.
     pub fn shut_down(&self, who: &str, at_once: bool) {
         note(who, "SHUTDOWN");
-        // The host knows what signals mean, and is waiting for one.
-        let signal = if at_once { Signal::INT } else { Signal::TERM };
-        if let Err(error) = kill_process(getpid(), signal) {
-            tracing::error!(%error, "cannot send myself a signal");
+        end(if at_once { Signal::INT } else { Signal::TERM });
+    }
+
+    /// Lets no new client in, and ends the process when those that are here have left.
+    pub fn shut_down_behind_clients(&self, who: &str) {
+        note(who, "SHUTDOWN WAIT_FOR_CLIENTS");
+        if !self.target.gates.leave() {
+            return;
+        }
+        let metrics = self.metrics.clone();
+        let waits = move || {
+            while !metrics.roll.clients().is_empty() {
+                std::thread::sleep(LOOK);
+            }
+            end(Signal::TERM);
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("larder-leave".into())
+            .spawn(waits)
+        {
+            tracing::error!(%error, "cannot wait for clients");
         }
     }
 
-    /// Ends clients; how many.
-    pub fn kill(&self, who: &str, fits: impl Fn(u64, &str) -> bool) -> usize {
-        note(who, "KILL");
-        let fits = |entry: &crate::metrics::RollEntry| fits(entry.id, &entry.name.database);
-        self.metrics.roll.kill(fits)
+    /// Ends one client; `false`: there is no such.
+    pub fn kill_client(&self, who: &str, id: u64) -> bool {
+        note(who, &format!("KILL_CLIENT {id}"));
+        self.metrics.roll.kill(|entry| entry.id == id) > 0
+    }
+
+    /// Ends the clients of one database or of all, which is paused then; how many there were.
+    pub fn kill(&self, who: &str, database: Option<&str>) -> usize {
+        note(who, &worded("KILL", database));
+        self.target.gates.pause(database);
+        let fits = |entry: &RollEntry| is_of(entry, database);
+        let ended = self.metrics.roll.kill(fits);
+        self.metrics.roll.retire(fits);
+        ended
+    }
+
+    /// Lets nobody get a connection to a database any more, or to any. `false`: so it was.
+    pub fn pause_database(&self, who: &str, database: Option<&str>) -> bool {
+        note(who, &worded("PAUSE", database));
+        let paused = self.target.gates.pause(database);
+        self.metrics.roll.retire(|entry| is_of(entry, database));
+        paused
+    }
+
+    /// Whether a database that was paused has no connection left; `None`: it is paused no more.
+    pub fn has_paused(&self, database: Option<&str>) -> Option<bool> {
+        let gates = &self.target.gates;
+        let paused = match database {
+            Some(name) => gates.is_paused(name),
+            None => gates.is_all_paused(),
+        };
+        let left = self
+            .metrics
+            .roll
+            .servers_that(|entry| is_of(entry, database));
+        paused.then_some(left == 0)
+    }
+
+    /// Lets them get connections again. `false`: they could.
+    pub fn resume_database(&self, who: &str, database: Option<&str>) -> bool {
+        note(who, &worded("RESUME", database));
+        self.target.gates.resume(database)
+    }
+
+    /// Lets no new client into a database, or lets them in again. `false`: so it was.
+    pub fn admit(&self, who: &str, database: &str, admits: bool) -> bool {
+        let verb = if admits { "ENABLE" } else { "DISABLE" };
+        note(who, &worded(verb, Some(database)));
+        match admits {
+            true => self.target.gates.enable(database),
+            false => self.target.gates.disable(database),
+        }
+    }
+
+    /// Lets every connection to a database, or to all, be replaced as soon as nobody uses it.
+    pub fn reconnect(&self, who: &str, database: Option<&str>) -> usize {
+        note(who, &worded("RECONNECT", database));
+        self.metrics.roll.retire(|entry| is_of(entry, database))
+    }
+
+    /// Whether all that were to be replaced are gone.
+    pub fn has_closed(&self, database: Option<&str>) -> bool {
+        let waits = |entry: &RollEntry| entry.is_killed() && is_of(entry, database);
+        self.metrics.roll.servers_that(waits) == 0
+    }
+}
+
+/// How often it is looked whether clients have left.
+const LOOK: Duration = Duration::from_millis(100);
+
+fn is_of(entry: &RollEntry, database: Option<&str>) -> bool {
+    database.is_none_or(|name| *entry.name.database == *name)
+}
+
+fn worded(verb: &str, database: Option<&str>) -> String {
+    match database {
+        Some(name) => format!("{verb} {name}"),
+        None => verb.to_owned(),
+    }
+}
+
+/// Sends the process a signal: the host knows what signals mean, and is waiting for one.
+fn end(signal: Signal) {
+    if let Err(error) = kill_process(getpid(), signal) {
+        tracing::error!(%error, "cannot send myself a signal");
     }
 }
 
@@ -130,6 +235,8 @@ impl Desk {
             shared: Arc::new(shared),
             metrics,
             drain: Drain::default(),
+            target: Arc::new(Target::new(Vec::new(), true)),
+            consoles: Arc::new(Semaphore::new(CONSOLES)),
             started: Instant::now(),
             reload: Box::new(|| Ok((Vec::new(), Vec::new()))),
             set: Box::new(|_, _| Ok(())),

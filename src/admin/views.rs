@@ -4,12 +4,14 @@
 //! * No parameter, row or password, and no text but without its constants.
 //! * Names and columns that PgBouncer has mean what they mean there.
 
+mod people;
+mod stats;
+
 use super::desk::Desk;
 use crate::cache::store::{Cause, Census};
-use crate::metrics::{Line, Outcome, State};
+use crate::metrics::{Line, Outcome};
 use crate::session::Mode;
 use crate::why::Why;
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// One value.
@@ -43,6 +45,12 @@ impl From<u64> for Value {
 impl From<usize> for Value {
     fn from(number: usize) -> Value {
         Value::from(number as u64)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Value {
+        Value::Bool(yes)
     }
 }
 
@@ -81,6 +89,7 @@ pub struct View {
 macro_rules! row {
     ($($value:expr),* $(,)?) => { vec![$(Value::from($value)),*] };
 }
+use row;
 
 /// A view of a name, as `SHOW` takes it.
 pub struct Shown {
@@ -98,13 +107,25 @@ pub const ALL: &[Shown] = &[
     shown("SOURCES", "who tells of writes", sources),
     shown("RULES", "what the configuration says of whom", rules),
     shown("REPORT", "what would help, statement by statement", report),
-    shown("STATS", "what passed, by database", stats),
-    shown("POOLS", "connections by database and user", pools),
-    shown("CLIENTS", "who is connected", clients),
-    shown("SERVERS", "connections to the database", servers),
-    shown("DATABASES", "where clients go", databases),
-    shown("USERS", "who has come", users),
-    shown("LISTS", "how many of what", lists),
+    shown("STATS", "what has passed, by database", stats::stats),
+    shown("STATS_TOTALS", "… since the start", stats::totals),
+    shown("TOTALS", "… of all databases together", stats::sums),
+    shown(
+        "STATS_AVERAGES",
+        "… a second, in the last minute",
+        stats::averages,
+    ),
+    shown("POOLS", "connections by database and user", people::pools),
+    shown("CLIENTS", "who is connected", people::clients),
+    shown("SERVERS", "connections to the database", people::servers),
+    shown(
+        "SOCKETS",
+        "clients and connections to the database",
+        people::sockets,
+    ),
+    shown("DATABASES", "where clients go", people::databases),
+    shown("USERS", "who is connected, by name", people::users),
+    shown("LISTS", "how many of what", people::lists),
     shown("MEM", "what takes memory", mem),
     shown("CONFIG", "the settings in force", config),
     shown("STATE", "whether it runs", state),
@@ -401,216 +422,6 @@ fn report(desk: &Desk) -> View {
     }
 }
 
-fn stats(desk: &Desk) -> View {
-    let metrics = &desk.metrics;
-    let all: u64 = Outcome::ALL
-        .iter()
-        .map(|outcome| metrics.outcomes(*outcome))
-        .sum();
-    let upstream = metrics.upstream_queries();
-    let seconds = desk.started.elapsed().as_secs().max(1);
-    View {
-        columns: &[
-            "database",
-            "total_query_count",
-            "total_upstream_count",
-            "total_hit_count",
-            "total_saved_time",
-            "avg_query_count",
-            "avg_upstream_count",
-        ],
-        rows: vec![row![
-            "(all)",
-            all,
-            upstream,
-            metrics.outcomes(Outcome::Hit),
-            u64::try_from(metrics.saved().as_micros()).unwrap_or(u64::MAX),
-            all / seconds,
-            upstream / seconds,
-        ]],
-    }
-}
-
-#[derive(Default)]
-struct Pool {
-    cl_active: u64,
-    cl_waiting: u64,
-    sv_active: u64,
-    sv_idle: u64,
-    maxwait: Duration,
-    pooled: bool,
-}
-
-fn pools(desk: &Desk) -> View {
-    let mut pools: BTreeMap<(Box<str>, Box<str>), Pool> = BTreeMap::new();
-    let key = |state: &State| (state.name.database.clone(), state.name.user.clone());
-    for client in desk.metrics.roll.clients() {
-        let pool = pools.entry(key(&client)).or_default();
-        match client.waits {
-            Some(waits) => {
-                pool.cl_waiting += 1;
-                pool.maxwait = pool.maxwait.max(waits);
-            }
-            None => pool.cl_active += 1,
-        }
-    }
-    for server in desk.metrics.roll.servers() {
-        let pool = pools.entry(key(&server)).or_default();
-        pool.pooled |= server.name.pooled;
-        match server.link {
-            Some(_) => pool.sv_active += 1,
-            None => pool.sv_idle += 1,
-        }
-    }
-    let mode = |pooled| if pooled { "pooled" } else { "relayed" };
-    let rows = pools.into_iter().map(|((database, user), pool)| {
-        row![
-            &*database,
-            &*user,
-            pool.cl_active,
-            pool.cl_waiting,
-            pool.sv_active,
-            pool.sv_idle,
-            pool.maxwait.as_secs(),
-            u64::from(pool.maxwait.subsec_micros()),
-            mode(pool.pooled),
-        ]
-    });
-    View {
-        columns: &[
-            "database",
-            "user",
-            "cl_active",
-            "cl_waiting",
-            "sv_active",
-            "sv_idle",
-            "maxwait",
-            "maxwait_us",
-            "pool_mode",
-        ],
-        rows: rows.collect(),
-    }
-}
-
-const CONNECTION: &[&str] = &[
-    "type",
-    "user",
-    "database",
-    "state",
-    "addr",
-    "connect_time",
-    "request_time",
-    "wait",
-    "wait_us",
-    "link",
-    "remote_pid",
-    "tls",
-    "application_name",
-    "id",
-];
-
-fn connection(kind: &str, state: State) -> Vec<Value> {
-    let is = match (kind, state.waits, state.link) {
-        (_, Some(_), _) => "waiting",
-        ("S", _, None) => "idle",
-        _ => "active",
-    };
-    let waits = state.waits.unwrap_or_default();
-    let mut row = row![
-        kind,
-        &*state.name.user,
-        &*state.name.database,
-        is,
-        &*state.name.peer,
-        time(state.since),
-        time(state.asked),
-        waits.as_secs(),
-        u64::from(waits.subsec_micros()),
-        state.link,
-    ];
-    row.push(Value::Int(state.pid.into()));
-    row.push(Value::from(if state.name.tls { "TLS" } else { "" }));
-    row.push(Value::from(&*state.name.application));
-    row.push(Value::from(state.id));
-    row
-}
-
-fn clients(desk: &Desk) -> View {
-    let all = desk.metrics.roll.clients().into_iter();
-    View {
-        columns: CONNECTION,
-        rows: all.map(|state| connection("C", state)).collect(),
-    }
-}
-
-fn servers(desk: &Desk) -> View {
-    let all = desk.metrics.roll.servers().into_iter();
-    View {
-        columns: CONNECTION,
-        rows: all.map(|state| connection("S", state)).collect(),
-    }
-}
-
-fn databases(desk: &Desk) -> View {
-    let clients = desk.metrics.roll.clients();
-    let servers = desk.metrics.roll.servers();
-    let rows = desk.shared.ledger.all().into_iter().map(|database| {
-        let of = |states: &[State]| {
-            let of = states
-                .iter()
-                .filter(|s| *s.name.database == *database.name());
-            of.count()
-        };
-        let mut row = row![database.name(), of(&clients), of(&servers)];
-        row.push(Value::Bool(database.catalog().is_some()));
-        row
-    });
-    View {
-        columns: &[
-            "name",
-            "current_client_connections",
-            "current_connections",
-            "catalog_loaded",
-        ],
-        rows: rows.collect(),
-    }
-}
-
-fn users(desk: &Desk) -> View {
-    let mut users: BTreeMap<Box<str>, u64> = BTreeMap::new();
-    for client in desk.metrics.roll.clients() {
-        *users.entry(client.name.user).or_default() += 1;
-    }
-    let rows = users
-        .into_iter()
-        .map(|(user, clients)| row![&*user, clients]);
-    View {
-        columns: &["name", "current_client_connections"],
-        rows: rows.collect(),
-    }
-}
-
-fn lists(desk: &Desk) -> View {
-    let (clients, servers) = (desk.metrics.roll.clients(), desk.metrics.roll.servers());
-    let used = servers
-        .iter()
-        .filter(|server| server.link.is_some())
-        .count();
-    View {
-        columns: &["list", "items"],
-        rows: vec![
-            row!["databases", desk.shared.ledger.all().len()],
-            row!["users", users(desk).rows.len()],
-            row!["pools", pools(desk).rows.len()],
-            row!["used_clients", clients.len()],
-            row!["used_servers", used],
-            row!["free_servers", servers.len() - used],
-            row!["statements", desk.metrics.statements.lines().len()],
-            row!["entries", desk.shared.store.entries()],
-        ],
-    }
-}
-
 fn mem(desk: &Desk) -> View {
     let store = &desk.shared.store;
     View {
@@ -634,7 +445,20 @@ fn state(desk: &Desk) -> View {
     let phase = format!("{:?}", desk.drain.phase()).to_lowercase();
     View {
         columns: &["key", "value"],
-        rows: vec![row!["phase", phase], row!["cache", mode(desk)]],
+        rows: vec![
+            row!["active", if phase == "running" { "yes" } else { "no" }],
+            row![
+                "paused",
+                if desk.target.gates.is_all_paused() {
+                    "yes"
+                } else {
+                    "no"
+                }
+            ],
+            row!["suspended", "no"],
+            row!["phase", phase],
+            row!["cache", mode(desk)],
+        ],
     }
 }
 

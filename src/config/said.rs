@@ -83,18 +83,19 @@ impl Said {
 
     /// Every setting.
     pub fn settings(&self) -> Vec<Setting> {
-        KEYS.iter().map(|key| self.setting(key)).collect()
-    }
-
-    fn setting(&self, key: &'static str) -> Setting {
-        let default = default(key);
-        let given = self.0.find_value(key).ok();
-        Setting {
-            key,
-            value: given.map_or_else(|| default.clone(), |value| shown(key, &value)),
-            default,
-            changeable: CHANGEABLE.contains(&key),
-        }
+        // Merged once: each look into the layers merges all of them.
+        let merged = self.0.extract::<Value>().ok();
+        let setting = |key: &&'static str| {
+            let default = default(key);
+            let given = merged.as_ref().and_then(|all| all.find_ref(key));
+            Setting {
+                key,
+                value: given.map_or_else(|| default.clone(), |value| shown(key, value)),
+                default,
+                changeable: CHANGEABLE.contains(key),
+            }
+        };
+        KEYS.iter().map(setting).collect()
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::traffic::{ByDatabase, Meter, Past, Traffic};
 
 /// Who a connection is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +39,11 @@ pub struct Entry {
     link: AtomicU64,
     /// The process id at the other end, of a server.
     pid: AtomicI32,
+    /// A client: it is to end. A server: nobody else gets it.
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// What has passed by a client.
+    pub meter: Meter,
 }
 
 /// What there is to say of a connection at one moment.
@@ -52,6 +57,8 @@ pub struct State {
     pub waits: Option<Duration>,
     pub link: Option<u64>,
     pub pid: i32,
+    /// It is to end as soon as it can.
+    pub ends: bool,
 }
 
 fn micros(at: SystemTime) -> u64 {
@@ -71,13 +78,20 @@ impl Entry {
         match (waits, self.waits.load(Relaxed)) {
             (true, 0) => self.waits.store(micros(SystemTime::now()), Relaxed),
             (true, _) | (false, 0) => {}
-            (false, _) => self.waits.store(0, Relaxed),
+            (false, since) => {
+                self.waits.store(0, Relaxed);
+                let waited = micros(SystemTime::now()).saturating_sub(since);
+                self.meter.waited.fetch_add(waited, Relaxed);
+            }
         }
     }
 
     /// What it is connected to; `None`: nothing.
     pub fn links(&self, other: Option<u64>) {
-        self.link.store(other.unwrap_or(0), Relaxed);
+        let before = self.link.swap(other.unwrap_or(0), Relaxed);
+        if other.is_some_and(|other| other != before) {
+            self.meter.assigned.fetch_add(1, Relaxed);
+        }
     }
 
     /// The process at the other end.
@@ -115,6 +129,7 @@ impl Entry {
             waits: waits.map(|since| now.duration_since(at(since)).unwrap_or_default()),
             link: Some(self.link.load(Relaxed)).filter(|link| *link > 0),
             pid: self.pid.load(Relaxed),
+            ends: self.is_killed(),
         }
     }
 }
@@ -140,6 +155,7 @@ pub struct Roll {
     clients: Arc<Side>,
     servers: Arc<Side>,
     next: AtomicU64,
+    past: Arc<Past>,
 }
 
 /// A connection on the roll, until this is dropped.
@@ -147,6 +163,8 @@ pub struct Roll {
 pub struct Listed {
     entry: Arc<Entry>,
     side: Arc<Side>,
+    /// Where a client's traffic is summed up.
+    past: Option<Arc<Past>>,
 }
 
 impl std::ops::Deref for Listed {
@@ -158,7 +176,12 @@ impl std::ops::Deref for Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.side.lock().remove(&self.entry.id);
+        // Under the lock: whoever looks counts it once.
+        let mut side = self.side.lock();
+        side.remove(&self.entry.id);
+        if let Some(past) = &self.past {
+            past.add(&self.entry.name.database, &self.entry.meter.read());
+        }
     }
 }
 
@@ -175,17 +198,26 @@ impl Roll {
             pid: AtomicI32::new(0),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
+            meter: Meter::default(),
         });
         side.lock().insert(entry.id, entry.clone());
         Listed {
             entry,
             side: side.clone(),
+            past: None,
         }
     }
 
     /// A client has come.
     pub fn client(&self, name: Name) -> Listed {
-        self.enter(&self.clients, name)
+        let login = Traffic {
+            logins: 1,
+            ..Traffic::default()
+        };
+        self.past.add(&name.database, &login);
+        let mut listed = self.enter(&self.clients, name);
+        listed.past = Some(self.past.clone());
+        listed
     }
 
     /// A connection to the database was made.
@@ -201,6 +233,37 @@ impl Roll {
     /// All connections to the database that clients use or have used.
     pub fn servers(&self) -> Vec<State> {
         self.servers.states()
+    }
+
+    /// What has passed since the start, by database.
+    pub fn traffic(&self) -> ByDatabase {
+        let clients = self.clients.lock();
+        let present = clients.values();
+        let present = present.map(|e| (e.name.database.clone(), e.meter.read()));
+        self.past.with(present)
+    }
+
+    /// What has passed in the last whole period, by database, and how long that is.
+    pub fn lately(&self) -> (ByDatabase, Duration) {
+        self.past.lately(Instant::now(), &self.traffic())
+    }
+
+    /// Looks whether a period is over. For a background thread, every second.
+    pub fn tick(&self) {
+        self.past.tick(Instant::now(), || self.traffic());
+    }
+
+    /// Lets the connections to the database that fit be closed as soon as nobody uses them. Gives how many there are.
+    pub fn retire(&self, fits: impl Fn(&Entry) -> bool) -> usize {
+        let servers = self.servers.lock();
+        let fitting = servers.values().filter(|entry| fits(entry));
+        fitting.map(|entry| entry.kill()).count()
+    }
+
+    /// How many connections to the database there are that fit.
+    pub fn servers_that(&self, fits: impl Fn(&Entry) -> bool) -> usize {
+        let servers = self.servers.lock();
+        servers.values().filter(|entry| fits(entry)).count()
     }
 
     /// Ends the clients that fit. Gives how many there were.

@@ -59,6 +59,8 @@ pub enum Refusal {
     Unable(String),
     /// None became free in time.
     Waited(Duration),
+    /// The database was paused for so long.
+    Paused(Duration),
 }
 
 impl From<io::Error> for Refusal {
@@ -280,6 +282,10 @@ impl Pools {
         let mut refused = None;
         loop {
             pool.used.set(Instant::now());
+            let left = limit.saturating_sub(began.elapsed());
+            if !self.target.gates.open(pool.database.name(), left).await {
+                return Err(Refusal::Paused(limit));
+            }
             while let Some(mut idle) = self.pop(&pool) {
                 if suits(&idle.lease) && self.is_young(&idle.lease) && is_quiet(&mut idle.stream) {
                     idle.lease.seat.counted = self.metrics.upstream(UpstreamState::Client);
@@ -344,7 +350,10 @@ impl Pools {
 
     /// Whether what a connection is and has said is still so, as far as it can be known without asking it.
     fn holds(&self, lease: &Lease, pool: &Pool) -> bool {
-        self.target.is_current(&lease.place) && lease.greeting.is_current(&pool.database)
+        self.target.is_current(&lease.place)
+            && lease.greeting.is_current(&pool.database)
+            && !lease.listed.is_killed()
+            && !self.target.gates.is_paused(pool.database.name())
     }
 
     fn is_young(&self, lease: &Lease) -> bool {
@@ -493,7 +502,9 @@ impl Pools {
             let all: Vec<_> = pools.pools.borrow().values().cloned().collect();
             for pool in all {
                 pools.close_unused(&pool);
-                let lacks = pool.open.get() < pools.limits.min_pool_size
+                let paused = pools.target.gates.is_paused(pool.database.name());
+                let lacks = !paused
+                    && pool.open.get() < pools.limits.min_pool_size
                     && pools.size.is_none_or(|size| pool.open.get() < size);
                 if lacks {
                     match pools.open(&pool).await {

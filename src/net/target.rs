@@ -8,7 +8,7 @@
 //! * A connection knows the turn in which its server was in use: in another turn no other client is given it, nor told
 //!   what it has said.
 
-use super::{Address, Connector, Stream};
+use super::{Address, Connector, Gates, Stream};
 use crate::cache::servers::Server;
 use std::io;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct Target {
     chosen: watch::Sender<Option<Arc<Place>>>,
     turn: AtomicU64,
     suspected: Notify,
+    /// Which databases an operator has closed.
+    pub gates: Arc<Gates>,
 }
 
 /// A server that is in use, or was.
@@ -55,6 +57,7 @@ impl Target {
             chosen: watch::Sender::new(first),
             turn: AtomicU64::new(0),
             suspected: Notify::new(),
+            gates: Arc::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use super::handshake::Arrived;
 use super::landing::Landing;
 use super::line::Line;
 use super::reception;
-use crate::metrics::Listed;
+use super::who::Who;
 use crate::net::{Phase, PhaseWatch};
 use crate::session::{FULL, Io, Next, Session};
 use crate::wire::message::{self, Severity};
@@ -90,8 +90,8 @@ struct Drive<'a> {
     heard: bool,
     /// Messages of the client wait until it has read its answers.
     behind: bool,
-    /// The client on the roll.
-    who: Option<Listed>,
+    /// The client on the roll, and what has passed by it.
+    who: Option<Who>,
     /// The upstream's first words were read before, and are not dealt with yet.
     greeted: bool,
     timers: Timers,
@@ -119,6 +119,7 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
         admitted,
     } = arrived;
     let (admitted, who) = admitted.unzip();
+    let who = who.map(Who::new);
     let mut drive = Drive {
         session,
         client: Line::new(client, unread),
@@ -142,7 +143,9 @@ pub async fn run(arrived: Arrived, door: &Rc<Door>) {
     if !drive.heard {
         drive.upstream.leave(&drive.session);
     }
-    drop(drive.who.take());
+    if let Some(who) = drive.who.take() {
+        who.leaves();
+    }
     drop(admitted);
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| drive.say(cx, &farewell))).await;
 }
@@ -164,7 +167,7 @@ impl Drive<'_> {
             self.subscribed = true;
             let _ = self.phase.poll_reached(cx, Phase::Stopping);
             if let Some(who) = &self.who {
-                who.wakes(cx.waker());
+                who.listed.wakes(cx.waker());
             }
             self.note();
         }
@@ -185,7 +188,7 @@ impl Drive<'_> {
     /// Notes on the roll which connection the client has.
     fn note(&self) {
         if let Some(who) = &self.who {
-            self.upstream.note(who);
+            self.upstream.note(&who.listed);
         }
     }
 
@@ -274,10 +277,11 @@ impl Drive<'_> {
         } = &mut *scratch;
         client.clear();
         upstream.clear();
+        let now = door.now();
         let mut io = Io {
             client,
             upstream,
-            now: door.now(),
+            now,
         };
         if connected {
             self.upstream.introduce(&mut self.session, &mut io);
@@ -289,7 +293,11 @@ impl Drive<'_> {
             &[],
             &mut io,
         );
+        let sent = client.len() as u64;
         self.send(Side::Client, client, upstream, cx)?;
+        if let Some(who) = &mut self.who {
+            who.passed(0, sent, now, door);
+        }
         Ok(next)
     }
 
@@ -352,9 +360,6 @@ impl Drive<'_> {
         let now = door.at(began);
         if side == Side::Client {
             self.timers.resting = None;
-            if let Some(who) = &self.who {
-                who.asks(door.unix(now));
-            }
         }
         let mut io = Io {
             client,
@@ -371,6 +376,7 @@ impl Drive<'_> {
                 &mut io,
             );
         }
+        let sent = client.len() as u64;
         self.send(side, client, upstream, cx)?;
         if client.capacity() > 4 * WAITING {
             *client = Vec::new();
@@ -378,6 +384,14 @@ impl Drive<'_> {
         let thread = &self.door.thread;
         if thread.has_hits() {
             thread.end_turn(began.elapsed());
+        }
+        if let Some(who) = &mut self.who {
+            let received = if side == Side::Client {
+                count as u64
+            } else {
+                0
+            };
+            who.passed(received, sent, now, self.door);
         }
         Ok(Some(next))
     }
@@ -425,7 +439,7 @@ impl Drive<'_> {
         if self.rests_too_long(cx) {
             return Some(End::IdleTransaction);
         }
-        if self.who.as_ref().is_some_and(|who| who.is_killed()) {
+        if self.who.as_ref().is_some_and(|who| who.listed.is_killed()) {
             return Some(End::Killed);
         }
         let phase = self.phase.get();

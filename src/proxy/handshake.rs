@@ -17,7 +17,8 @@ use super::verify::{Verified, verify};
 use super::{Console, Door, Visitor, cancel, greeting, reception};
 use crate::config::TlsMode;
 use crate::metrics::{Counted, Listed, Name, UpstreamState};
-use crate::net::users::Found;
+use crate::net::pool::Refusal;
+use crate::net::users::{Check, Found};
 use crate::net::{Start, Stream};
 use crate::session::{Binding, Session, database_name};
 use crate::wire::message::{self, Severity};
@@ -170,6 +171,25 @@ async fn arrive(
         refuse(&mut client, "28000", text, hint).await;
         return None;
     }
+    if let Some(console) = &door.console
+        && console.is_meant(database_name(startup), startup)
+    {
+        // Where clients have taken every place, an operator is needed most.
+        visit(client, startup, unread, door, console).await;
+        return None;
+    }
+    if door.pools.target.gates.is_leaving() {
+        let text = "Larder is stopping and takes no new clients";
+        refuse(&mut client, "57P03", text, "Connect to another.").await;
+        return None;
+    }
+    if door.pools.target.gates.is_disabled(database_name(startup)) {
+        let name = database_name(startup);
+        let text = format!("database \"{name}\" is not currently accepting connections");
+        let hint = "An operator of Larder has disabled it: ENABLE on Larder's console.";
+        refuse(&mut client, "55000", &text, hint).await;
+        return None;
+    }
     let Some(admitted) = door.reception.admit() else {
         let hint = "Larder's pool.max_client_conn is reached.";
         refuse(
@@ -181,13 +201,6 @@ async fn arrive(
         .await;
         return None;
     };
-    if let Some(console) = &door.console
-        && console.is_meant(database_name(startup), startup)
-    {
-        drop(admitted);
-        visit(client, startup, unread, door, console).await;
-        return None;
-    }
     let arrived = match verified(&mut client, startup, &mut unread, door).await? {
         Verified::Ours(credentials) => {
             let home = reception::let_in(&mut client, startup, &credentials, door).await?;
@@ -243,6 +256,13 @@ async fn visit(
             "Name the user in admin.admin_users or admin.stats_users of Larder's configuration.";
         return refuse(&mut client, "28000", &text, hint).await;
     };
+    if let Found::Known(known) = door.reception.users.find(user).await
+        && !matches!(known.check, Check::Scram(_))
+    {
+        let text = "Larder's console takes a password by SCRAM-SHA-256 only";
+        let hint = "Give the user a password or a SCRAM verifier in [[users]], not an md5 hash.";
+        return refuse(&mut client, "28000", text, hint).await;
+    }
     match verified(&mut client, startup, &mut unread, door).await {
         Some(Verified::Ours(_)) => {
             let visitor = Visitor {
@@ -299,6 +319,12 @@ async fn relay(
     door: &Door,
 ) -> Option<Arrived> {
     let mut session = Session::new(door.thread.clone(), startup);
+    let (database, gates) = (database_name(startup), &door.pools.target.gates);
+    if !gates.open(database, reception::PAUSED).await {
+        let words = reception::words(&Refusal::Paused(reception::PAUSED));
+        let _ = client.write_all(&words).await;
+        return None;
+    }
     let (upstream, greeting, counted) = connect(&mut client, startup.packet, door).await?;
     session.binds(binding(&client, &upstream));
     let listed = door.pools.metrics.roll.server(Name {

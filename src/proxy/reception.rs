@@ -36,6 +36,8 @@ use crate::wire::startup::Startup;
 const SPARE: usize = 1024;
 /// How often it is looked which must be asked again.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a client that comes waits for a database that is paused: less than a login may take.
+pub const PAUSED: Duration = Duration::from_secs(50);
 /// The newest minor version of protocol 3 that is spoken.
 const NEWEST: u16 = 2;
 /// Bytes of a cancel key's secret, before and since protocol 3.2.
@@ -191,7 +193,9 @@ impl Reception {
             let due = self.recheck - self.recheck / 4;
             let all = self.known();
             for (parameters, entry) in &all {
+                let name = crate::session::database_of(|name| value(parameters, name));
                 let asked = entry.is_lived_by()
+                    && !pools.target.gates.is_paused(name)
                     && !entry.is_revoked()
                     && entry.verified().elapsed() >= due
                     && !entry.asking.swap(true, Ordering::AcqRel);
@@ -206,6 +210,11 @@ impl Reception {
             }
         }
     }
+}
+
+fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    let found = parameters.iter().rfind(|(known, _)| **known == *name);
+    found.map(|(_, value)| &**value)
 }
 
 /// Asks whether credentials still log in, for those who live by entries of them.
@@ -345,6 +354,10 @@ async fn greet(
     database: &Database,
     door: &Door,
 ) -> Result<Arc<Entry>, Refusal> {
+    let gates = &door.pools.target.gates;
+    if !gates.open(database.name(), PAUSED).await {
+        return Err(Refusal::Paused(PAUSED));
+    }
     // What happens after this is of a later word.
     let word = database.catalog_word();
     let since = Instant::now();
@@ -401,6 +414,11 @@ pub fn words(refusal: &Refusal) -> Vec<u8> {
             "28000",
             text,
             "This error comes from Larder, not from PostgreSQL.",
+        ),
+        Refusal::Paused(limit) => say(
+            "57P03",
+            &format!("the database was paused for {limit:?}"),
+            "An operator of Larder has paused it. RESUME on Larder's console lets clients go on.",
         ),
         Refusal::Waited(limit) => say(
             "53300",

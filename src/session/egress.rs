@@ -60,13 +60,17 @@ impl Session {
         match item {
             Item::Local(bytes) => io.client.extend_from_slice(&bytes),
             Item::Ready => {
-                let ready = message::ready(self.transaction.status());
+                let status = self.transaction.status();
+                self.thread.ready(status);
+                let ready = message::ready(status);
                 io.client.extend_from_slice(&ready);
             }
             Item::Ours { simple, bytes } => {
                 io.client.extend_from_slice(&bytes);
                 if simple {
-                    let ready = message::ready(self.transaction.status());
+                    let status = self.transaction.status();
+                    self.thread.ready(status);
+                    let ready = message::ready(status);
                     io.client.extend_from_slice(&ready);
                 }
             }

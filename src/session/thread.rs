@@ -51,6 +51,31 @@ pub struct Shared {
     pub quarantine: Quarantine,
 }
 
+/// What has passed in one turn.
+#[derive(Debug, Default)]
+pub struct Passed {
+    statements: Cell<u64>,
+    transactions: Cell<u64>,
+    busy: Cell<u64>,
+}
+
+impl Passed {
+    /// Statements, transactions that have ended, and microseconds that statements took; from now on none.
+    #[inline]
+    pub fn take(&self) -> (u64, u64, u64) {
+        (
+            self.statements.take(),
+            self.transactions.take(),
+            self.busy.take(),
+        )
+    }
+}
+
+#[inline]
+fn more(cell: &Cell<u64>, by: u64) {
+    cell.set(cell.get().wrapping_add(by));
+}
+
 /// What the sessions of one thread share.
 pub struct Thread {
     shared: Arc<Shared>,
@@ -60,6 +85,8 @@ pub struct Thread {
     recorder: Recorder,
     /// Hits of this turn, whose time is taken when their answers are sent.
     hits: Cell<u32>,
+    /// What this turn has added to its client's traffic.
+    passed: Passed,
     drawn: Cell<u64>,
     no_types: Rc<[u8]>,
     texts: RefCell<LruCache<Rc<[u8]>, Rc<Text>, foldhash::fast::RandomState>>,
@@ -80,6 +107,7 @@ impl Thread {
             shared,
             recorder,
             hits: Cell::new(0),
+            passed: Passed::default(),
             drawn: Cell::new(SEED),
             no_types: Rc::from([]),
             texts,
@@ -115,6 +143,7 @@ impl Thread {
 
     /// Counts a statement.
     pub(super) fn count(&self, statement: &Record, outcome: Outcome, why: Option<Why>) {
+        more(&self.passed.statements, 1);
         self.recorder.outcome(outcome);
         self.recorder.book.outcome(statement, outcome, why);
         if let Some(why) = why {
@@ -137,6 +166,7 @@ impl Thread {
 
     /// Counts a hit on an entry of that age and size, which spares the upstream so much.
     pub(super) fn hit(&self, text: &Text, age: Micros, spared: Micros, bytes: usize) {
+        more(&self.passed.statements, 1);
         self.recorder.outcome(Outcome::Hit);
         self.recorder.book.hit(self.record(text), spared, bytes);
         self.recorder.entry_age(Duration::from_micros(age));
@@ -146,6 +176,7 @@ impl Thread {
 
     /// Records what a statement took that went upstream.
     pub(super) fn took(&self, outcome: Outcome, took: Micros) {
+        more(&self.passed.busy, took);
         self.recorder.duration(outcome, Duration::from_micros(took));
     }
 
@@ -213,9 +244,23 @@ impl Thread {
 
     /// Records what the hits of this turn took.
     pub fn end_turn(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(0);
+        more(&self.passed.busy, micros);
         for _ in 0..self.hits.take() {
             self.recorder.duration(Outcome::Hit, took);
         }
+    }
+
+    /// A client was told that it may go on.
+    #[inline]
+    pub(super) fn ready(&self, status: u8) {
+        more(&self.passed.transactions, u64::from(status == b'I'));
+    }
+
+    /// What this turn has added to its client's traffic.
+    #[inline]
+    pub fn passed(&self) -> &Passed {
+        &self.passed
     }
 
     /// A number drawn for the self-check.

@@ -470,6 +470,7 @@ impl Session {
                 self.flow.copy = Copy::None;
                 self.finish(status, io.now);
                 if !hidden {
+                    self.thread.ready(status);
                     io.client.extend_from_slice(raw);
                 }
                 self.release(io);

@@ -24,6 +24,7 @@ mod coalescing;
 mod commands;
 mod configuration;
 mod consistency;
+mod console;
 mod demo;
 mod departures;
 mod explain;
