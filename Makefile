@@ -5,7 +5,7 @@ ENV := test ! -f target/deps/env || . target/deps/env;
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
 
-.PHONY: help deps build test test-drivers soak lint doc demo bench fuzz book
+.PHONY: help deps build test test-drivers test-deploy image sbom soak lint doc demo bench fuzz book
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,15 @@ test: ## format, lints, all tests, documentation
 test-drivers: ## every driver against direct PostgreSQL; installs them into target/drivers (DRIVERS_ONLY=…, DRIVERS_MODE=…, UPDATE_DOCS=1)
 	@scripts/drivers.sh
 	$(ENV) cargo test --locked --test drivers -- --ignored
+
+test-deploy: ## deploy/: kustomize, the chart, compose and systemd's units, rendered and held against their schemas
+	@$(ENV) scripts/deploy.sh
+
+image: ## the container image without a registry: buildah and debootstrap, as root (IMAGE_PREBUILT=1: with target/release/larder)
+	@scripts/image.sh
+
+sbom: ## what the program is made of: target/sbom.cdx.json (CycloneDX)
+	@scripts/sbom.py
 
 soak: ## mixed load with kills, reloads, DDL and evictions for SOAK_MINUTES (30): nothing wrong, memory flat
 	$(ENV) SOAK_MINUTES=$(SOAK_MINUTES) cargo test --locked --test soak -- --ignored --nocapture

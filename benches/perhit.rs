@@ -254,6 +254,7 @@ fn main() -> ExitCode {
         coalesce_wait: 1_000_000,
         verify: Default::default(),
         paused: false,
+        ..larder::session::Live::default()
         audit: false,
     };
     let shared = Arc::new(Shared {

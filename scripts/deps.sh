@@ -30,6 +30,11 @@ if [ -z "${DEPS_NO_TESTS:-}" ]; then
     has_module psycopg || clients+=(python3-psycopg)
     has_module psycopg_pool || clients+=(python3-psycopg-pool)
     has_module asyncpg || clients+=(python3-asyncpg)
+    # make test-deploy, where neither helm nor kubectl is packaged.
+    have go || clients+=(golang-go)
+    [ -d /usr/share/gocode/src/github.com/Masterminds/sprig ] || clients+=(golang-github-masterminds-sprig-dev)
+    [ -d /usr/share/gocode/src/gopkg.in/yaml.v3 ] || clients+=(golang-gopkg-yaml.v3-dev)
+    has_module yaml || clients+=(python3-yaml)
 fi
 # For trying the other way: packages to treat as missing.
 read -ra forced <<<"${DEPS_FORCE:-}"

@@ -17,6 +17,11 @@ step() {
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- -D warnings
 step cargo test --locked
+if python3 -c 'import yaml' 2>/dev/null; then
+    step scripts/deploy.sh quick
+else
+    say "==> PyYAML is not installed: deploy/ is not checked (make test-deploy)"
+fi
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --document-private-items
 if cargo deny --version >/dev/null 2>&1; then
     step cargo deny --offline check licenses bans sources

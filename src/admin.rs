@@ -6,4 +6,3 @@ pub mod desk;
 pub mod http;
 pub mod status;
 pub mod views;
-

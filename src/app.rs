@@ -6,12 +6,14 @@ mod check;
 mod explainer;
 mod host;
 mod live;
+mod upgrade;
 mod workers;
 
 pub use check::{Findings, check};
 pub use explainer::{Asked, explain};
 use live::Reload;
 pub use live::Reloaded;
+pub use upgrade::Succession;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 
 use crate::admin;
@@ -23,7 +25,7 @@ use crate::config::{self, Config, Flags, Password, Said};
 use crate::metrics::{CacheNumbers, Eviction, Metrics};
 use crate::net::pool::{Pools, Route};
 use crate::net::users::{Question, Users};
-use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, bind};
+use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, managed};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Console, Door, Role, serve};
 use crate::session::{Live, Shared, Steering, Thread};
@@ -52,6 +54,9 @@ pub enum Error {
     /// An address could not be listened on.
     #[error("{0}")]
     Listen(io::Error),
+    /// The process before this one does not hand over.
+    #[error("{0}")]
+    Upgrade(String),
     /// A certificate or key could not be used.
     #[error("{0}")]
     Tls(String),
@@ -76,7 +81,9 @@ pub enum Error {
 }
 
 /// Runs until a signal ends the process.
-pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
+pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> Result<(), Error> {
+    // Reads the environment, and so comes before there are threads.
+    let mut passed = managed().map_err(Error::Listen)?;
     let live = live::live(&config).map_err(Error::Rules)?;
     let config = Arc::new(config);
     raise_open_files();
@@ -88,8 +95,8 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
     )?);
     let drain = Drain::default();
     let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
-    let clients = bind(&config.listen).map_err(Error::Listen)?;
-    let admin = bind(std::slice::from_ref(&config.admin.address)).map_err(Error::Listen)?;
+    let mut upgrade = upgrade::Upgrade::begin(&config, succession, &mut passed)?;
+    let (clients, admin) = upgrade.bind(&config, &mut passed).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
@@ -98,6 +105,7 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
     let ledger = Ledger::telling(new_database, servers);
     let shared = Arc::new(share(&config, live, metrics.clone(), ledger));
     let reload = Arc::new(Reload::new(flags, said, shared.clone()));
+    upgrade.shut(&shared);
     watch_store(&shared);
     let (users, questions) = users(&config)?;
     let route = route(&config, tls.clone(), users.clone());
@@ -143,7 +151,10 @@ pub fn run(flags: Flags, said: Said, config: Config) -> Result<(), Error> {
             tls.reload();
             let _ = reload.reload();
         }),
+        succeed: Box::new(upgrade.succeed()),
     };
+    let succession = upgrade.take_over(shared, drain.clone())?;
+    beside("larder-upgrade", succession).map_err(Error::Start)?;
     host::run(parts, &drain);
     workers.join();
     Ok(())

@@ -46,7 +46,9 @@ pub use units::duration;
 use function::Everything;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use values::{Words, a_duration, a_size, maybe_duration, maybe_parsed, maybe_words, parsed, words};
+use values::{
+    Words, a_duration, a_size, maybe_duration, maybe_parsed, maybe_path, maybe_words, parsed, words,
+};
 
 /// Everything an operator can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,9 @@ pub struct Server {
     pub drain: Duration,
     /// Threads that serve clients.
     pub workers: Workers,
+    /// Where a successor asks for the listening sockets; `None`: there is no upgrade without a pause.
+    #[serde(deserialize_with = "maybe_path")]
+    pub upgrade_socket: Option<PathBuf>,
 }
 
 /// `server.workers`: `auto` is one per core this process may use.
@@ -308,6 +313,7 @@ impl Default for Server {
         Server {
             drain: Duration::from_secs(30),
             workers: Workers::Auto,
+            upgrade_socket: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
-use larder::app::Asked;
+use larder::app::{Asked, Succession};
 use larder::config::{Config, ConfigError, Flags, Said};
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,7 +26,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve clients (what happens without a command, too)
-    Serve,
+    Serve {
+        /// Take the listening sockets from the Larder that runs (server.upgrade_socket)
+        #[arg(long)]
+        upgrade: bool,
+    },
     /// Ask a running Larder on its admin address whether it is ready: exit code 0 or 1
     Health,
     /// Tell what would become of a statement, and why; it is not run, and no running Larder is needed
@@ -59,6 +63,8 @@ struct Explain {
 const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
+const UPGRADE: &str = "--upgrade";
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -66,11 +72,18 @@ fn main() -> ExitCode {
         // --help and --version.
         Err(error) => error.exit(),
     };
-    match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&arguments.flags),
-        Command::Health => health(&arguments.flags),
-        Command::Explain(asked) => explain(&arguments.flags, asked),
-        Command::Check { json } => check(&arguments.flags, json),
+    match arguments.command {
+        None => serve(&arguments.flags, &["serve"], false),
+        Some(command) => run(&arguments.flags, command),
+    }
+}
+
+fn run(flags: &Flags, command: Command) -> ExitCode {
+    match command {
+        Command::Serve { upgrade } => serve(flags, &[], upgrade),
+        Command::Health => health(flags),
+        Command::Explain(asked) => explain(flags, asked),
+        Command::Check { json } => check(flags, json),
     }
 }
 
@@ -89,14 +102,23 @@ fn misread(error: &clap::Error) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
-fn serve(flags: &Flags) -> ExitCode {
+/// `more`: what is missing on the command line for a successor's.
+fn serve(flags: &Flags, more: &[&str], upgrade: bool) -> ExitCode {
     let read = Said::read(flags).and_then(|said| Ok((said.config()?, said)));
     let (config, said) = match read {
         Ok(read) => read,
         Err(error) => return misused(&error),
     };
     larder::logging::start(&config.log);
-    match larder::app::run(flags.clone(), said, config) {
+    let own = std::env::args_os().skip(1).filter(|word| word != UPGRADE);
+    let succession = Succession {
+        upgrade,
+        again: own
+            .chain(more.iter().map(Into::into))
+            .chain([UPGRADE.into()])
+            .collect(),
+    };
+    match larder::app::run(flags.clone(), said, config, succession) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("larder: {error}");

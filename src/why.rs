@@ -36,6 +36,7 @@ why! {
     // The installation.
     Off = "off", "`cache.mode` is off", "set `cache.mode` to on";
     Paused = "paused", "an operator has paused the cache", "`RESUME CACHE` on the console";
+    Upgrade = "upgrade", "another process of this Larder still has, or will have, clients: an upgrade is under way", "wait until the process before is gone: at most `server.drain`";
     Observe = "observe", "`cache.mode` is observe: decided and counted, not served", "set `cache.mode` to on";
     NoCatalog = "no_catalog", "the database's catalog is not loaded, or was raised and is being loaded again", "wait a moment; if it lasts, see the log: Larder's own connection cannot read the catalog";
     Pooler = "pooler", "the upstream is itself a pooler: its backend is not the one it announced", "point `upstream.url` at PostgreSQL itself, or declare `upstream.pooler`";

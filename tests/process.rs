@@ -21,6 +21,7 @@ fn larder() -> Command {
     }
     command
         .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
         .current_dir(std::env::temp_dir())
         .stdin(Stdio::null());
     command
@@ -78,7 +79,23 @@ impl Running {
     }
 
     fn start_with(directory: &Directory, arguments: &[&str], upstream: u16) -> Running {
-        let mut child = larder()
+        Running::of(larder(), directory, arguments, upstream)
+    }
+
+    /// One that has a service manager, which listens at that path.
+    fn start_told(directory: &Directory, arguments: &[&str], manager: &Path) -> Running {
+        let mut command = larder();
+        command.env("NOTIFY_SOCKET", manager);
+        Running::of(command, directory, arguments, 1)
+    }
+
+    fn of(
+        mut command: Command,
+        directory: &Directory,
+        arguments: &[&str],
+        upstream: u16,
+    ) -> Running {
+        let mut child = command
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -474,4 +491,112 @@ fn version_and_help() {
         text.contains("--upstream <URL>") && text.contains("health"),
         "{text}"
     );
+}
+
+/// A listening socket is the process's third descriptor, as systemd passes it.
+#[test]
+fn listens_on_what_a_service_manager_opened() {
+    let directory = Directory::new("activated");
+    let clients = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, at) = (
+        clients.local_addr().unwrap(),
+        admin.local_addr().unwrap().to_string(),
+    );
+    // A client that comes before there is anybody waits, and is not refused.
+    let early = TcpStream::connect(port).unwrap();
+    let log = std::fs::File::create(directory.0.join("log")).unwrap();
+    let words = "exec 3<&0 4>&1 0</dev/null 1>&2; \
+        LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=larder.socket:admin exec \"$@\"";
+    let start = |words: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", words, "sh", env!("CARGO_BIN_EXE_larder"), "serve"])
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .env("LARDER_UPSTREAM__URL", url(silent_upstream()))
+            .stdin(std::os::fd::OwnedFd::from(clients.try_clone().unwrap()))
+            .stdout(std::os::fd::OwnedFd::from(admin.try_clone().unwrap()))
+            .stderr(log.try_clone().unwrap());
+        command.spawn().unwrap()
+    };
+    let running = Running {
+        child: start(words),
+        clients: port.to_string(),
+        admin: at,
+        log: Arc::default(),
+    };
+    running.until(|| {
+        running
+            .get("/ready")
+            .is_some_and(|a| a.starts_with("HTTP/1.1 200 "))
+    });
+    // A request for encryption is answered with one letter.
+    let asks = |mut client: &TcpStream| {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+        let mut letter = [0];
+        client.read_exact(&mut letter).unwrap();
+        letter
+    };
+    assert_eq!(asks(&early), *b"N");
+    assert_eq!(asks(&TcpStream::connect(port).unwrap()), *b"N");
+    drop(early);
+    running.signal("TERM");
+    assert_eq!(running.ended().0.code(), Some(0));
+    // Words for another process count for nothing: it opens what it is told to.
+    let said = std::fs::read_to_string(directory.0.join("log")).unwrap();
+    assert!(said.contains(&port.to_string()), "{said}");
+    let mut other = start(&words.replace("$$", "1"));
+    let begun = Instant::now();
+    let at = format!("{:?}", port.to_string());
+    loop {
+        let said = std::fs::read_to_string(directory.0.join("log")).unwrap();
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("listening for clients"));
+        let lines: Vec<_> = lines.collect();
+        if let [_, own] = lines[..] {
+            assert!(!own.contains(&at), "{own}");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{said}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn what_is_passed_and_cannot_listen_stops_the_start() {
+    let words = "exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", words, "sh", env!("CARGO_BIN_EXE_larder"), "serve"])
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("LARDER_UPSTREAM__URL", url(1))
+        .stdin(Stdio::null());
+    let (code, text) = said(&mut command);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("not a"), "{text}");
+}
+
+#[test]
+fn a_service_manager_is_told_of_each_step() {
+    let directory = Directory::new("notify");
+    let path = directory.0.join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut words = [0; 256];
+        let count = manager.recv(&mut words).unwrap();
+        String::from_utf8_lossy(&words[..count]).into_owned()
+    };
+    let running = Running::start_told(&directory, &[], &path);
+    assert!(told().starts_with("READY=1\n"));
+    running.signal("HUP");
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert!(told().starts_with("READY=1\n"));
+    running.signal("TERM");
+    assert!(told().starts_with("STOPPING=1\n"));
+    assert_eq!(running.ended().0.code(), Some(0));
 }

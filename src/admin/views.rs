@@ -176,6 +176,7 @@ pub fn mode(desk: &Desk) -> &'static str {
     match live.mode {
         Mode::Off => "off",
         _ if live.paused => "paused",
+        _ if live.shared => "upgrade",
         Mode::Observe => "observe",
         Mode::On => "on",
     }

@@ -33,6 +33,7 @@ pub fn live(config: &Config) -> Result<Live, String> {
             Configured::Off => Mode::Off,
         },
         paused: false,
+        shared: false,
         transactions: match config.cache.transactions {
             config::Transactions::UntilWrite => Transactions::UntilWrite,
             config::Transactions::ReadOnly => Transactions::ReadOnly,
@@ -202,6 +203,7 @@ impl Reload {
         self.shared.steer(|live| {
             *live = Live {
                 paused: live.paused,
+                shared: live.shared,
                 mode: if switched { live.mode } else { new.mode },
                 ..new.clone()
             };

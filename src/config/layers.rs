@@ -24,6 +24,7 @@ const DEFAULT_FILE: &str = "larder.toml";
 pub const KEYS: &[&str] = &[
     "server.drain",
     "server.workers",
+    "server.upgrade_socket",
     "upstream.url",
     "upstream.connect_timeout",
     "upstream.password_file",

@@ -6,6 +6,7 @@
 use super::{Ttl, Workers, units};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -105,6 +106,20 @@ pub(super) fn maybe_text<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Strin
         return Err(D::Error::custom("is empty or contains a NUL byte"));
     }
     Ok(Some(words))
+}
+
+/// An absolute path, or nothing.
+pub(super) fn maybe_path<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    let words = text(d)?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    if !words.starts_with('/') || words.contains('\0') {
+        return Err(D::Error::custom(format!(
+            "`{words}` is not an absolute path"
+        )));
+    }
+    Ok(Some(words.into()))
 }
 
 pub(super) fn switch<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {

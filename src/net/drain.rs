@@ -32,6 +32,7 @@ pub enum Phase {
 pub struct Drain {
     phase: Arc<watch::Sender<Phase>>,
     open: Arc<Open>,
+    handed: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ impl Default for Drain {
         Drain {
             phase: Arc::new(watch::Sender::new(Phase::Starting)),
             open: Arc::default(),
+            handed: Arc::new(watch::Sender::new(false)),
         }
     }
 }
@@ -74,6 +76,21 @@ impl Drain {
     pub async fn reached(&self, phase: Phase) {
         // The sender lives in self, so waiting cannot fail.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// A successor has the listening sockets: nobody is let in any more, and who is in goes on.
+    pub fn hand_over(&self) {
+        self.handed.send_replace(true);
+    }
+
+    /// Whether it has.
+    pub fn is_handed(&self) -> bool {
+        *self.handed.borrow()
+    }
+
+    /// Waits until it has.
+    pub async fn handed(&self) {
+        let _ = self.handed.subscribe().wait_for(|handed| *handed).await;
     }
 
     /// A receiver, for loops that wait for each change.

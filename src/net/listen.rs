@@ -5,7 +5,10 @@
 //!   them, and wake no other.
 //! * Errors of accept never end the listener and never spin: a process out of file descriptors waits for one.
 //! * A socket file is removed only by who made it, and on start only when nobody answers behind it.
+//! * A socket that somebody else opened ([`Passed`]) is taken where it is what is asked for, and is never opened twice:
+//!   a second one beside it would get half of the connections.
 
+use super::passed::{Passed, Use};
 use super::{Address, Stream};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
@@ -13,6 +16,8 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -34,15 +39,27 @@ pub struct Bound {
     address: Address,
     /// Keeps the socket file; gone with it.
     file: Option<SocketFile>,
+    /// A service manager opened it, and keeps it when we end.
+    managed: bool,
 }
 
 /// Opens every listener of `addresses`; a TCP name may give several.
 pub fn bind(addresses: &[Address]) -> io::Result<Vec<Bound>> {
+    open(addresses, Use::Clients, &mut Vec::new())
+}
+
+/// The same, of what others have opened for this use first. What a service manager opened is all that is listened on.
+pub fn open(addresses: &[Address], used: Use, passed: &mut Vec<Passed>) -> io::Result<Vec<Bound>> {
+    let ours = |passed: &mut Passed| passed.used == used;
+    let mut offered: Vec<Passed> = passed.extract_if(.., ours).collect();
+    if offered.iter().any(|passed| passed.managed) {
+        return offered.into_iter().map(Bound::managed).collect();
+    }
     let mut bound = Vec::new();
     for address in addresses {
         match address {
-            Address::Tcp(host, port) => bind_tcp(host, *port, &mut bound),
-            Address::Unix(path) => bind_unix(path).map(|b| bound.push(b)),
+            Address::Tcp(host, port) => bind_tcp(host, *port, &mut offered, &mut bound),
+            Address::Unix(path) => bind_unix(path, &mut offered).map(|b| bound.push(b)),
         }
         .map_err(|e| io::Error::new(e.kind(), told(address, &e)))?;
     }
@@ -64,11 +81,21 @@ fn told(address: &Address, error: &io::Error) -> String {
     format!("cannot listen on {address}: {advice}")
 }
 
-fn bind_tcp(host: &str, port: u16, bound: &mut Vec<Bound>) -> io::Result<()> {
+fn bind_tcp(
+    host: &str,
+    port: u16,
+    offered: &mut Vec<Passed>,
+    bound: &mut Vec<Bound>,
+) -> io::Result<()> {
     let mut port = port;
     for mut address in (host, port).to_socket_addrs()? {
         // Port 0 is chosen by the kernel once, for all addresses of the name.
         address.set_port(port);
+        if let Some((socket, local)) = take_tcp(offered, address) {
+            port = local.port();
+            bound.push(Bound::new(socket, tcp(local), None));
+            continue;
+        }
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM.nonblocking(),
@@ -83,32 +110,49 @@ fn bind_tcp(host: &str, port: u16, bound: &mut Vec<Bound>) -> io::Result<()> {
         socket.listen(BACKLOG)?;
         let local = socket.local_addr()?.as_socket().unwrap_or(address);
         port = local.port();
-        bound.push(Bound {
-            socket,
-            address: tcp(local),
-            file: None,
-        });
+        bound.push(Bound::new(socket, tcp(local), None));
     }
     Ok(())
+}
+
+/// The one that listens there already.
+fn take_tcp(offered: &mut Vec<Passed>, address: SocketAddr) -> Option<(Socket, SocketAddr)> {
+    let local = |passed: &Passed| passed.socket.local_addr().ok()?.as_socket();
+    let at = offered.iter().position(|passed| {
+        local(passed).is_some_and(|local| {
+            local.ip() == address.ip() && [local.port(), 0].contains(&address.port())
+        })
+    })?;
+    let local = local(&offered[at])?;
+    Some((offered.swap_remove(at).socket, local))
 }
 
 fn tcp(address: SocketAddr) -> Address {
     Address::Tcp(address.ip().to_string(), address.port())
 }
 
-fn bind_unix(path: &Path) -> io::Result<Bound> {
+fn bind_unix(path: &Path, offered: &mut Vec<Passed>) -> io::Result<Bound> {
+    let at = offered.iter().position(|passed| passed.is_at(path));
+    if let Some(at) = at
+        && let Ok(file) = SocketFile::made(path)
+    {
+        let socket = offered.swap_remove(at).socket;
+        return Ok(Bound::new(socket, Address::Unix(path.into()), Some(file)));
+    }
+    let socket = unix_socket(path, SOCKET_MODE)?;
+    let file = SocketFile::made(path)?;
+    Ok(Bound::new(socket, Address::Unix(path.into()), Some(file)))
+}
+
+/// Listens on a path that nobody answers on. Nobody gets in before the mode holds.
+pub(super) fn unix_socket(path: &Path, mode: u32) -> io::Result<Socket> {
     let name = SockAddr::unix(path)?;
     remove_stale(path, &name)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&name)?;
-    let file = SocketFile::made(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
-    Ok(Bound {
-        socket,
-        address: Address::Unix(path.into()),
-        file: Some(file),
-    })
+    Ok(socket)
 }
 
 /// Removes what a killed process left, but nothing that is not a socket and none that somebody answers.
@@ -136,6 +180,8 @@ fn remove_stale(path: &Path, name: &SockAddr) -> io::Result<()> {
 pub struct SocketFile {
     path: PathBuf,
     identity: Identity,
+    /// A successor has the socket now, and the file with it.
+    left: Arc<AtomicBool>,
 }
 
 /// Device, inode and time of making: file systems give a removed file's inode to the next one.
@@ -147,23 +193,58 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 impl SocketFile {
-    fn made(path: &Path) -> io::Result<SocketFile> {
+    pub(super) fn made(path: &Path) -> io::Result<SocketFile> {
         Ok(SocketFile {
             path: path.into(),
             identity: identity(path)?,
+            left: Arc::default(),
         })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        let left = self.left.load(Ordering::Acquire);
+        if !left && identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 impl Bound {
+    fn new(socket: Socket, address: Address, file: Option<SocketFile>) -> Bound {
+        Bound {
+            socket,
+            address,
+            file,
+            managed: false,
+        }
+    }
+
+    /// One that a service manager opened, and whose file is the manager's.
+    fn managed(passed: Passed) -> io::Result<Bound> {
+        let name = passed.socket.local_addr()?;
+        let address = match (name.as_socket(), name.as_pathname()) {
+            (Some(local), _) => tcp(local),
+            (None, Some(path)) => Address::Unix(path.into()),
+            (None, None) => return Err(io::Error::other("a socket without an address was passed")),
+        };
+        Ok(Bound {
+            managed: true,
+            ..Bound::new(passed.socket, address, None)
+        })
+    }
+
+    /// A second handle on the socket, to be given to a successor.
+    pub fn keep(&self, used: Use) -> io::Result<Passed> {
+        Ok(Passed {
+            socket: self.socket.try_clone()?,
+            used,
+            managed: self.managed,
+            left: self.file.as_ref().map(|file| file.left.clone()),
+        })
+    }
+
     /// Where it listens, with the port the kernel chose.
     pub fn address(&self) -> &Address {
         &self.address
@@ -171,12 +252,12 @@ impl Bound {
 
     /// Gives the socket to the event loop of the calling task.
     pub fn listen(self) -> io::Result<Listener> {
-        match self.file {
-            Some(file) => Ok(Listener::Unix(
+        match self.address {
+            Address::Unix(_) => Ok(Listener::Unix(
                 UnixListener::from_std(self.socket.into())?,
-                file,
+                self.file,
             )),
-            None => Ok(Listener::Tcp(TcpListener::from_std(self.socket.into())?)),
+            Address::Tcp(..) => Ok(Listener::Tcp(TcpListener::from_std(self.socket.into())?)),
         }
     }
 }
@@ -186,8 +267,8 @@ impl Bound {
 pub enum Listener {
     /// Over TCP.
     Tcp(TcpListener),
-    /// Over a Unix socket, with its file.
-    Unix(UnixListener, SocketFile),
+    /// Over a Unix socket, with its file where it is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 impl Listener {

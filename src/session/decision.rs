@@ -84,8 +84,15 @@ impl Session {
             Mode::Off => return Err(Why::Off),
             Mode::On | Mode::Observe => {}
         }
-        if self.thread.live().paused {
+        let (paused, shared) = {
+            let live = self.thread.live();
+            (live.paused, live.shared)
+        };
+        if paused {
             return Err(Why::Paused);
+        }
+        if shared {
+            return Err(Why::Upgrade);
         }
         // Who was told that the backend is gone is answered by nobody (hazard 22).
         if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {

@@ -25,6 +25,8 @@ pub struct Live {
     pub mode: Mode,
     /// Nothing is served or kept until an operator says so.
     pub paused: bool,
+    /// Another process has clients of the same listeners: writes of which this one hears nothing.
+    pub shared: bool,
     pub transactions: Transactions,
     pub rules: Rules,
     /// How long a miss waits for an equal one that is under way; 0: not at all.
@@ -55,6 +57,7 @@ impl Default for Live {
         Live {
             mode: Mode::On,
             paused: false,
+            shared: false,
             transactions: Transactions::UntilWrite,
             rules: Rules::default(),
             coalesce_wait: 1_000_000,
@@ -103,11 +106,30 @@ pub enum Purge {
 }
 
 impl Shared {
-    /// Whether answers may be served: not while the cache is off or paused, or the catalog of a database is not known.
+    /// Shuts the cache while two processes have clients of the same listeners. When it returns, no statement that is
+    /// read from a client from then on is answered from memory.
+    pub fn shut(&self) {
+        self.steer(|live| live.shared = true);
+    }
+
+    /// Opens it when this process is the only one again: what the other wrote or changed is not known, so nothing that
+    /// was read before is true.
+    pub fn open(&self) {
+        for database in self.ledger.all() {
+            database.raise_all();
+            database.raise_catalog();
+        }
+        self.store.purge(|_, _| true);
+        self.steer(|live| live.shared = false);
+    }
+
+    /// Whether answers may be served: not while the cache is off, paused or shut for an upgrade, or the catalog of a
+    /// database is not known.
     pub fn is_open(&self) -> bool {
         let live = self.steering.live();
         live.mode == Mode::On
             && !live.paused
+            && !live.shared
             && self
                 .ledger
                 .all()

@@ -57,6 +57,7 @@ mod storms;
 mod tls;
 mod transactions;
 mod twins;
+mod upgrade;
 mod upstream;
 mod writekinds;
 mod writes;

@@ -209,6 +209,38 @@ impl Larder {
         self.wait_ready();
     }
 
+    /// The command of one that takes over the ports, not started.
+    pub fn command_of_successor(&self) -> Command {
+        let setup = self.setup.clone().argument("--upgrade");
+        setup.command(self.port, self.admin)
+    }
+
+    /// Starts one that takes over the ports, and waits until it has them.
+    pub fn successor(&self) -> Larder {
+        let log = self.log.with_extension("next.log");
+        let setup = self.setup.clone().argument("--upgrade");
+        let child = launch(&setup, self.port, self.admin, &log);
+        let next = Larder {
+            port: self.port,
+            admin: self.admin,
+            setup: self.setup.clone(),
+            log,
+            child,
+        };
+        at_exit(&format!("rm -f '{}'", next.log.display()));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !next.log().contains("the listening sockets are ours") {
+            assert!(
+                Instant::now() < deadline,
+                "no successor; its log:\n{}",
+                next.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        next.wait_ready();
+        next
+    }
+
     /// The same login through this Larder.
     pub fn login(&self, user: &str, database: &str) -> Login {
         Login::new(self.port, user, database)

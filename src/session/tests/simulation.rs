@@ -136,6 +136,7 @@ impl Simulation {
                 ..Verify::default()
             },
             paused: false,
+            shared: false,
             audit: false,
         };
         let shared = Arc::new(Shared {

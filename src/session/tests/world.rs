@@ -87,6 +87,7 @@ impl World {
             coalesce_wait: 1_000_000,
             verify,
             paused: false,
+            shared: false,
             audit: false,
         };
         let shared = Arc::new(Shared {
