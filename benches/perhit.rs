@@ -254,8 +254,8 @@ fn main() -> ExitCode {
         coalesce_wait: 1_000_000,
         verify: Default::default(),
         paused: false,
-        ..larder::session::Live::default()
         audit: false,
+        ..larder::session::Live::default()
     };
     let shared = Arc::new(Shared {
         steering: larder::session::Steering::new(live),
