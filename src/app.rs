@@ -109,11 +109,7 @@ pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> 
     watch_store(&shared);
     let (users, questions) = users(&config)?;
     let route = route(&config, tls.clone(), users.clone());
-    let reception = Arc::new(Reception::new(
-        users.clone(),
-        config.auth.recheck,
-        config.pool.max_client_conn,
-    ));
+    let reception = reception(&config, users.clone());
     first_password(&route.own).map_err(Error::Start)?;
     let (control, chooser) = watchers(&config, &shared, &route, doubts.clone());
     let asked = ask_for_users(&config, &control, questions);
@@ -171,6 +167,12 @@ fn users(
     let own = (&*config.upstream.user, password);
     let (users, questions) = Users::new(&config.auth, &config.users, own).map_err(Error::Users)?;
     Ok((Arc::new(users), questions))
+}
+
+/// Who is let in.
+fn reception(config: &Config, users: Arc<Users>) -> Arc<Reception> {
+    let (recheck, most) = (config.auth.recheck, config.pool.max_client_conn);
+    Arc::new(Reception::new(users, recheck, most))
 }
 
 /// How the upstream is reached.

@@ -177,6 +177,8 @@ async fn hand_over(waiting: Waiting, kept: Vec<Passed>, shared: &Shared, drain: 
             Ok(()) => {
                 // Held for as long as the process lives: its end is what the successor waits for.
                 std::mem::forget(heir);
+                // The successor listens there once this process is gone; until then there is no other upgrade.
+                drop(waiting);
                 drop(kept);
                 drain.hand_over();
                 return pending().await;

@@ -1,10 +1,10 @@
 //! The change from a running Larder to its successor: nobody is refused, and nobody is given an old answer.
 
 use crate::ground::{Ground, eventually, until_hit};
-use crate::larder::{Larder, at_exit, free_port};
+use crate::larder::{at_exit, free_port};
 use crate::wireclient::{Answered, Client, Login};
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -74,12 +74,16 @@ fn p1_own_writes_hold_across_both_processes() {
     let next = ground.larder.successor();
     // The sockets are the successor's: who comes now comes to it.
     let mut newcomer = login.connect();
-    assert_eq!(number(&mut newcomer), 0);
-    assert_eq!(newcomer.larder_last(), "bypass: upgrade");
+    // Time enough for the successor to know the schema, so that nothing but the upgrade keeps it from keeping this.
+    for _ in 0..200 {
+        assert_eq!(number(&mut newcomer), 0);
+        std::thread::sleep(Duration::from_millis(10));
+    }
     // A write through the process before, read through its successor.
     set(&mut writer, 1);
     writer.ok("COMMIT");
     assert_eq!(number(&mut newcomer), 1);
+    assert_eq!(newcomer.larder_last(), "bypass: upgrade");
     // A write through the successor, read through the process before.
     set(&mut newcomer, 2);
     assert_eq!(number(&mut reader), 2);
@@ -222,25 +226,57 @@ fn there_must_be_somebody_to_take_over_from() {
 }
 
 #[test]
-fn sigusr2_starts_a_successor() {
+fn a_predecessor_that_is_killed_opens_the_successor() {
+    let directory = Directory::new("killed");
+    let mut ground = ground("killed", &directory);
+    let login = ground.over(&ground.login());
+    let mut writer = login.connect();
+    writer.ok("BEGIN");
+    set(&mut writer, 1);
+    let next = ground.larder.successor();
+    let mut newcomer = login.connect();
+    assert_eq!(number(&mut newcomer), 0);
+    assert_eq!(newcomer.larder_last(), "bypass: upgrade");
+    // There is no other upgrade while this one is under way.
+    let another = next.command_of_successor().output().expect("it runs");
+    assert!(!another.status.success());
+    ground.larder.kill();
+    until_hit(&mut newcomer, READ);
+    assert_eq!(
+        number(&mut newcomer),
+        0,
+        "what was not committed is not there"
+    );
+}
+
+#[test]
+fn sigusr2_starts_a_successor_that_the_service_manager_knows() {
     let directory = Directory::new("usr2");
-    let mut ground = ground("usr2", &directory);
+    let socket = directory.socket().display().to_string();
+    let manager = directory.0.join("manager");
+    let manager = (UnixDatagram::bind(&manager).expect("a socket"), manager);
+    let told = || {
+        manager.0.set_read_timeout(Some(LONG)).expect("a socket");
+        let mut words = [0; 256];
+        let count = manager.0.recv(&mut words).expect("words");
+        String::from_utf8_lossy(&words[..count]).into_owned()
+    };
+    let mut ground = Ground::with("upgrade_usr2", SCHEMA, |setup| {
+        setup
+            .set("SERVER__UPGRADE_SOCKET", &socket)
+            .variable("NOTIFY_SOCKET", &manager.1.display().to_string())
+    });
+    assert!(told().starts_with("READY=1\n"));
     let login = ground.over(&ground.login());
     until_hit(&mut login.connect(), READ);
     ground.larder.signal("USR2");
-    let successor = |larder: &Larder| {
-        let log = larder.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("a successor starts"))?;
-        let value: serde_json::Value = serde_json::from_str(line).ok()?;
-        value["fields"]["process"]
-            .as_u64()
-            .or(value["process"].as_u64())
-    };
-    eventually("a successor starts", || successor(&ground.larder).is_some());
-    let process = successor(&ground.larder).expect("its number");
+    let words = told();
+    let process = words
+        .strip_prefix("MAINPID=")
+        .and_then(|rest| rest.lines().next());
+    let process: u32 = process.expect("its number").parse().expect("a number");
     at_exit(&format!("kill -9 {process} 2>/dev/null"));
+    assert!(told().starts_with("READY=1\n"));
     let status = ground.larder.wait(LONG).expect("the process before ends");
     assert!(status.success(), "{status}: {}", ground.larder.log());
     let mut client = login.connect();
@@ -254,4 +290,17 @@ fn sigusr2_starts_a_successor() {
         kill.expect("kill").success(),
         "it is the successor that answered"
     );
+    // The first word of an end is the successor's: the end of the process before is not that of the service.
+    assert!(told().starts_with("STOPPING=1\n"));
+    drop(client);
+    let gone = || !PathBuf::from(format!("/proc/{process}/exe")).exists();
+    eventually("the successor ends", gone);
+    manager.0.set_nonblocking(true).expect("a socket");
+    while let Ok(count) = manager.0.recv(&mut [0; 256]) {
+        assert_eq!(
+            count,
+            "STOPPING=1\nSTATUS=draining".len(),
+            "the successor's second"
+        );
+    }
 }

@@ -71,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// A variable that is no configuration key.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.into());
         self
