@@ -5,7 +5,7 @@ ENV := test ! -f target/deps/env || . target/deps/env;
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
 
-.PHONY: help deps build test test-drivers test-deploy image sbom soak lint doc demo bench fuzz book
+.PHONY: help deps build test test-drivers test-deploy test-page image sbom soak lint doc demo bench fuzz book
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ image: ## the container image without a registry: buildah and debootstrap, as ro
 
 sbom: ## what the program is made of: target/sbom.cdx.json (CycloneDX)
 	@scripts/sbom.py
+
+test-page: ## the page in Chromium, with screenshots in target/page/shots; needs chromium, Node.js and npm
+	@$(ENV) scripts/page.sh
 
 soak: ## mixed load with kills, reloads, DDL and evictions for SOAK_MINUTES (30): nothing wrong, memory flat
 	$(ENV) SOAK_MINUTES=$(SOAK_MINUTES) cargo test --locked --test soak -- --ignored --nocapture

@@ -1,5 +1,6 @@
 //! What operators reach: the console in SQL, and HTTP.
 
+pub mod call;
 pub mod command;
 pub mod console;
 pub mod desk;

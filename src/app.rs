@@ -2,10 +2,15 @@
 //!
 //! The only file that knows them all. What can fail at start fails before the first client is let in.
 
+mod board;
 mod check;
 mod explainer;
+mod figures;
 mod host;
 mod live;
+mod report;
+mod screen;
+mod top;
 mod upgrade;
 mod workers;
 
@@ -13,6 +18,8 @@ pub use check::{Findings, check};
 pub use explainer::{Asked, explain};
 use live::Reload;
 pub use live::Reloaded;
+pub use report::{Report, report};
+pub use top::{Watch, once, top};
 pub use upgrade::Succession;
 pub use workers::{Handler, MakeHandler, Seat, Session};
 

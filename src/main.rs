@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
-use larder::app::{Asked, Succession};
+use larder::app::{Asked, Succession, Watch};
 use larder::config::{Config, ConfigError, Flags, Said};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -41,6 +43,31 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Watch a running Larder in the terminal: what hits, what does not, and why
+    Top(Top),
+    /// What a running Larder saves, or would save in mode observe, statement by statement, with rules to paste
+    Report {
+        /// How many statements, of those called most
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        statements: usize,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `larder top`.
+#[derive(clap::Args)]
+struct Top {
+    /// One look as plain text (what happens without a terminal, too)
+    #[arg(long)]
+    once: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
+    /// A file with admin.token, to pause and resume the cache
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// `larder explain`.
@@ -84,6 +111,8 @@ fn run(flags: &Flags, command: Command) -> ExitCode {
         Command::Health => health(flags),
         Command::Explain(asked) => explain(flags, asked),
         Command::Check { json } => check(flags, json),
+        Command::Top(asked) => top(flags, asked),
+        Command::Report { statements, json } => report(flags, statements, json),
     }
 }
 
@@ -132,7 +161,7 @@ fn health(flags: &Flags) -> ExitCode {
         Ok(address) => address,
         Err(error) => return misused(&error),
     };
-    match larder::admin::http::probe(&address) {
+    match larder::admin::call::probe(&address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!("larder: {text}");
@@ -178,6 +207,41 @@ fn check(flags: &Flags, json: bool) -> ExitCode {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(FAILED),
     }
+}
+
+fn top(flags: &Flags, asked: Top) -> ExitCode {
+    let address = match Config::load_admin(flags) {
+        Ok(address) => address,
+        Err(error) => return misused(&error),
+    };
+    let seen = if asked.once || !std::io::stdout().is_terminal() {
+        larder::app::once(&address).map(|text| print(text.trim_end()))
+    } else {
+        let watch = Watch {
+            address,
+            token: asked.token_file,
+            every: Duration::from_secs(asked.every),
+        };
+        larder::app::top(watch).map(|()| ExitCode::SUCCESS)
+    };
+    seen.unwrap_or_else(failed)
+}
+
+fn report(flags: &Flags, statements: usize, json: bool) -> ExitCode {
+    let address = match Config::load_admin(flags) {
+        Ok(address) => address,
+        Err(error) => return misused(&error),
+    };
+    match larder::app::report(&address, statements) {
+        Ok(told) if json => print(&serde_json::to_string_pretty(&told.json()).unwrap_or_default()),
+        Ok(told) => print(&told.lines().join("\n")),
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: String) -> ExitCode {
+    eprintln!("larder: {error}");
+    ExitCode::from(FAILED)
 }
 
 /// Whoever reads no more has read enough.

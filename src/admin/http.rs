@@ -2,13 +2,15 @@
 //!
 //! * `/ready` does not ask the upstream: a database that is down must not take every pod out of service at once.
 //! * It outlives the listeners of clients: while the process drains, `/ready` says 503 and not "connection refused".
+//! * The page is one of its own: no other origin's script, style or frame, and no other page's script can read what is here,
+//!   because no header lets it.
 //! * A slow or silent caller holds at most one of a few places, for a limited time.
 //!
 //! pingora reads and writes HTTP. Its listening service is not used: it ends the process when a port is taken.
 
 use super::desk::Desk;
 use super::status::{self, Token};
-use crate::net::{Accepted, Address, Drain, Listener, Phase, Stream};
+use crate::net::{Accepted, Drain, Listener, Phase, Stream};
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora_core::apps::ServerApp;
@@ -16,9 +18,9 @@ use pingora_core::apps::http_app::{HttpServer, ServeHttp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::server::ShutdownWatch;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -28,12 +30,6 @@ const PLACES: usize = 32;
 
 /// How long a caller may keep its place.
 const VISIT: Duration = Duration::from_secs(60);
-
-/// How long a probe waits for its answer.
-const PROBE: Duration = Duration::from_secs(2);
-
-/// The largest answer that a probe reads.
-const LARGEST: u64 = 64 << 10;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
@@ -51,6 +47,66 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
+/// A part of the page.
+struct Asset {
+    path: &'static str,
+    kind: &'static str,
+    text: &'static str,
+    /// Made of the text, so that a browser that was here before another version asks anew.
+    tag: LazyLock<String>,
+}
+
+static ASSETS: [Asset; 3] = [
+    Asset {
+        path: "/",
+        kind: HTML_TYPE,
+        text: PAGE,
+        tag: LazyLock::new(|| tag(PAGE)),
+    },
+    Asset {
+        path: "/page.css",
+        kind: "text/css; charset=utf-8",
+        text: STYLE,
+        tag: LazyLock::new(|| tag(STYLE)),
+    },
+    Asset {
+        path: "/page.js",
+        kind: "text/javascript; charset=utf-8",
+        text: SCRIPT,
+        tag: LazyLock::new(|| tag(SCRIPT)),
+    },
+];
+
+fn tag(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest[..8].iter().fold("\"".to_owned(), |mut tag, byte| {
+        let _ = write!(tag, "{byte:02x}");
+        tag
+    }) + "\""
+}
+
+impl Asset {
+    fn response(&self, method: &Method, known: Option<&str>) -> Response<Vec<u8>> {
+        let same =
+            known.is_some_and(|known| known.split(',').any(|known| known.trim() == *self.tag));
+        let mut response = match same {
+            true => response((StatusCode::NOT_MODIFIED, self.kind, String::new()), method),
+            false => response((StatusCode::OK, self.kind, self.text.to_owned()), method),
+        };
+        let headers = response.headers_mut();
+        if same {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        // Kept, but asked for each time: a new Larder has a new page.
+        let value = header::HeaderValue::from_static("no-cache");
+        headers.insert(header::CACHE_CONTROL, value);
+        if let Ok(value) = header::HeaderValue::from_str(&self.tag) {
+            headers.insert(header::ETAG, value);
+        }
+        response
+    }
+}
+
 /// What is served.
 pub struct Pages {
     desk: Arc<Desk>,
@@ -67,15 +123,24 @@ impl Pages {
         Pages { desk, drain, token }
     }
 
-    fn answer(&self, method: &Method, path: &str, query: &str) -> Response<Vec<u8>> {
+    /// `known`: what the caller has of it already (`If-None-Match`).
+    fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        known: Option<&str>,
+    ) -> Response<Vec<u8>> {
+        if CALLS.contains(&path) {
+            return refused("POST");
+        }
+        if *method != Method::GET && *method != Method::HEAD {
+            return refused("GET, HEAD");
+        }
+        if let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) {
+            return asset.response(method, known);
+        }
         let page = match path {
-            "/" => (StatusCode::OK, HTML_TYPE, PAGE.to_owned()),
-            "/page.css" => (StatusCode::OK, "text/css; charset=utf-8", STYLE.to_owned()),
-            "/page.js" => (
-                StatusCode::OK,
-                "text/javascript; charset=utf-8",
-                SCRIPT.to_owned(),
-            ),
             "/status" => {
                 let wanted = query.strip_prefix("statements=");
                 let wanted = wanted.and_then(|number| number.parse().ok());
@@ -96,16 +161,12 @@ impl Pages {
             "/live" => (StatusCode::OK, TEXT_TYPE, "live\n".to_owned()),
             "/ready" => self.probed(self.drain.phase() == Phase::Running),
             "/startup" => self.probed(self.drain.phase() != Phase::Starting),
-            path if CALLS.contains(&path) => return refused("POST"),
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT_TYPE,
                 "here are /, /status, /metrics, /live, /ready and /startup\n".to_owned(),
             ),
         };
-        if *method != Method::GET && *method != Method::HEAD {
-            return refused("GET, HEAD");
-        }
         response(page, method)
     }
 
@@ -128,7 +189,14 @@ impl Pages {
                 Err(text) => (StatusCode::BAD_REQUEST, TEXT_TYPE, format!("{text}\n")),
             },
         };
-        response(page, &Method::POST)
+        let mut response = response(page, &Method::POST);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let value = header::HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, value);
+        }
+        response
     }
 
     fn probed(&self, yes: bool) -> Page {
@@ -198,15 +266,20 @@ impl ServeHttp for Pages {
             while let Ok(Some(part)) = session.read_request_body().await {
                 body.extend_from_slice(&part);
                 if body.len() > LONGEST_CALL {
-                    break;
+                    let words = format!("at most {LONGEST_CALL} bytes\n");
+                    let page = (StatusCode::PAYLOAD_TOO_LARGE, TEXT_TYPE, words);
+                    return response(page, &Method::POST);
                 }
             }
             return self.call(&path, shown.as_deref(), &body);
         }
+        let known = request.headers.get(header::IF_NONE_MATCH);
+        let known = known.and_then(|value| Some(value.to_str().ok()?.to_owned()));
         self.answer(
             &request.method,
             &path,
             request.uri.query().unwrap_or_default(),
+            known.as_deref(),
         )
     }
 }
@@ -257,55 +330,12 @@ async fn visit(accepted: Accepted, app: Arc<HttpServer<Pages>>, shutdown: Shutdo
     }
 }
 
-/// Asks the Larder at `address` whether it is ready, as a container's health check does.
-pub fn probe(address: &Address) -> Result<(), String> {
-    let Address::Tcp(host, port) = address else {
-        return Err(format!("{address} is not host:port"));
-    };
-    // A wildcard says where to listen, not where to call.
-    let host = match host.as_str() {
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
-    let status = ask(host, *port).map_err(|e| format!("no answer from {address}: {e}"))?;
-    if status.starts_with("HTTP/1.1 200 ") || status.starts_with("HTTP/1.0 200 ") {
-        Ok(())
-    } else {
-        Err(format!(
-            "{address} is not ready: {}",
-            status.lines().next().unwrap_or_default()
-        ))
-    }
-}
-
-fn ask(host: &str, port: u16) -> std::io::Result<String> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PROBE) {
-            Ok(mut stream) => {
-                stream.set_read_timeout(Some(PROBE))?;
-                stream.set_write_timeout(Some(PROBE))?;
-                stream.write_all(
-                    b"GET /ready HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n",
-                )?;
-                // To the end: hanging up on an answer looks like a fault to the other side.
-                let mut answer = Vec::new();
-                stream.take(LARGEST).read_to_end(&mut answer)?;
-                return Ok(String::from_utf8_lossy(&answer).into_owned());
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn status(pages: &Pages, method: Method, path: &str) -> u16 {
-        pages.answer(&method, path, "").status().as_u16()
+        pages.answer(&method, path, "", None).status().as_u16()
     }
 
     #[test]
@@ -355,6 +385,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_page_is_not_sent_it_again() {
+        let pages = Pages::new(Arc::new(Desk::plain()), Token::None);
+        let ask = |path: &str, known: Option<&str>| pages.answer(&Method::GET, path, "", known);
+        for path in ["/", "/page.css", "/page.js"] {
+            let first = ask(path, None);
+            let tag = first.headers()[header::ETAG].to_str().unwrap();
+            let again = ask(path, Some(tag));
+            assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+            assert_eq!(ask(path, Some("\"x\"")).status(), 200);
+            let both = format!("\"x\", {tag}");
+            assert_eq!(ask(path, Some(&both)).status(), 304);
+        }
+        assert!(!ask("/status", None).headers().contains_key(header::ETAG));
+    }
+
+    #[test]
     fn methods_and_paths() {
         let pages = Pages::new(Arc::new(Desk::plain()), Token::None);
         assert_eq!(status(&pages, Method::GET, "/"), 200);
@@ -363,7 +409,7 @@ mod tests {
         assert_eq!(status(&pages, Method::GET, "/purge"), 405);
         assert_eq!(pages.call("/pause", Some("Bearer x"), b"").status(), 403);
         assert_eq!(status(&pages, Method::POST, "/metrics"), 405);
-        let head = pages.answer(&Method::HEAD, "/metrics", "");
+        let head = pages.answer(&Method::HEAD, "/metrics", "", None);
         assert!(head.body().is_empty());
         assert_ne!(head.headers()[header::CONTENT_LENGTH], "0");
     }

@@ -95,6 +95,7 @@ pub fn status(desk: &Desk, statements: Option<usize>) -> String {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": desk.started.elapsed().as_secs(),
             "mode": views::mode(desk),
+            "paused": desk.shared.steering.live().paused,
             "phase": format!("{:?}", desk.drain.phase()).to_lowercase(),
         },
         "cache": pairs(view("CACHE")),

@@ -39,6 +39,7 @@ mod introspection;
 mod locks;
 mod login;
 mod metrics;
+mod page;
 mod passthrough;
 mod pooling;
 mod portals;
