@@ -105,6 +105,7 @@ pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> 
     let mut upgrade = upgrade::Upgrade::begin(&config, succession, &mut passed)?;
     let (clients, admin) = upgrade.bind(&config, &mut passed).map_err(Error::Listen)?;
     announce(&config, &clients, &admin, count);
+    live::warn(&live.rules);
     let epoch = Instant::now();
     let (new_database, databases) = mpsc::unbounded_channel();
     let (doubts, doubted) = mpsc::unbounded_channel();
@@ -238,7 +239,7 @@ fn watchers(
 
 /// What all threads share.
 fn share(config: &Config, live: Live, metrics: Arc<Metrics>, ledger: Ledger) -> Shared {
-    let max_answer = usize::try_from(config.cache.max_answer).unwrap_or(usize::MAX);
+    let max_answer = live::max_answer(config);
     let threads = config.server.workers.count();
     Shared {
         steering: Steering::new(live),

@@ -5,7 +5,7 @@
 //! * Everything is checked here, at start: a configuration that loads does not fail later.
 //! * `Debug` shows no password.
 //!
-//! Reloading while running is not here.
+//! Not here: what of it can change while running, and how (`said`, `app::live`).
 
 mod address;
 mod auth;

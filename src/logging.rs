@@ -5,6 +5,7 @@
 
 use crate::config::{Log, LogFormat, LogLevel};
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
 /// The host's own lines tell of its workings, not of ours ("SIGINT received" after every SIGTERM), and its HTTP calls it
@@ -14,6 +15,16 @@ const HOST: &str = "pingora_core=warn,pingora_core::apps=off,pingora_runtime=war
 /// Whoever asks for an audit gets it at every level.
 pub const AUDIT: &str = "larder::audit";
 
+/// Lets the level be another.
+static LEVEL: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+/// Another level from now on, as far as `RUST_LOG` does not say something else.
+pub fn change(level: LogLevel) {
+    if let Some(set) = LEVEL.get() {
+        set(filter(level).0);
+    }
+}
+
 /// Starts logging; later calls change nothing.
 pub fn start(log: &Log) {
     let (filter, complaint) = filter(log.level);
@@ -22,20 +33,22 @@ pub fn start(log: &Log) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // What is made of either is of another type.
+    macro_rules! begin {
+        ($builder:expr) => {{
+            let builder = $builder.with_env_filter(filter).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map(|()| {
+                LEVEL.get_or_init(|| Box::new(move |filter| drop(handle.reload(filter))));
+            })
+        }};
+    }
     let started = if json {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
+        let builder = builder.json().flatten_event(true);
+        begin!(builder.with_current_span(false).with_span_list(false))
     } else {
-        builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init()
+        begin!(builder.with_ansi(std::io::stderr().is_terminal()))
     };
     if let (Ok(()), Some(complaint)) = (started, complaint) {
         tracing::warn!(

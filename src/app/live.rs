@@ -6,6 +6,7 @@
 
 use crate::cache::rules::{Rule, Rules, Says, micros};
 use crate::config::{self, Config, Flags, Mode as Configured, Said, Setting, Ttl};
+use crate::logging;
 use crate::session::{Live, Mode, Purge, Shared, Transactions, Verify};
 use crate::sql::canonical::canonical;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,22 @@ pub fn live(config: &Config) -> Result<Live, String> {
         },
         audit: config.log.audit == config::Audit::Hits,
     })
+}
+
+/// The largest answer that is kept.
+pub fn max_answer(config: &Config) -> usize {
+    usize::try_from(config.cache.max_answer).unwrap_or(usize::MAX)
+}
+
+/// Tells whoever reads the log of what rests on an operator's word.
+pub fn warn(rules: &Rules) {
+    for (rule, _) in rules.all().filter(|(_, says)| says.trust) {
+        tracing::warn!(
+            rule,
+            "functions, operators and types are taken on trust: where one reads more than the statement's tables, answers \
+             from memory are as old as their time to live; where one changes something, the change is missed"
+        );
+    }
 }
 
 fn rule(rule: &config::Rule) -> Result<Rule, String> {
@@ -143,8 +160,10 @@ impl Reload {
 
     /// Reads the configuration again, and lets hold of it what can.
     pub fn reload(&self) -> Result<Reloaded, String> {
+        // One at a time from the reading on: what was read first must not hold last.
+        let mut in_force = self.lock();
         let said = Said::read(&self.flags).map_err(|error| error.to_string());
-        let result = said.and_then(|said| self.apply(said));
+        let result = said.and_then(|said| self.apply(said, &mut in_force));
         self.shared.metrics.reloaded(result.is_ok());
         match &result {
             Ok(reloaded) => tracing::info!(
@@ -168,15 +187,15 @@ impl Reload {
                 "{key} cannot change while Larder runs: set it in the configuration and restart"
             ));
         }
-        let said = self.lock().said.with(key, value);
+        let mut in_force = self.lock();
+        let said = in_force.said.with(key, value);
         said.map_err(|error| error.to_string())
-            .and_then(|said| self.apply(said))
+            .and_then(|said| self.apply(said, &mut in_force))
     }
 
-    fn apply(&self, said: Said) -> Result<Reloaded, String> {
+    fn apply(&self, said: Said, in_force: &mut InForce) -> Result<Reloaded, String> {
         let config = said.config().map_err(|error| error.to_string())?;
         let new = live(&config)?;
-        let mut in_force = self.lock();
         let mut reloaded = Reloaded::default();
         let mode = self.shared.steering.live().mode;
         // What is off follows no write: what was kept before would not be true.
@@ -214,6 +233,15 @@ impl Reload {
         }
         if applied(&["cache.memory"]) {
             self.shared.store.resize(config.cache.memory);
+        }
+        if applied(&["cache.max_answer"]) {
+            self.shared.store.keep_up_to(max_answer(&config));
+        }
+        if applied(&["log.level"]) {
+            logging::change(config.log.level);
+        }
+        if applied(&["rule"]) {
+            warn(&new.rules);
         }
         in_force.said = said;
         Ok(reloaded)

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
@@ -101,7 +101,7 @@ impl Share {
 pub struct Store {
     cache: Cache<Key, Entry, Bytes, foldhash::fast::RandomState, Gone>,
     gone: Gone,
-    max_answer: usize,
+    max_answer: AtomicUsize,
     /// Another number after each purge.
     purges: AtomicU64,
 }
@@ -135,7 +135,7 @@ impl Store {
         Store {
             cache,
             gone,
-            max_answer,
+            max_answer: AtomicUsize::new(max_answer),
             purges: AtomicU64::new(0),
         }
     }
@@ -288,7 +288,12 @@ impl Store {
 
     /// The largest answer that is kept.
     pub fn max_answer(&self) -> usize {
-        self.max_answer
+        self.max_answer.load(Ordering::Relaxed)
+    }
+
+    /// Another largest answer, for what is asked from now on.
+    pub fn keep_up_to(&self, max_answer: usize) {
+        self.max_answer.store(max_answer, Ordering::Relaxed);
     }
 
     /// Number of entries.

@@ -19,10 +19,12 @@ const CHANGEABLE: &[&str] = &[
     "cache.ttl",
     "cache.transactions",
     "cache.memory",
+    "cache.max_answer",
     "cache.coalesce_wait",
     "rule",
     "verify.sample",
     "verify.outside_writers",
+    "log.level",
     "log.audit",
 ];
 

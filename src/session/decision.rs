@@ -21,7 +21,8 @@ use crate::guard::{Guard, stands};
 use crate::metrics::Outcome;
 use crate::sql::statement::{Discard, Isolation, Statement};
 use crate::sql::{
-    Catalog, Effect, may_overrule, reads_the_clock, resolve, resolve_execute, resolve_trusting,
+    Cacheable, Catalog, Effect, may_overrule, reads_the_clock, resolve, resolve_execute,
+    resolve_trusting,
 };
 use crate::why::Why;
 use crate::wire::message;
@@ -175,6 +176,15 @@ impl Session {
             && !self.pending.local
     }
 
+    fn catalogs_allow(&self, pass: &Pass, looked_up: bool, how: &How<'_>) -> Result<(), Why> {
+        let reads = |effect: &Effect| effect.reads.as_ref().is_ok_and(Cacheable::of_catalogs);
+        let of_catalogs = pass.effects.iter().any(reads);
+        match of_catalogs && (looked_up || !self.own_moment(how)) && stands(Guard::OneMoment) {
+            true => Err(Why::CatalogMoment),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the session should ask the backend about itself before this text is decided.
     pub(super) fn wants_probe(&self, text: &Text) -> bool {
         (self.settings.unknown() || self.is_rebased())
@@ -242,14 +252,7 @@ impl Session {
         }
         let mut pass = self.pass(text, context);
         let gate = if limited { Err(Why::RowLimit) } else { gate };
-        let of_catalogs =
-            |effect: &Effect| matches!(&effect.reads, Ok(reads) if reads.of_catalogs());
-        let gate = match pass.effects.iter().any(of_catalogs) {
-            true if (looked_up || !self.own_moment(&how)) && stands(Guard::OneMoment) => {
-                gate.and(Err(Why::CatalogMoment))
-            }
-            _ => gate,
-        };
+        let gate = gate.and_then(|()| self.catalogs_allow(&pass, looked_up, &how));
         self.judge(text, &asked, gate, &mut pass, now);
         if pass.why == Some(Why::Settings) {
             self.settings.miss();
@@ -374,7 +377,7 @@ impl Session {
     }
 
     /// What it does where a rule says that its functions can be trusted.
-    fn overruled(
+    pub(super) fn overruled(
         &mut self,
         text: &Text,
         catalog: Option<&Catalog>,

@@ -8,6 +8,7 @@
 //! * Everything not on the reviewed list of harmless settings is in the key, known or not.
 
 mod constants;
+mod journal;
 mod keyed;
 
 use std::cell::Cell;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use constants::{is_of_constants, is_of_text};
+use journal::Journal;
 
 use super::locks::Patience;
 use super::probe::{HARMLESS, OWN, Probed, TRACKED};
@@ -54,8 +56,7 @@ pub struct Settings {
     pristine: bool,
     patience: Patience,
     layer: Layer,
-    /// Layers to go back to: of the transaction's begin (no name) and of each savepoint.
-    journal: Vec<(Option<Box<str>>, Layer)>,
+    journal: Journal,
     derived: Derived,
     beside: Beside,
 }
@@ -199,6 +200,9 @@ impl Settings {
             backend: greeting.backend().cloned().filter(|_| !absent),
             absent: absent && greeting.is_direct(),
         };
+        if let Some(application) = &greeting.application {
+            self.beside.application = application.clone();
+        }
         self.asking.refused = false;
         match &greeting.probed {
             Some(probed) => self.probe_is(probed.clone()),
@@ -397,79 +401,11 @@ impl Settings {
         self.changed();
     }
 
-    /// A transaction block has begun.
-    pub fn begin(&mut self) {
-        self.journal = vec![(None, self.layer.clone())];
-    }
-
-    /// SAVEPOINT.
-    pub fn savepoint(&mut self, name: &str) {
-        self.journal.push((Some(name.into()), self.layer.clone()));
-    }
-
-    /// RELEASE SAVEPOINT.
-    pub fn release(&mut self, name: &str) {
-        if let Some(at) = self.find(name) {
-            self.journal.truncate(at);
-        }
-    }
-
-    /// ROLLBACK TO SAVEPOINT.
-    pub fn rollback_to(&mut self, name: &str) {
-        match self.find(name) {
-            Some(at) => {
-                self.layer = self.journal[at].1.clone();
-                self.journal.truncate(at + 1);
-                self.changed();
-            }
-            None => self.forget(),
-        }
-    }
-
-    /// How many savepoints there are, the block itself included.
-    pub fn depth(&self) -> usize {
-        self.journal.len()
-    }
-
-    /// How many there were before that one.
-    pub fn depth_of(&self, name: &str) -> Option<usize> {
-        self.find(name)
-    }
-
     /// The settings that the text of dates follows, as the backend last reported them.
     pub fn dates(&self) -> Rc<str> {
         let all = ["datestyle", "intervalstyle", "timezone"];
         let told = all.map(|name| self.reported.get(name).map_or("", |value| value));
         told.join("\0").into()
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        self.journal
-            .iter()
-            .rposition(|(found, _)| found.as_deref() == Some(name))
-    }
-
-    /// Whether the end of the transaction changes anything.
-    pub fn journaled(&self) -> bool {
-        !self.layer.local.is_empty()
-            || self
-                .journal
-                .first()
-                .is_some_and(|(_, before)| before.session != self.layer.session)
-    }
-
-    /// The transaction has ended.
-    pub fn end(&mut self, committed: bool) {
-        let journal = std::mem::take(&mut self.journal);
-        let kept = committed || !stands(Guard::RollbackUndoes);
-        if let (false, Some((_, before))) = (kept, journal.into_iter().next()) {
-            self.layer = before;
-            self.changed();
-        }
-        if !self.layer.local.is_empty() {
-            self.layer.local = Rc::default();
-            self.changed();
-        }
     }
 
     fn now(&self, name: &str) -> Option<&str> {

@@ -137,7 +137,8 @@ impl Shared {
                 .all(|database| database.catalog().is_some())
     }
 
-    /// Changes the state. When it returns, no fill that began before it is kept unless `keeps` holds for both states.
+    /// Changes the state. When it returns, every turn that begins and every stamp that is taken is under the new one. What
+    /// was kept, and what is on its way to be, stays: who changes what that must not outlive purges behind it.
     pub fn steer(&self, change: impl Fn(&mut Live)) {
         self.steering.live.rcu(|live| {
             let mut live = Live::clone(live);

@@ -22,6 +22,8 @@ pub struct Greeting {
     /// ParameterStatus as they came.
     pub statuses: Vec<(Box<str>, Box<str>)>,
     pub(super) reported: Arc<Reported>,
+    /// What the session is called where nothing else was said.
+    pub(super) application: Option<Box<str>>,
     /// BackendKeyData's process id.
     pub(super) pid: i32,
     pub(super) probed: Option<Arc<Probed>>,
@@ -45,7 +47,10 @@ impl Greeting {
             is_reported(&name).then(|| (name.into(), value.clone()))
         });
         let reported = Arc::new(reported.collect());
+        let mut named = statuses.iter();
+        let application = named.find(|(name, _)| &**name == "application_name");
         Greeting {
+            application: application.map(|(_, value)| value.clone()),
             statuses,
             reported,
             pid,

@@ -220,8 +220,12 @@ impl Session {
         let context = self.settings.context(&self.thread.contexts);
         let path = self.settings.path();
         let effects = text.effects(Some(&catalog), context, &path);
-        let Some(Ok(reads)) = effects.first().map(|effect| &effect.reads) else {
-            return Ok(());
+        // Whom no rule trusts is not given what is kept for another.
+        let effects = self.overruled(text, Some(&catalog), effects);
+        let reads = match effects.first().map(|effect| &effect.reads) {
+            Some(Ok(reads)) => reads,
+            Some(Err(why)) => return Err(*why),
+            None => return Ok(()),
         };
         let live = self.thread.live();
         let ruling = live.rules.decide(&self.asker(text), reads, &catalog);

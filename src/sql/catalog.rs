@@ -227,6 +227,19 @@ impl Catalog {
         functions.called(&name.name, arguments, &schemas, reach)
     }
 
+    /// Whether a call may be one of a function that PostgreSQL or a reviewed extension brings, and that does more than to
+    /// give a value.
+    pub fn acts(&self, name: &Name, arguments: usize, path: &SearchPath) -> bool {
+        let schemas = self.schemas(name, path);
+        let functions = &self.parts.functions;
+        functions.acts(&name.name, arguments, Some(&schemas))
+    }
+
+    /// The same of `t.f` and `(e).f`, if that is a call.
+    pub fn field_acts(&self, name: &str) -> bool {
+        self.parts.functions.acts(name, 1, None)
+    }
+
     /// Declarations of functions that do not count in this database.
     pub fn misdeclared(&self) -> &[Misdeclared] {
         self.parts.functions.misdeclared()
@@ -362,6 +375,12 @@ impl FunctionClass {
             dirty: true,
             leaves: true,
         }
+    }
+
+    /// Known to do more than to give a value; of what is a user's own nothing is known.
+    pub(super) fn acts(self) -> bool {
+        let known = matches!(self.why, Some(Why::VolatileFunction | Why::StableFunction));
+        known && (self.writes || self.opaque || self.dirty || self.leaves)
     }
 
     /// Both run: the first reason, all effects.

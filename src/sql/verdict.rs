@@ -9,6 +9,10 @@
 //!
 //! Not here: syntax (`parse`), transactions and settings (the session's).
 
+mod trusting;
+
+pub use trusting::{may_overrule, resolve_trusting};
+
 use super::catalog::{Catalog, FunctionClass, Oid, Reach, SYSTEM_CATALOGS, SearchPath, WriteKind};
 use super::query::Query;
 use super::statement::{Discard, Name, Statement};
@@ -132,54 +136,6 @@ fn may_run_code(statement: &Statement) -> bool {
             | Statement::TemporaryTableAs(_)
             | Statement::Ddl { temporary: true }
     )
-}
-
-/// What may be overruled by an operator who answers for it: functions, operators and types that are not known to be
-/// harmless. Not what the syntax or a table forbids.
-const OVERRULED: [Why; 7] = [
-    Why::VolatileFunction,
-    Why::StableFunction,
-    Why::UserFunction,
-    Why::UnknownFunction,
-    Why::UserOperator,
-    Why::UserType,
-    Why::ClockColumn,
-];
-
-/// Whether an operator may overrule that reason.
-pub fn may_overrule(why: Why) -> bool {
-    OVERRULED.contains(&why)
-}
-
-/// What a SELECT does if its functions, operators and types are taken to read nothing but the tables that it names, and to
-/// change nothing: the word of an operator. `None` where something else stands against it.
-///
-/// Views are not looked through: code in a view keeps its reason, as it may hide what a table forbids.
-pub fn resolve_trusting(query: &Query, catalog: &Catalog, path: &SearchPath) -> Option<Effect> {
-    let resolver = Resolver {
-        catalog: Some(catalog),
-        path,
-    };
-    let (mut found, mut reach) = (Found::default(), Reach::default());
-    let run = resolver.reads(catalog, query, &mut found, &mut reach);
-    let plain = query.why.is_none()
-        && query.targets.is_empty()
-        && !query.locks
-        && !query.unknown
-        && run.why.is_none()
-        && !found.catalogs
-        && reach.writes.is_empty()
-        && !found.below.is_empty();
-    plain.then(|| {
-        found.below.sort_unstable();
-        found.below.dedup();
-        Effect {
-            reads: Ok(Cacheable {
-                relations: found.below.into_boxed_slice(),
-            }),
-            ..Effect::NOTHING
-        }
-    })
 }
 
 /// What EXECUTE does of a statement that is known, with these arguments. Never cacheable.

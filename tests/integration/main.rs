@@ -54,6 +54,7 @@ mod settings;
 mod severed;
 mod show;
 mod startup;
+mod steering;
 mod storms;
 mod tls;
 mod transactions;

@@ -88,18 +88,20 @@ impl Database {
         }
     }
 
-    /// The relation of that name in the last catalog that was loaded.
+    /// The relation of that name in the last catalog that was loaded. System catalogs are one.
     pub fn relation_named(&self, schema: &str, name: &str) -> Option<Oid> {
         let loaded = self.loaded.load();
         let name = Name {
             schema: Some(schema.into()),
             name: name.into(),
         };
-        loaded
-            .as_ref()?
-            .relations_named(&name, &[])
-            .first()
-            .copied()
+        let loaded = loaded.as_ref()?;
+        let found = loaded.relations_named(&name, &[]).first().copied()?;
+        Some(if loaded.introspected(found) {
+            SYSTEM_CATALOGS
+        } else {
+            found
+        })
     }
 
     /// Schema and name of a relation in the last catalog that was loaded.

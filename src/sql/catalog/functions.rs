@@ -200,6 +200,14 @@ impl Functions {
         worst(all, class).unwrap_or(FunctionClass::anything(Why::UnknownFunction))
     }
 
+    /// Whether a call may be one of a function that is known, is nobody's own, and does more than to give a value.
+    pub(super) fn acts(&self, name: &str, arguments: usize, schemas: Option<&[Oid]>) -> bool {
+        let all = self.by_name.get(name).into_iter().flatten();
+        let mut all = all.filter(|c| c.takes(arguments));
+        let within = |c: &Candidate| schemas.is_none_or(|all| all.contains(&c.namespace));
+        all.any(|c| within(c) && c.class.acts())
+    }
+
     pub(super) fn made_by_users(&self, name: &str) -> FunctionClass {
         let all = self.by_name.get(name).into_iter().flatten();
         let all = all.filter(|c| c.namespace != PG_CATALOG);
