@@ -95,11 +95,7 @@ pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> 
     let config = Arc::new(config);
     raise_open_files();
     let count = config.server.workers.count();
-    let metrics = Arc::new(Metrics::telling_apart(
-        config.admin.statements,
-        config.admin.statement_metrics,
-        count,
-    )?);
+    let metrics = Arc::new(metrics(&config.admin, count)?);
     let drain = Drain::default();
     let tls = Arc::new(Tls::new(&config.tls, &config.upstream.tls).map_err(Error::Tls)?);
     let mut upgrade = upgrade::Upgrade::begin(&config, succession, &mut passed)?;
@@ -162,6 +158,11 @@ pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> 
     host::run(parts, &drain);
     workers.join();
     Ok(())
+}
+
+/// What is counted.
+fn metrics(admin: &config::Admin, threads: usize) -> Result<Metrics, prometheus::Error> {
+    Metrics::telling_apart(admin.statements, admin.statement_metrics, threads)
 }
 
 /// Who is known. A password that may change is not read here.
