@@ -27,8 +27,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The longest message.
 const LONGEST: usize = 64 << 10;
-/// How many statements and portals a driver may keep.
+/// How many statements a driver may keep.
 const KEPT: usize = 256;
+/// … and how many portals, which may hold rows.
+const PORTALS: usize = 16;
 /// What may wait to be read before the next message is dealt with.
 const WAITING: usize = 256 << 10;
 /// How often it is looked whether what is waited for has come.
@@ -186,7 +188,8 @@ impl Console {
         match tag {
             b'S' => {
                 self.skips = false;
-                self.portals.clear();
+                // A driver that fetches a few rows at a time believes that it is in a transaction, and names its portal.
+                self.portals.remove(&b""[..]);
                 out.extend(message::ready(b'I'));
             }
             b'Q' => {
@@ -294,7 +297,7 @@ impl Console {
         });
         match bound {
             Some((name, portal)) => {
-                if self.portals.len() >= KEPT {
+                if self.portals.len() >= PORTALS {
                     self.portals.clear();
                 }
                 self.portals.insert(name, portal);
