@@ -173,7 +173,7 @@ fn who_may_look_changes_nothing() {
     for command in CHANGES {
         let told = viewer.query(command);
         assert_eq!(told.sqlstate().as_deref(), Some("42501"), "{command}");
-        let told = viewer.run(Batch::new().unnamed(command, &[]));
+        let told = viewer.run(Batch::new().unnamed(command, &[]).sync());
         assert_eq!(told.sqlstate().as_deref(), Some("42501"), "{command}");
     }
     // Each line of SHOW HELP that is no SHOW was tried.
@@ -376,7 +376,7 @@ fn both_protocols_row_limits_and_binary_are_answered() {
         "SHOW transaction_isolation",
     ] {
         admin.ok(sql);
-        let told = admin.run(Batch::new().unnamed(sql, &[]));
+        let told = admin.run(Batch::new().unnamed(sql, &[]).sync());
         assert!(told.sqlstate().is_none(), "{sql}: {told:?}");
     }
     assert_eq!(admin.query("").tags(), "IZ");
@@ -404,7 +404,10 @@ fn both_protocols_row_limits_and_binary_are_answered() {
     };
     let batch = Batch::new().parse("", "SHOW STATE", &[]).bind(named);
     assert_eq!(admin.run(batch.execute("p", 3).sync()).tags(), "12DDDsZ");
-    assert_eq!(admin.run(Batch::new().execute("p", 3).sync()).tags(), "DDCZ");
+    assert_eq!(
+        admin.run(Batch::new().execute("p", 3).sync()).tags(),
+        "DDCZ"
+    );
     // An error skips to the Sync, and the console goes on.
     let told = admin.run(
         Batch::new()
