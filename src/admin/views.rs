@@ -382,9 +382,12 @@ fn report(desk: &Desk) -> View {
         let why = line.reasons.first().map(|(why, _)| *why);
         let poor = line.hit_ratio().is_some_and(|ratio| ratio < POOR);
         let rule = match why {
-            Some(why) if crate::sql::may_overrule(why) => Some(format!(
-                "[[rule]]\nstatement = \"{id}\"\ntrust = true   # only if its functions read nothing but these tables"
-            )),
+            // What is another answer each time is nothing to keep, though a rule may say so.
+            Some(why) if why != Why::VolatileFunction && crate::sql::may_overrule(why) => {
+                Some(format!(
+                    "[[rule]]\nstatement = \"{id}\"\ntrust = true   # only if its functions depend on nothing but these tables, the time included"
+                ))
+            }
             None if poor && line.calls > 100 => Some(format!(
                 "[[rule]]\nstatement = \"{id}\"\noff = true   # it hits too seldom to be worth its memory"
             )),

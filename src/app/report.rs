@@ -9,6 +9,9 @@ use crate::config::Address;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// What happened to fewer than one call of so many is not what stands in the way: a start, a reload of the catalog.
+const SELDOM: f64 = 20.0;
+
 /// What a running Larder told.
 pub struct Report {
     status: Status,
@@ -55,14 +58,16 @@ impl Report {
         let mut lines = self.summary();
         let meanings = self.meanings();
         let rows = self.status.rows("report");
-        for (at, row) in rows.iter().enumerate() {
+        // What only writes or sets something has no answer to keep.
+        let reads = |row: &&Value| !row["hit_ratio"].is_null() || !row["reason"].is_null();
+        for (at, row) in rows.iter().filter(reads).enumerate() {
             lines.push(String::new());
             lines.extend(self.statement(at + 1, row, &meanings));
         }
-        if rows.is_empty() {
+        if !rows.iter().any(|row| reads(&row)) {
             lines.push(String::new());
             lines.push(
-                "No statement has come yet. Let the application work for a while, and ask again."
+                "No statement has come yet that reads. Let the application work for a while, and ask again."
                     .into(),
             );
         }
@@ -111,6 +116,14 @@ impl Report {
             .collect()
     }
 
+    /// How many calls of a statement were passed on.
+    fn passed(&self, id: &str) -> f64 {
+        let mut rows = self.status.rows("queries").iter();
+        let row = rows.find(|row| row["id"] == id);
+        row.and_then(|row| row["bypasses"].as_f64())
+            .unwrap_or_default()
+    }
+
     fn statement(&self, number: usize, row: &Value, meanings: &HashMap<&str, &str>) -> Vec<String> {
         let word = |name: &str| row[name].as_str().unwrap_or_default();
         let figure = |name: &str| row[name].as_f64().unwrap_or_default();
@@ -130,16 +143,18 @@ impl Report {
             ),
         ];
         let reason = word("reason");
-        if !reason.is_empty() {
+        let passed = self.passed(word("id")).min(figure("calls"));
+        if !reason.is_empty() && passed * SELDOM >= figure("calls") {
             let meaning = meanings.get(reason).copied().unwrap_or_default();
             lines.push(format!(
-                "   in the way: {} ({})",
+                "   in the way of {}: {} ({})",
+                count(passed),
                 line(reason),
                 line(meaning)
             ));
-        }
-        if !word("remedy").is_empty() {
-            lines.push(format!("   what helps: {}", line(word("remedy"))));
+            if !word("remedy").is_empty() {
+                lines.push(format!("   what helps: {}", line(word("remedy"))));
+            }
         }
         lines
     }
@@ -219,6 +234,6 @@ mod tests {
             text("observe").contains("10 of 25 statements would have been answered from memory")
         );
         assert!(text("on").contains("10 of 25 statements were answered from memory"));
-        assert!(text("on").contains("No statement has come yet"));
+        assert!(text("on").contains("No statement has come yet that reads"));
     }
 }

@@ -321,6 +321,8 @@ async function call(path, title, text, body) {
   await look();
   put("said", said);
   byId("said").hidden = false;
+  clearTimeout(call.ends);
+  call.ends = setTimeout(() => { byId("said").hidden = true; }, 20000);
 }
 
 // Return in the field means yes, though Cancel is the first button of the form.
