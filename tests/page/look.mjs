@@ -36,7 +36,7 @@ if (PAGE_FILES) {
   });
 }
 const text = (id) => page.locator("#" + id).innerText();
-const until = (what) => page.waitForFunction(what, null, { timeout: 20000 });
+const until = (what, argument) => page.waitForFunction(what, argument, { timeout: 20000 });
 
 // All visible text against what is behind it, by WCAG 2's formula: 4.5, or 3 where it is large.
 const contrast = () => page.evaluate(() => {
@@ -195,7 +195,7 @@ try {
     empty.larder.mode = mode;
     empty.cache.open = false;
     await page.route("**/status", (route) => route.fulfill({ json: empty }));
-    await until(`document.querySelector("#mode").textContent === "${mode}"`);
+    await until((wanted) => document.querySelector("#mode").textContent === wanted, mode);
     check(`mode ${mode} has words`, (await text("word")).includes(words), await text("word"));
     await page.unroute("**/status");
   }
