@@ -412,7 +412,9 @@ impl Tables {
         }
         wrong.extend(rule::contradictions(&self.rule));
         wrong.extend(function::contradictions(&self.catalog.functions));
-        if self.admin.token.is_some() && self.admin.token_file.is_some() {
+        let file = self.admin.token_file.as_ref();
+        let file = file.is_some_and(|file| !file.as_os_str().is_empty());
+        if self.admin.token.is_some() && file {
             wrong.push("admin: token and token_file say the same: keep one".into());
         }
         wrong.extend(self.auth.contradictions());

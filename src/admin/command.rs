@@ -209,8 +209,11 @@ pub fn read(text: &str) -> Result<Command, Refused> {
     command.ok_or_else(|| unknown(&tokens))
 }
 
+/// Makes a command for one database, or for all.
+type Make = fn(Option<String>) -> Command;
+
 /// Commands for one database, or for all.
-const DATABASES: &[(&str, fn(Option<String>) -> Command)] = &[
+const DATABASES: &[(&str, Make)] = &[
     ("PAUSE", Command::Pause),
     ("RESUME", Command::Resume),
     ("RECONNECT", Command::Reconnect),

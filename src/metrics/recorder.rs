@@ -210,7 +210,7 @@ impl Recorder {
     /// Counts an error of the database's by its SQLSTATE.
     pub fn error(&self, sqlstate: &[u8]) {
         let class = |class: &&str| sqlstate.starts_with(class.as_bytes());
-        let place = ERRORS.iter().position(|label| class(&label));
+        let place = ERRORS.iter().position(class);
         add(&self.cells.errors[place.unwrap_or(ERRORS.len() - 1)], 1);
     }
 

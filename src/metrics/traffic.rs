@@ -174,13 +174,11 @@ impl Past {
 fn since(sums: &ByDatabase, before: &ByDatabase) -> ByDatabase {
     let nothing = Traffic::default();
     let all = sums.iter();
-    let one = |(name, sum): (&Box<str>, &Traffic)| {
-        (
-            name.clone(),
-            sum.since(before.get(name).unwrap_or(&nothing)),
-        )
-    };
-    all.map(one).collect()
+    all.map(|(name, sum)| {
+        let earlier = before.get(name).unwrap_or(&nothing);
+        (name.clone(), sum.since(earlier))
+    })
+    .collect()
 }
 
 #[cfg(test)]
