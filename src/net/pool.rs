@@ -33,6 +33,9 @@ use crate::wire::frame::{self, LONGEST_SEEN};
 use crate::wire::message;
 
 mod queue;
+mod unserved;
+
+pub use unserved::Refusal;
 
 /// How long a login may take, the question behind it included.
 const LOGIN: Duration = Duration::from_secs(60);
@@ -47,37 +50,6 @@ const FORGET: Duration = Duration::from_secs(600);
 
 /// Startup parameters, `user` and `database` among them.
 pub type Parameters = Box<[(Box<str>, Box<str>)]>;
-
-/// Why a client gets no connection.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The upstream's ErrorResponse, as it came.
-    Upstream(Box<[u8]>),
-    /// The upstream cannot be reached.
-    Io(io::Error),
-    /// What Larder cannot do, for people.
-    Unable(String),
-    /// None became free in time.
-    Waited(Duration),
-    /// The database was paused for so long.
-    Paused(Duration),
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Refusal {
-        Refusal::Io(error)
-    }
-}
-
-impl From<LoginError> for Refusal {
-    fn from(error: LoginError) -> Refusal {
-        match error {
-            LoginError::Refused(message) => Refusal::Upstream(message),
-            LoginError::Io(error) => Refusal::Io(error),
-            LoginError::Unable(text) => Refusal::Unable(text),
-        }
-    }
-}
 
 /// What must happen to a connection before another client may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

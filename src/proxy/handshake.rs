@@ -144,6 +144,36 @@ async fn encrypt(client: Stream, early: &[u8], start: Start, door: &Door) -> Opt
     }
 }
 
+/// What is wrong with a client's way here, and what to do.
+fn bad_way(client: &Stream, door: &Door) -> Option<(&'static str, &'static str)> {
+    let tls = &door.pools.tls.clients;
+    if tls.mode() == TlsMode::Require && matches!(client, Stream::Tcp(_)) {
+        return Some((
+            "Larder accepts no unencrypted connections over TCP",
+            "Connect with sslmode=require, or set tls.mode = \"allow\" in Larder's configuration.",
+        ));
+    }
+    let shows_none = tls.wants_certificate() && client.is_tls() && !client.has_client_certificate();
+    shows_none.then_some((
+        "connection requires a valid client certificate",
+        "Give the client one (sslcert and sslkey) that is signed by an authority in Larder's tls.client_ca.",
+    ))
+}
+
+/// Why no client may come in now, if an operator has said so: SQLSTATE, words, and what to do.
+fn closed(database: &str, door: &Door) -> Option<(&'static str, String, &'static str)> {
+    let gates = &door.pools.target.gates;
+    if gates.is_leaving() {
+        let text = "Larder is stopping and takes no new clients".to_owned();
+        return Some(("57P03", text, "Connect to another."));
+    }
+    gates.is_disabled(database).then(|| {
+        let text = format!("database \"{database}\" is not currently accepting connections");
+        let hint = "An operator of Larder has disabled it: ENABLE on Larder's console.";
+        ("55000", text, hint)
+    })
+}
+
 /// Lets a client through to the upstream, if its way here is as it must be.
 async fn arrive(
     mut client: Stream,
@@ -155,19 +185,7 @@ async fn arrive(
         refuse_version(&mut client, startup.major, startup.minor).await;
         return None;
     }
-    if door.pools.tls.clients.mode() == TlsMode::Require && matches!(client, Stream::Tcp(_)) {
-        let text = "Larder accepts no unencrypted connections over TCP";
-        let hint =
-            "Connect with sslmode=require, or set tls.mode = \"allow\" in Larder's configuration.";
-        refuse(&mut client, "28000", text, hint).await;
-        return None;
-    }
-    if door.pools.tls.clients.wants_certificate()
-        && client.is_tls()
-        && !client.has_client_certificate()
-    {
-        let text = "connection requires a valid client certificate";
-        let hint = "Give the client one (sslcert and sslkey) that is signed by an authority in Larder's tls.client_ca.";
+    if let Some((text, hint)) = bad_way(&client, door) {
         refuse(&mut client, "28000", text, hint).await;
         return None;
     }
@@ -178,16 +196,8 @@ async fn arrive(
         visit(client, startup, unread, door, console).await;
         return None;
     }
-    if door.pools.target.gates.is_leaving() {
-        let text = "Larder is stopping and takes no new clients";
-        refuse(&mut client, "57P03", text, "Connect to another.").await;
-        return None;
-    }
-    if door.pools.target.gates.is_disabled(database_name(startup)) {
-        let name = database_name(startup);
-        let text = format!("database \"{name}\" is not currently accepting connections");
-        let hint = "An operator of Larder has disabled it: ENABLE on Larder's console.";
-        refuse(&mut client, "55000", &text, hint).await;
+    if let Some((state, text, hint)) = closed(database_name(startup), door) {
+        refuse(&mut client, state, &text, hint).await;
         return None;
     }
     let Some(admitted) = door.reception.admit() else {

@@ -40,6 +40,27 @@ struct Pool {
     relayed: u64,
 }
 
+const POOLS: &[&str] = &[
+    "database",
+    "user",
+    "cl_active",
+    "cl_waiting",
+    "cl_active_cancel_req",
+    "cl_waiting_cancel_req",
+    "sv_active",
+    "sv_active_cancel",
+    "sv_being_canceled",
+    "sv_idle",
+    "sv_used",
+    "sv_tested",
+    "sv_login",
+    "maxwait",
+    "maxwait_us",
+    "pool_mode",
+    "load_balance_hosts",
+    "sv_relayed",
+];
+
 /// Connections by database and user.
 pub fn pools(desk: &Desk) -> View {
     let mut pools: BTreeMap<(Box<str>, Box<str>), Pool> = BTreeMap::new();
@@ -89,26 +110,7 @@ pub fn pools(desk: &Desk) -> View {
         ]
     });
     View {
-        columns: &[
-            "database",
-            "user",
-            "cl_active",
-            "cl_waiting",
-            "cl_active_cancel_req",
-            "cl_waiting_cancel_req",
-            "sv_active",
-            "sv_active_cancel",
-            "sv_being_canceled",
-            "sv_idle",
-            "sv_used",
-            "sv_tested",
-            "sv_login",
-            "maxwait",
-            "maxwait_us",
-            "pool_mode",
-            "load_balance_hosts",
-            "sv_relayed",
-        ],
+        columns: POOLS,
         rows: rows.collect(),
     }
 }
