@@ -18,7 +18,7 @@ mod verified;
 pub use counts::{Attempt, Counts, Doubted};
 pub use recorder::{Coalesced, Outcome, Recorder};
 pub use roll::{Entry as RollEntry, Listed, Name, Roll, State};
-pub use shapes::{Book, Invalidation, Line, OTHERS, Record, Statements, number};
+pub use shapes::{Book, Costs, Invalidation, Line, OTHERS, Record, Statements, number};
 pub use traffic::{ByDatabase, PERIOD, Traffic};
 pub use verified::Verified;
 

@@ -222,7 +222,7 @@ fn queries(desk: &Desk) -> View {
     let Census { statements, .. } = desk.shared.store.census();
     let row = |line: Line| {
         let share = statements.get(&line.id).copied().unwrap_or_default();
-        let timed = line.timed.max(1) as f64;
+        let timed = line.costs.timed.max(1) as f64;
         row![
             format!("{:016x}", line.id),
             line.calls,
@@ -232,8 +232,8 @@ fn queries(desk: &Desk) -> View {
             line.writes,
             line.others,
             line.hit_ratio(),
-            millis(line.saved),
-            millis(line.upstream) / timed,
+            millis(line.costs.saved),
+            millis(line.costs.upstream) / timed,
             share.entries,
             share.bytes,
             line.reasons.first().map(|(why, _)| why.label()),
@@ -398,7 +398,7 @@ fn report(desk: &Desk) -> View {
             line.calls,
             line.hits,
             line.hit_ratio(),
-            millis(line.saved),
+            millis(line.costs.saved),
             why.map(Why::label),
             why.map(Why::remedy),
             rule,

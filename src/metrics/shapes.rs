@@ -4,7 +4,7 @@
 //!   a store, as in `recorder`. The lock is for finding and listing records, never for counting.
 //! * So many records and no more (hazard 77). When there are too many, the quarter of them with the fewest calls is summed
 //!   up in one line, `(others)`. A text that is still in use may count on in its record until it is forgotten; the record is
-//!   listed with the others meanwhile, so that no count is lost.
+//!   listed with the others meanwhile, so that no count is lost, and by itself again once it is called more than others.
 //! * A shape has no constant in it (`sql::canonical`), so a line may be shown to whoever may see the statistics.
 //!
 //! Deliberately not here: what is in memory (`cache::store`), by whom it was asked for.
@@ -116,6 +116,13 @@ pub struct Line {
     pub others: u64,
     /// Why it was passed on, the most frequent reason first.
     pub reasons: Vec<(Why, u64)>,
+    pub costs: Costs,
+    pub invalidated: Option<Invalidation>,
+}
+
+/// What a statement's calls took, and what they were spared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
     /// Time that hits saved; in mode observe: would have saved.
     pub saved: Duration,
     /// Time that the upstream took …
@@ -124,7 +131,15 @@ pub struct Line {
     pub timed: u64,
     /// Bytes of the answers that hits gave.
     pub bytes: u64,
-    pub invalidated: Option<Invalidation>,
+}
+
+impl Costs {
+    fn add(&mut self, more: &Costs) {
+        self.saved += more.saved;
+        self.upstream += more.upstream;
+        self.timed += more.timed;
+        self.bytes += more.bytes;
+    }
 }
 
 impl Line {
@@ -152,10 +167,12 @@ impl Line {
                 None => self.reasons.push((*why, count)),
             }
         }
-        self.saved += Duration::from_micros(record.saved.load(Relaxed));
-        self.upstream += Duration::from_micros(record.upstream.load(Relaxed));
-        self.timed += record.timed.load(Relaxed);
-        self.bytes += record.bytes.load(Relaxed);
+        self.costs.add(&Costs {
+            saved: Duration::from_micros(record.saved.load(Relaxed)),
+            upstream: Duration::from_micros(record.upstream.load(Relaxed)),
+            timed: record.timed.load(Relaxed),
+            bytes: record.bytes.load(Relaxed),
+        });
         let found = record.invalidated.lock();
         let found = found.unwrap_or_else(PoisonError::into_inner).clone();
         if found.as_ref().map(|f| f.at) > self.invalidated.as_ref().map(|f| f.at) {
@@ -179,12 +196,27 @@ impl Shelf {
     fn prune(&mut self) {
         let mut calls: Vec<u64> = self.records.values().map(|r| r.calls()).collect();
         let quarter = calls.len() / 4;
-        let (_, bound, _) = calls.select_nth_unstable(quarter);
-        let few = self.records.values().filter(|r| r.calls() <= *bound);
+        let bound = *calls.select_nth_unstable(quarter).1;
+        let few = self.records.values().filter(|r| r.calls() <= bound);
         let few: Vec<u64> = few.map(|r| r.id).take(quarter + 1).collect();
-        for id in few {
-            self.leaving.extend(self.records.remove(&id));
+        let room = few.len();
+        let mut gone: Vec<_> = few
+            .iter()
+            .filter_map(|id| self.records.remove(id))
+            .collect();
+        // A text may have been young when its record went, and be called for days: then it is told apart again.
+        let grown = |record: &Arc<Record>| record.calls() > bound;
+        let mut returned = 0;
+        for record in std::mem::take(&mut self.leaving) {
+            let free = grown(&record) && !self.records.contains_key(&record.id);
+            if free && 2 * returned < room {
+                returned += 1;
+                self.records.insert(record.id, record);
+            } else {
+                gone.push(record);
+            }
         }
+        self.leaving = gone;
         let others = &mut self.others;
         self.leaving.retain(|record| {
             let used = Arc::strong_count(record) > 1;
@@ -302,10 +334,7 @@ impl Line {
                 None => self.reasons.push((*why, *count)),
             }
         }
-        self.saved += other.saved;
-        self.upstream += other.upstream;
-        self.timed += other.timed;
-        self.bytes += other.bytes;
+        self.costs.add(&other.costs);
     }
 }
 
@@ -388,9 +417,13 @@ mod tests {
         assert_eq!((line.id, &*line.text), (id, shape));
         assert_eq!((line.calls, line.hits, line.misses), (6, 2, 2));
         assert_eq!(line.reasons, [(Why::Dirty, 2)]);
-        assert_eq!(line.saved, Duration::from_micros(600));
-        assert_eq!((line.upstream, line.timed), (Duration::from_millis(1), 2));
-        assert_eq!(line.bytes, 80);
+        let costs = Costs {
+            saved: Duration::from_micros(600),
+            upstream: Duration::from_millis(1),
+            timed: 2,
+            bytes: 80,
+        };
+        assert_eq!(line.costs, costs);
         assert_eq!(line.hit_ratio(), Some(0.5));
         assert_eq!(&*line.invalidated.as_ref().unwrap().cause, "public.t");
         assert!(statements.book(2).is_none());
@@ -425,6 +458,34 @@ mod tests {
         assert_eq!((others.id, &*others.text), (OTHERS, OTHERS_TEXT));
         let shelf = statements.shelves[0].lock().unwrap();
         assert!(shelf.leaving.len() <= 1, "only what is held");
+    }
+
+    /// A statement that is prepared once and called for days must not be hidden for having been young at a bad moment.
+    #[test]
+    fn what_grows_is_told_apart_again() {
+        let statements = Statements::new(1, 100);
+        let book = statements.book(0).unwrap();
+        let young = book.record(number("young"), "young");
+        let meet = |from: u32| {
+            for round in from..from + 200 {
+                let shape = format!("SELECT a{round}");
+                let record = book.record(number(&shape), &shape);
+                for _ in 0..3 {
+                    book.outcome(&record, Outcome::Miss, None);
+                }
+            }
+        };
+        meet(0);
+        let lists = || statements.lines().iter().any(|line| &*line.text == "young");
+        assert!(!lists(), "it was never called");
+        for _ in 0..1000 {
+            book.hit(&young, 1, 1);
+        }
+        meet(200);
+        assert!(lists());
+        assert_eq!(statements.lines()[0].hits, 1000);
+        let sum: u64 = statements.lines().iter().map(|line| line.calls).sum();
+        assert_eq!(sum, 1000 + 400 * 3);
     }
 
     #[test]

@@ -104,8 +104,8 @@ impl Collector for Topmost {
                 calls.push(counter_of(&labels, count as f64));
             }
             let labels = [("statement", &*id)];
-            saved.push(counter_of(&labels, line.saved.as_secs_f64()));
-            upstream.push(counter_of(&labels, line.upstream.as_secs_f64()));
+            saved.push(counter_of(&labels, line.costs.saved.as_secs_f64()));
+            upstream.push(counter_of(&labels, line.costs.upstream.as_secs_f64()));
         }
         let waits: Vec<_> = self
             .roll
