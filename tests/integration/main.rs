@@ -55,6 +55,7 @@ mod severed;
 mod show;
 mod startup;
 mod steering;
+mod statements;
 mod storms;
 mod tls;
 mod transactions;
