@@ -29,13 +29,13 @@ use crate::cache::servers::Servers;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::Ledger;
 use crate::config::{self, Config, Flags, Password, Said};
-use crate::metrics::{CacheNumbers, Eviction, Metrics};
+use crate::metrics::{CacheNumbers, Eviction, Metrics, ModeNow};
 use crate::net::pool::{Pools, Route};
 use crate::net::users::{Question, Users};
 use crate::net::{Bound, Drain, Own, Passwords, Stream, Target, Tls, managed};
 use crate::proxy::reception::Reception;
 use crate::proxy::{Console, Door, Role, serve};
-use crate::session::{Live, Shared, Steering, Thread};
+use crate::session::{Live, Mode, Shared, Steering, Thread};
 use crate::sql::catalog::Declaration;
 use crate::watch::authfiles;
 use crate::watch::authquery::AuthQuery;
@@ -283,10 +283,22 @@ fn watch_store(shared: &Arc<Shared>) {
             bytes: shared.store.bytes(),
             limit: shared.store.capacity(),
             open: shared.is_open(),
+            mode: mode_now(&shared.steering.live()),
+            intents: shared.ledger.open_intents(),
+            catalogs: shared.ledger.catalogs(),
         },
         None => CacheNumbers::default(),
     };
     shared.metrics.watch_cache(Box::new(numbers));
+}
+
+fn mode_now(live: &Live) -> ModeNow {
+    match live.mode {
+        Mode::Off => ModeNow::Off,
+        Mode::On | Mode::Observe if live.paused => ModeNow::Paused,
+        Mode::Observe => ModeNow::Observe,
+        Mode::On => ModeNow::On,
+    }
 }
 
 /// Sweeps the store now and then, and tells the metrics what went from it.

@@ -6,6 +6,7 @@
 //! * No statement, parameter, key, table or role is a label: labels come from closed lists only.
 
 mod counts;
+mod moment;
 mod recorder;
 mod reloads;
 mod roll;
@@ -16,6 +17,7 @@ mod traffic;
 mod verified;
 
 pub use counts::{Attempt, Counts, Doubted};
+pub use moment::ModeNow;
 pub use recorder::{Coalesced, Outcome, Recorder};
 pub use roll::{Entry as RollEntry, Listed, Name, Roll, State};
 pub use shapes::{Book, Costs, Invalidation, Line, OTHERS, Record, Statements, number};
@@ -107,8 +109,8 @@ labels! {
     }
 }
 
-/// What the cache holds at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the cache holds at one moment, and how it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheNumbers {
     /// Answers.
     pub entries: u64,
@@ -118,6 +120,26 @@ pub struct CacheNumbers {
     pub limit: u64,
     /// Whether they may be served.
     pub open: bool,
+    /// The mode.
+    pub mode: ModeNow,
+    /// Writes in flight that shut tables, databases, catalogs.
+    pub intents: [u64; 3],
+    /// Databases whose catalog is known, and is not.
+    pub catalogs: [u64; 2],
+}
+
+impl Default for CacheNumbers {
+    fn default() -> CacheNumbers {
+        CacheNumbers {
+            entries: 0,
+            bytes: 0,
+            limit: 0,
+            open: false,
+            mode: ModeNow::Off,
+            intents: [0; 3],
+            catalogs: [0; 2],
+        }
+    }
 }
 
 /// Asks the cache what it holds.
@@ -326,7 +348,11 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut families = self.registry.gather();
+        let probe = self.cache.get();
+        let now = probe.map_or_else(CacheNumbers::default, |probe| probe());
+        families.extend(moment::families(&now));
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -458,6 +484,8 @@ mod tests {
             bytes: 4096,
             limit: 8192,
             open: true,
+            intents: [2, 0, 0],
+            ..CacheNumbers::default()
         }));
         let (client, upstream) = (metrics.client(), metrics.upstream(UpstreamState::Client));
         metrics.evicted(Eviction::Size, 5);

@@ -19,7 +19,7 @@ use crate::cache::Micros;
 use crate::cache::servers::{Mark, Server};
 use crate::cache::version::{self, Database, Intent, WriteSet};
 use crate::guard::{Guard, stands};
-use crate::metrics::Outcome;
+use crate::metrics::{Doubted, Outcome};
 use crate::sql::Touched;
 use crate::why::Why;
 use crate::wire::frame::{self, Frame, LONGEST_SEEN};
@@ -172,6 +172,8 @@ pub struct Doubt {
     pub backend: Option<(i32, Option<Box<str>>)>,
     /// Its server, as far as it is known.
     pub server: Server,
+    /// Counted as in doubt until it is settled, on a server that is not in use, too.
+    pub counted: Doubted,
 }
 
 impl Session {
@@ -284,6 +286,7 @@ impl Session {
             database: self.database.clone(),
             backend: self.backend(),
             server: self.footing.server,
+            counted: self.thread.metrics.counts.doubted(),
         })
     }
 

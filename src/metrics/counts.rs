@@ -67,11 +67,14 @@ impl Counts {
             registry.register(Box::new(made.clone()))?;
             Ok::<_, prometheus::Error>(made)
         };
+        let up = gauge(
+            "larder_upstream_up",
+            "1 while Larder's own connections reach the database, 0 after they could not.",
+        )?;
+        // Nobody has tried: a Larder that no client has used yet is no reason for an alarm.
+        up.set(1);
         Ok(Counts {
-            up: gauge(
-                "larder_upstream_up",
-                "1 while Larder's own connections reach the database, 0 after they could not.",
-            )?,
+            up,
             logins: counter(
                 "larder_upstream_logins_total",
                 "Logins into the database for pooled clients and for Larder itself, by how they ended.",

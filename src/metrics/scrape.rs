@@ -197,9 +197,9 @@ impl Collector for Scrape {
 }
 
 /// A label's value, where there is a label, and the number.
-type Labelled = (Option<&'static str>, Metric);
+pub(super) type Labelled = (Option<&'static str>, Metric);
 
-fn family(
+pub(super) fn family(
     (name, help, label): &(&str, &str, &str),
     kind: MetricType,
     values: Vec<Labelled>,

@@ -229,7 +229,6 @@ impl Control {
 
     /// Closes the intents of a lost connection once its backend is gone.
     async fn settle(self, mut doubt: Doubt) {
-        let doubted = self.dialer.metrics.counts.doubted();
         let Some((pid, start)) = doubt.backend.clone() else {
             // Behind a pooler nobody can say which backend it was.
             tracing::error!(
@@ -237,7 +236,7 @@ impl Control {
                 "a write is in doubt and its backend is not known: what it touches stays uncached until a restart"
             );
             // An intent that nobody closes stays open, and is counted as long.
-            std::mem::forget(doubted);
+            std::mem::forget(doubt.counted);
             return;
         };
         let (mut pause, mut ask, mut told) = (RETRY.0, ASK.0, false);

@@ -1,7 +1,10 @@
 //! A real Prometheus scrapes a running Larder, and is asked everything that the dashboards and the alerts ask.
 
-use crate::ground::Ground;
-use crate::larder::{at_exit, free_port, http};
+use crate::faults::{Fault, Relay, Toward};
+use crate::ground::{Ground, SUPERUSER, create_database_on, eventually};
+use crate::larder::{Setup, at_exit, free_port, http};
+use crate::postgres::{Options, Postgres, Stop};
+use crate::wireclient::{Batch, Login};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -249,4 +252,102 @@ fn every_panel_and_alert_has_an_answer() {
     }
     let _ = running.kill();
     let _ = running.wait();
+}
+
+/// A server that asks the user `app` for a password.
+fn asking(name: &str) -> Postgres {
+    let server = Options::new()
+        .hba("host all app 127.0.0.1/32 scram-sha-256")
+        .start();
+    create_database_on(server.port(), name, SCHEMA);
+    let mut direct = Login::new(server.port(), SUPERUSER, name).connect();
+    direct.ok("SET password_encryption = 'scram-sha-256'; CREATE ROLE app SUPERUSER LOGIN PASSWORD 'secret'");
+    server
+}
+
+/// A Larder that knows the password.
+fn known(port: u16, name: &str) -> Setup {
+    Setup::new(&format!("postgres://app:secret@127.0.0.1:{port}/{name}"))
+}
+
+/// A database that is gone is seen, and so is one that is back. A Larder that nobody has used yet is no reason for an alarm.
+#[test]
+fn the_upstream_is_down_and_up() {
+    let name = "prometheus_down";
+    let mut server = asking(name);
+    let larder = known(server.port(), name).start();
+    let login = larder.login("app", name).password("secret");
+    let is_up = || larder.metric("larder_upstream_up", &[]) == 1.0;
+    let catalogs = |state| larder.metric("larder_catalogs", &[("state", state)]);
+    assert!(is_up(), "nobody has tried");
+    larder.wait_hit(&login, "SELECT count(*) FROM items");
+    assert!(is_up());
+    assert_eq!(larder.metric("larder_mode", &[("mode", "on")]), 1.0);
+    assert_eq!((catalogs("loaded"), catalogs("missing")), (1.0, 0.0));
+    server.stop(Stop::Immediate);
+    eventually("it is seen", || {
+        !is_up() && catalogs("missing") == 1.0 && larder.metric("larder_cache_open", &[]) == 0.0
+    });
+    server.start_again();
+    eventually("it is back", || is_up() && catalogs("loaded") == 1.0);
+}
+
+/// Who waits for a connection is seen while he waits, and for how long afterwards.
+#[test]
+fn who_waits_is_seen() {
+    let name = "prometheus_waits";
+    let server = asking(name);
+    let setup = known(server.port(), name)
+        .set("POOL__MODE", "transaction")
+        .set("POOL__POOL_SIZE", "1")
+        .set("SERVER__WORKERS", "1");
+    let larder = setup.start();
+    let login = larder.login("app", name).password("secret");
+    larder.wait_hit(&login, "SELECT count(*) FROM items");
+    let of = |metric: &str| larder.metric(metric, &[]);
+    let (mut first, mut second) = (login.connect(), login.connect());
+    first.ok("BEGIN");
+    first.ok("UPDATE items SET name = 'x' WHERE id = 1");
+    assert_eq!(of("larder_client_waiting_connections"), 0.0);
+    second.send(Batch::new().query("UPDATE items SET name = 'y' WHERE id = 2"));
+    eventually("it waits", || {
+        of("larder_client_waiting_connections") == 1.0
+            && of("larder_client_longest_wait_seconds") > 0.1
+    });
+    first.ok("COMMIT");
+    second.until_ready();
+    eventually("nobody waits", || {
+        of("larder_client_waiting_connections") == 0.0
+    });
+    assert_eq!(of("larder_client_longest_wait_seconds"), 0.0);
+    assert!(of("larder_pool_wait_seconds_sum") > 0.1);
+}
+
+/// A write whose answer was lost is in doubt until the database can be asked, though its server is not in use meanwhile;
+/// nothing stays open afterwards.
+#[test]
+fn a_write_in_doubt_is_seen() {
+    let name = "prometheus_doubt";
+    let server = asking(name);
+    let relay = Relay::to(server.port());
+    let larder = known(relay.port, name).start();
+    let login = larder.login("app", name).password("secret");
+    let read = "SELECT count(*) FROM items";
+    larder.wait_hit(&login, read);
+    let doubts = || larder.metric("larder_writes_in_doubt", &[]);
+    let open = |scope| larder.metric("larder_open_intents", &[("scope", scope)]);
+    let mut client = login.connect();
+    client.ok("UPDATE items SET name = 'x' WHERE id = 1");
+    assert_eq!((doubts(), open("table")), (0.0, 0.0));
+    relay.set(Fault::Hold(Toward::Client));
+    client.send(Batch::new().query("UPDATE items SET name = 'y' WHERE id = 1"));
+    eventually("it is under way", || open("table") == 1.0);
+    relay.set(Fault::Refuse);
+    eventually("it is in doubt", || doubts() == 1.0);
+    relay.heal();
+    eventually("it is settled", || doubts() == 0.0);
+    eventually("nothing is open", || {
+        ["table", "database", "catalog"].map(open) == [0.0, 0.0, 0.0]
+    });
+    larder.wait_hit(&login, read);
 }

@@ -110,6 +110,12 @@ impl Ledger {
         database
     }
 
+    /// Open intents on the catalogs.
+    pub(super) fn changing(&self) -> usize {
+        let databases = self.databases.read();
+        databases.unwrap_or_else(PoisonError::into_inner).changing
+    }
+
     /// Every database named so far.
     pub fn all(&self) -> Vec<Arc<Database>> {
         let databases = self.databases.read();
