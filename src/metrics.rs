@@ -201,18 +201,16 @@ impl Metrics {
             threads.clone(),
             cache.clone(),
         )))?;
-        let evictions = IntCounterVec::new(
-            Opts::new(
-                "larder_cache_evictions_total",
-                "Answers given up, by cause.",
-            ),
+        let evictions = counters(
+            &registry,
+            "larder_cache_evictions_total",
+            "Answers given up, by cause.",
             &["cause"],
         )?;
-        let invalidations = IntCounterVec::new(
-            Opts::new(
-                "larder_invalidations_total",
-                "Changes that made answers worthless, by how much they took away and who told of them.",
-            ),
+        let invalidations = counters(
+            &registry,
+            "larder_invalidations_total",
+            "Changes that made answers worthless, by how much they took away and who told of them.",
             &["scope", "source"],
         )?;
         let clients = IntGauge::new("larder_client_connections", "Clients connected now.")?;
@@ -223,11 +221,6 @@ impl Metrics {
             ),
             &["state"],
         )?;
-        let build = IntGaugeVec::new(
-            Opts::new("larder_build_info", "The version that runs; always 1."),
-            &["version"],
-        )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         for cause in Eviction::ALL {
             evictions.with_label_values(&[cause.label()]);
         }
@@ -240,11 +233,9 @@ impl Metrics {
         for state in UpstreamState::ALL {
             upstreams.with_label_values(&[state.label()]);
         }
-        registry.register(Box::new(evictions.clone()))?;
-        registry.register(Box::new(invalidations.clone()))?;
         registry.register(Box::new(clients.clone()))?;
         registry.register(Box::new(upstreams.clone()))?;
-        registry.register(Box::new(build))?;
+        tell_version(&registry)?;
         let topmost = topmost::Topmost::new(statements.clone(), roll.clone(), shown);
         registry.register(Box::new(topmost))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -354,6 +345,26 @@ impl Metrics {
         families.extend(moment::families(&now));
         TextEncoder::new().encode_to_string(&families)
     }
+}
+
+fn tell_version(registry: &Registry) -> Result<(), prometheus::Error> {
+    let build = IntGaugeVec::new(
+        Opts::new("larder_build_info", "The version that runs; always 1."),
+        &["version"],
+    )?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registry.register(Box::new(build))
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
 }
 
 fn counted(gauge: IntGauge) -> Counted {

@@ -230,6 +230,20 @@ impl Roll {
         self.clients.states()
     }
 
+    /// How many clients wait for a connection to the database, and for how long the first of them has.
+    pub(super) fn waiting(&self) -> (u64, Duration) {
+        let now = micros(SystemTime::now());
+        let (mut waiting, mut longest) = (0, 0);
+        for entry in self.clients.lock().values() {
+            let since = entry.waits.load(Relaxed);
+            if since > 0 {
+                waiting += 1;
+                longest = now.saturating_sub(since).max(longest);
+            }
+        }
+        (waiting, Duration::from_micros(longest))
+    }
+
     /// All connections to the database that clients use or have used.
     pub fn servers(&self) -> Vec<State> {
         self.servers.states()

@@ -253,9 +253,9 @@ impl Statements {
         })
     }
 
-    /// So many that are called most, and first those that were `shown` before, for as long as they are told apart.
+    /// So many that are called most; of as many calls, those that were `shown` before.
     pub fn topmost(&self, most: usize, shown: &HashSet<u64>) -> Vec<Line> {
-        let mut calls: HashMap<u64, u64> = HashMap::new();
+        let mut calls: HashMap<u64, u64, foldhash::fast::RandomState> = HashMap::default();
         for shelf in &self.shelves {
             let shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
             for record in shelf.records.values() {
@@ -263,7 +263,7 @@ impl Statements {
             }
         }
         let mut calls: Vec<_> = calls.into_iter().collect();
-        let rank = |(id, calls): &(u64, u64)| (!shown.contains(id), std::cmp::Reverse(*calls), *id);
+        let rank = |(id, calls): &(u64, u64)| (std::cmp::Reverse(*calls), !shown.contains(id), *id);
         if most < calls.len() {
             calls.select_nth_unstable_by_key(most, rank);
             calls.truncate(most);
@@ -486,6 +486,31 @@ mod tests {
         assert_eq!(statements.lines()[0].hits, 1000);
         let sum: u64 = statements.lines().iter().map(|line| line.calls).sum();
         assert_eq!(sum, 1000 + 400 * 3);
+    }
+
+    /// Those that come first, such as an application's questions at its start, must not be all that is ever shown.
+    #[test]
+    fn who_is_called_more_takes_the_place_of_who_was_shown() {
+        let statements = Statements::new(1, 100);
+        let book = statements.book(0).unwrap();
+        let call = |shape: &str, times: usize| {
+            let record = book.record(number(shape), shape);
+            for _ in 0..times {
+                book.outcome(&record, Outcome::Miss, None);
+            }
+        };
+        let ids = |shown: &HashSet<u64>| {
+            let lines = statements.topmost(2, shown);
+            lines.iter().map(|line| line.id).collect::<HashSet<_>>()
+        };
+        call("a", 1);
+        call("b", 1);
+        let first = ids(&HashSet::new());
+        assert_eq!(first, HashSet::from([number("a"), number("b")]));
+        call("c", 1);
+        assert_eq!(ids(&first), first, "of as many calls they stay");
+        call("c", 9);
+        assert!(ids(&first).contains(&number("c")));
     }
 
     #[test]

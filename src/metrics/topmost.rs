@@ -1,7 +1,8 @@
 //! The statements that are called most, and who waits, as metrics: made when somebody looks.
 //!
 //! * A statement is a label by its number only, never by its text, and only so many are shown.
-//! * One that was shown stays among them for as long as it is told apart: a counter that comes and goes is of no use.
+//! * Of as many calls, who was shown stays: a counter that comes and goes is of no use. Who is called more takes its place:
+//!   else those that happened to come first would be all that is ever seen.
 
 use super::roll::Roll;
 use super::scrape::{counter_of, gauge_of};
@@ -107,13 +108,7 @@ impl Collector for Topmost {
             saved.push(counter_of(&labels, line.costs.saved.as_secs_f64()));
             upstream.push(counter_of(&labels, line.costs.upstream.as_secs_f64()));
         }
-        let waits: Vec<_> = self
-            .roll
-            .clients()
-            .iter()
-            .filter_map(|client| client.waits)
-            .collect();
-        let longest = waits.iter().max().copied().unwrap_or_default();
+        let (waiting, longest) = self.roll.waiting();
         let counter = MetricType::COUNTER;
         let mut families = vec![
             family(CALLS, counter, calls),
@@ -121,10 +116,7 @@ impl Collector for Topmost {
             family(UPSTREAM, counter, upstream),
         ];
         families.retain(|family| !family.get_metric().is_empty());
-        let gauges = [
-            (WAITING, waits.len() as f64),
-            (LONGEST, longest.as_secs_f64()),
-        ];
+        let gauges = [(WAITING, waiting as f64), (LONGEST, longest.as_secs_f64())];
         families.extend(
             gauges.map(|(what, value)| family(what, MetricType::GAUGE, vec![gauge_of(value)])),
         );
