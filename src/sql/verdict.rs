@@ -370,10 +370,9 @@ impl Resolver<'_> {
             && query.fields.is_empty()
             && query.hidden.older.is_empty()
             && !query.unknown;
-        let effect = if names_nothing {
-            Effect::NOTHING
-        } else {
-            Effect::CODE
+        let effect = match names_nothing {
+            true => Effect::NOTHING,
+            false => Effect::CODE,
         };
         let catalog = query.unknown || query.targets.iter().any(|(name, _)| of_the_system(name));
         let (reads, dirty) = (
