@@ -131,14 +131,8 @@ pub fn run(flags: Flags, said: Said, config: Config, succession: Succession) -> 
     })
     .map_err(Error::Start)?;
     let desk = Arc::new(desk(&shared, &reload, &drain, &route));
-    let make = make_handler(
-        config.clone(),
-        desk.clone(),
-        route,
-        reception,
-        doubts,
-        epoch,
-    );
+    let config_too = config.clone();
+    let make = make_handler(config_too, desk.clone(), route, reception, doubts, epoch);
     let workers =
         workers::Workers::start(count, metrics.clone(), &drain, &make).map_err(Error::Start)?;
     let parts = host::Parts {

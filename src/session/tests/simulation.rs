@@ -124,8 +124,6 @@ impl Simulation {
         let mut rng = Rng(seed);
         let habits = Habits::new(&mut rng);
         let live = crate::session::Live {
-            mode: Mode::On,
-            transactions: crate::session::Transactions::UntilWrite,
             rules: Rules::new(Duration::from_micros(TTL), []),
             coalesce_wait: if habits.alone { 0 } else { 1_500_000 },
             verify: Verify {
@@ -135,9 +133,7 @@ impl Simulation {
                     .unwrap(),
                 ..Verify::default()
             },
-            paused: false,
-            shared: false,
-            audit: false,
+            ..crate::session::Live::default()
         };
         let shared = Arc::new(Shared {
             steering: crate::session::Steering::new(live),
