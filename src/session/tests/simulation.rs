@@ -18,7 +18,7 @@ use crate::cache::rules::Rules;
 use crate::cache::store::{Cause, Store};
 use crate::cache::version::{Database, Ledger, Outcome};
 use crate::metrics::Metrics;
-use crate::session::{Doubt, Greeting, Io, Mode, Next, Phase, Session, Shared, Thread, Verify};
+use crate::session::{Doubt, Greeting, Io, Next, Phase, Session, Shared, Thread, Verify};
 use crate::sql::catalog::{Locking, Rows};
 use crate::sql::verdict::tests_support::cacheable;
 use crate::sql::{Catalog, Oid};
@@ -119,6 +119,9 @@ impl Line {
     }
 }
 
+/// Shares of the hits that are looked at.
+const SAMPLES: [&str; 5] = ["0", "0", "0", "0.3", "1"];
+
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut rng = Rng(seed);
@@ -128,9 +131,7 @@ impl Simulation {
             coalesce_wait: if habits.alone { 0 } else { 1_500_000 },
             verify: Verify {
                 // In some runs a part of the hits is looked at, as if nobody wrote past Larder.
-                sample: ["0", "0", "0", "0.3", "1"][seed as usize % 5]
-                    .parse()
-                    .unwrap(),
+                sample: SAMPLES[seed as usize % 5].parse().unwrap(),
                 ..Verify::default()
             },
             ..crate::session::Live::default()
