@@ -194,15 +194,15 @@ struct Shelf {
 impl Shelf {
     /// Makes room: what was called least goes.
     fn prune(&mut self) {
-        let mut calls: Vec<u64> = self.records.values().map(|r| r.calls()).collect();
-        let quarter = calls.len() / 4;
-        let bound = *calls.select_nth_unstable(quarter).1;
-        let few = self.records.values().filter(|r| r.calls() <= bound);
-        let few: Vec<u64> = few.map(|r| r.id).take(quarter + 1).collect();
+        let all = self.records.values();
+        let mut few: Vec<(u64, u64)> = all.map(|r| (r.calls(), r.id)).collect();
+        let quarter = few.len() / 4;
+        let bound = few.select_nth_unstable(quarter).1.0;
+        few.truncate(quarter + 1);
         let room = few.len();
         let mut gone: Vec<_> = few
             .iter()
-            .filter_map(|id| self.records.remove(id))
+            .filter_map(|(_, id)| self.records.remove(id))
             .collect();
         // A text may have been young when its record went, and be called for days: then it is told apart again.
         let grown = |record: &Arc<Record>| record.calls() > bound;
