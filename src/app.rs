@@ -404,6 +404,7 @@ fn desk(shared: &Arc<Shared>, reload: &Arc<Reload>, drain: &Drain, route: &Route
         }),
         set: Box::new(move |key, value| set.set(key, value).map(drop)),
         settings: Box::new(move || settings.settings()),
+        counted: Default::default(),
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Deliberately not here: who may (`proxy` and `http` ask), how it is shown (`views`), and how it is written.
 
+use crate::cache::store::Census;
 use crate::config::Setting;
 use crate::metrics::{Metrics, RollEntry};
 use crate::net::{Drain, Target};
 use crate::session::{Purge, Shared};
 use rustix::process::{Signal, getpid, kill_process};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -34,9 +35,39 @@ pub struct Desk {
     pub reload: Reload,
     pub set: Set,
     pub settings: Settings,
+    /// What was last found in memory.
+    pub counted: Counted,
+}
+
+/// What was last found in memory, and how dear it was to look.
+#[derive(Debug, Default)]
+pub struct Counted(Mutex<Option<(Instant, Duration, Arc<Census>)>>);
+
+/// A look at everything in memory takes at most one part in so many of the time.
+const SELDOM: u32 = 20;
+
+impl Counted {
+    /// As `look` finds it, or has found it not long ago: what takes long is done less often, however many ask.
+    fn census(&self, look: impl FnOnce() -> Census) -> Arc<Census> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, took, census)) = &*counted
+            && at.elapsed() < *took * SELDOM
+        {
+            return census.clone();
+        }
+        let began = Instant::now();
+        let census = Arc::new(look());
+        *counted = Some((Instant::now(), began.elapsed(), census.clone()));
+        census
+    }
 }
 
 impl Desk {
+    /// What is in memory, by statement and table.
+    pub fn census(&self) -> Arc<Census> {
+        self.counted.census(|| self.shared.store.census())
+    }
+
     /// Nothing is served from memory until it is resumed.
     pub fn pause(&self, who: &str) {
         self.shared.steer(|live| live.paused = true);
@@ -241,6 +272,27 @@ impl Desk {
             reload: Box::new(|| Ok((Vec::new(), Vec::new()))),
             set: Box::new(|_, _| Ok(())),
             settings: Box::new(Vec::new),
+            counted: Counted::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_looked_at_seldom() {
+        let counted = Counted::default();
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(50));
+            Census::default()
+        };
+        let first = counted.census(slow);
+        assert!(Arc::ptr_eq(&first, &counted.census(|| unreachable!())));
+        let quick = Counted::default();
+        let first = quick.census(Census::default);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!Arc::ptr_eq(&first, &quick.census(Census::default)));
     }
 }

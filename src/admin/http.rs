@@ -108,6 +108,7 @@ impl Asset {
 }
 
 /// What is served.
+#[derive(Clone)]
 pub struct Pages {
     desk: Arc<Desk>,
     drain: Drain,
@@ -199,6 +200,23 @@ impl Pages {
         response
     }
 
+    /// Answers on a thread of its own: who only asks whether Larder lives does not wait for it.
+    async fn beside(
+        &self,
+        answer: impl FnOnce(&Pages) -> Response<Vec<u8>> + Send + 'static,
+    ) -> Response<Vec<u8>> {
+        let pages = self.clone();
+        let answered = tokio::task::spawn_blocking(move || answer(&pages)).await;
+        answered.unwrap_or_else(|error| {
+            let page = (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT_TYPE,
+                format!("{error}\n"),
+            );
+            response(page, &Method::GET)
+        })
+    }
+
     fn probed(&self, yes: bool) -> Page {
         let status = if yes {
             StatusCode::OK
@@ -214,6 +232,9 @@ impl Pages {
         (status, TEXT_TYPE, word.to_owned())
     }
 }
+
+/// What looks at all that there is.
+const DEAR: &[&str] = &["/status", "/metrics"];
 
 /// Calls that change something.
 const CALLS: &[&str] = &["/purge", "/pause", "/resume", "/reload"];
@@ -271,16 +292,19 @@ impl ServeHttp for Pages {
                     return response(page, &Method::POST);
                 }
             }
-            return self.call(&path, shown.as_deref(), &body);
+            return self
+                .beside(move |pages| pages.call(&path, shown.as_deref(), &body))
+                .await;
         }
         let known = request.headers.get(header::IF_NONE_MATCH);
         let known = known.and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        self.answer(
-            &request.method,
-            &path,
-            request.uri.query().unwrap_or_default(),
-            known.as_deref(),
-        )
+        let (method, query) = (request.method.clone(), request.uri.query());
+        let query = query.unwrap_or_default().to_owned();
+        let answer = move |pages: &Pages| pages.answer(&method, &path, &query, known.as_deref());
+        match DEAR.contains(&request.uri.path()) {
+            true => self.beside(answer).await,
+            false => answer(self),
+        }
     }
 }
 

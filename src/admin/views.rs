@@ -8,7 +8,7 @@ mod people;
 mod stats;
 
 use super::desk::Desk;
-use crate::cache::store::{Cause, Census};
+use crate::cache::store::Cause;
 use crate::metrics::{Line, Outcome};
 use crate::session::Mode;
 use crate::why::Why;
@@ -219,9 +219,9 @@ fn reasons_of(line: &Line) -> String {
 }
 
 fn queries(desk: &Desk) -> View {
-    let Census { statements, .. } = desk.shared.store.census();
+    let census = desk.census();
     let row = |line: Line| {
-        let share = statements.get(&line.id).copied().unwrap_or_default();
+        let share = census.statements.get(&line.id).copied().unwrap_or_default();
         let timed = line.costs.timed.max(1) as f64;
         row![
             format!("{:016x}", line.id),
@@ -274,11 +274,11 @@ fn queries(desk: &Desk) -> View {
 }
 
 fn tables(desk: &Desk) -> View {
-    let Census { relations, .. } = desk.shared.store.census();
+    let census = desk.census();
     let rows = desk.shared.ledger.tables().into_iter().filter_map(|line| {
         let (schema, name) = line.name?;
         let key = (line.database.clone(), line.relation);
-        let share = relations.get(&key).copied().unwrap_or_default();
+        let share = census.relations.get(&key).copied().unwrap_or_default();
         Some(row![
             &*line.database,
             &*schema,

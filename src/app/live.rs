@@ -189,17 +189,28 @@ impl Reload {
         }
         let mut in_force = self.lock();
         let said = in_force.said.with(key, value);
-        said.map_err(|error| error.to_string())
-            .and_then(|said| self.apply(said, &mut in_force))
+        let said = said.map_err(|error| error.to_string())?;
+        let new = said.config().map_err(|error| error.to_string())?;
+        if key == "cache.mode" && self.switches(&live(&new)?) {
+            return Err(
+                "cache.mode cannot become or cease to be off while Larder runs; PAUSE CACHE does what can be done at once"
+                    .into(),
+            );
+        }
+        self.apply(said, &mut in_force)
+    }
+
+    /// Whether the cache would be off and is not, or the other way. What is off follows no write: what was kept before
+    /// would not be true.
+    fn switches(&self, new: &Live) -> bool {
+        (self.shared.steering.live().mode == Mode::Off) != (new.mode == Mode::Off)
     }
 
     fn apply(&self, said: Said, in_force: &mut InForce) -> Result<Reloaded, String> {
         let config = said.config().map_err(|error| error.to_string())?;
         let new = live(&config)?;
         let mut reloaded = Reloaded::default();
-        let mode = self.shared.steering.live().mode;
-        // What is off follows no write: what was kept before would not be true.
-        let switched = (mode == Mode::Off) != (new.mode == Mode::Off);
+        let switched = self.switches(&new);
         for setting in said.settings() {
             let key = setting.key;
             let stays = !setting.changeable || (key == "cache.mode" && switched);

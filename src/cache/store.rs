@@ -209,14 +209,15 @@ impl Store {
         if self.purges() != purges {
             return false;
         }
-        let again = key.clone();
+        let (made, statement) = (entry.header().made, entry.header().statement);
         self.cache.insert(key, entry);
-        // A purge that has begun since may have looked there before.
-        if self.purges() != purges {
-            self.cache.remove(&again);
-            return false;
+        // A purge that has begun since may have looked there before. That is rare enough to look everywhere.
+        let kept = self.purges() == purges;
+        if !kept {
+            let is_it = |header: &Header| (header.made, header.statement) == (made, statement);
+            self.cache.retain(|_, entry| !is_it(entry.header()));
         }
-        true
+        kept
     }
 
     /// Another limit; what is too much goes at once.

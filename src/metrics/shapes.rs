@@ -306,7 +306,9 @@ impl Statements {
                 others.add(record);
             }
         }
-        let mut lines: Vec<Line> = lines.into_values().collect();
+        // What was only explained was not called.
+        let called = lines.into_values().filter(|line| line.calls > 0);
+        let mut lines: Vec<Line> = called.collect();
         lines.sort_by(|a, b| b.calls.cmp(&a.calls).then(a.id.cmp(&b.id)));
         if others.calls > 0 {
             others.text = OTHERS_TEXT.into();

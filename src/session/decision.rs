@@ -81,19 +81,8 @@ pub struct Pass {
 impl Session {
     /// Whether a read may be served and kept at this point of the session.
     pub(super) fn gate(&self) -> Result<(), Why> {
-        match self.thread.mode() {
-            Mode::Off => return Err(Why::Off),
-            Mode::On | Mode::Observe => {}
-        }
-        let (paused, shared) = {
-            let live = self.thread.live();
-            (live.paused, live.shared)
-        };
-        if paused {
-            return Err(Why::Paused);
-        }
-        if shared {
-            return Err(Why::Upgrade);
+        if let Some(why) = self.thread.shut() {
+            return Err(why);
         }
         // Who was told that the backend is gone is answered by nobody (hazard 22).
         if self.flow.phase != Phase::Running || self.flow.replication || self.flow.parting {

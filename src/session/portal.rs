@@ -168,6 +168,12 @@ impl Session {
         if self.portals_over() {
             return self.drop_portal(name, io);
         }
+        let text = held.named.text.clone();
+        let gate = self.gate();
+        let (gate, wish) = self.bound(&text, gate);
+        let Some(Portal::Held(held)) = self.statements.local(name) else {
+            return Local::Upstream;
+        };
         let tail = message::bind(&held.bind[HEAD..]).map(|bind| bind.tail);
         let how = How {
             types: &held.named.types,
@@ -182,18 +188,18 @@ impl Session {
         };
         let runs = (held.context == now || !stands(Guard::PortalSettings))
             && (self.pending.nothing_owed() || !stands(Guard::PortalWaits))
-            && self.gate().is_ok()
-            && self.trusted(&held.named.text).is_ok()
-            && self.is_wished(&held.named.text, &held.entry, io.now)
+            && gate.is_ok()
+            && self.trusted(&text).is_ok()
+            && !wish.outlived(held.entry.header(), io.now)
             && held.entry.again(io.now)
-            && self.may_give(&held.entry, &held.named.text, &how);
+            && self.may_give(&held.entry, &text, &how);
         if !runs {
             return self.leave(name, io);
         }
         let Some(Portal::Held(mut held)) = self.statements.take_local(name) else {
             return Local::Upstream;
         };
-        self.hit(&held.named.text, &held.entry, io);
+        self.hit(&text, &held.entry, io);
         held.at = Some(self.give(&held.entry, 0, limit, io));
         self.date(&mut held);
         self.statements.place(name, Some(Portal::Held(held)));

@@ -18,6 +18,7 @@ use crate::cache::Micros;
 use crate::cache::rules::Rules;
 use crate::config::Share;
 use crate::metrics::{Scope, Source};
+use crate::why::Why;
 
 /// What can change while Larder runs.
 #[derive(Clone, Debug)]
@@ -50,6 +51,20 @@ pub struct Verify {
 pub struct Steering {
     live: ArcSwap<Live>,
     turn: AtomicU64,
+}
+
+impl Live {
+    /// Why nothing is served or kept.
+    pub fn shut(&self) -> Option<Why> {
+        match self {
+            Live {
+                mode: Mode::Off, ..
+            } => Some(Why::Off),
+            Live { paused: true, .. } => Some(Why::Paused),
+            Live { shared: true, .. } => Some(Why::Upgrade),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Live {
@@ -128,8 +143,7 @@ impl Shared {
     pub fn is_open(&self) -> bool {
         let live = self.steering.live();
         live.mode == Mode::On
-            && !live.paused
-            && !live.shared
+            && live.shut().is_none()
             && self
                 .ledger
                 .all()

@@ -82,6 +82,8 @@ pub struct Thread {
     /// The state that this turn is decided under, and which it is.
     live: RefCell<Arc<Live>>,
     turn: Cell<u64>,
+    /// Why nothing is served or kept under it.
+    shut: Cell<Option<Why>>,
     recorder: Recorder,
     /// Hits of this turn, whose time is taken when their answers are sent.
     hits: Cell<u32>,
@@ -101,9 +103,11 @@ impl Thread {
         ));
         // Older than the state: at worst it is taken once more.
         let turn = shared.steering.turn();
+        let live = shared.steering.live();
         Thread {
-            live: RefCell::new(shared.steering.live()),
             turn: Cell::new(turn),
+            shut: Cell::new(live.shut()),
+            live: RefCell::new(live),
             shared,
             recorder,
             hits: Cell::new(0),
@@ -118,9 +122,22 @@ impl Thread {
     #[inline]
     pub(super) fn look(&self) {
         if !self.is_current() {
-            self.turn.set(self.shared.steering.turn());
-            *self.live.borrow_mut() = self.shared.steering.live();
+            self.take_over();
         }
+    }
+
+    #[cold]
+    fn take_over(&self) {
+        self.turn.set(self.shared.steering.turn());
+        let live = self.shared.steering.live();
+        self.shut.set(live.shut());
+        *self.live.borrow_mut() = live;
+    }
+
+    /// Why nothing is served or kept in this turn.
+    #[inline]
+    pub(super) fn shut(&self) -> Option<Why> {
+        self.shut.get()
     }
 
     /// Whether the state of this turn is still that of the process.

@@ -180,12 +180,6 @@ impl Session {
         }
     }
 
-    /// Whether an answer that was found when a portal was bound may still be given.
-    pub(super) fn is_wished(&self, text: &Text, entry: &Entry, now: Micros) -> bool {
-        let wish = self.wish(text);
-        !wish.off && !wish.outlived(entry.header(), now)
-    }
-
     /// Who asks, for the rules.
     pub(super) fn asker<'a>(&'a self, text: &'a Text) -> Asker<'a> {
         Asker {
@@ -229,12 +223,10 @@ impl Session {
         };
         let live = self.thread.live();
         let ruling = live.rules.decide(&self.asker(text), reads, &catalog);
-        if !ruling.ruled {
-            return Ok(());
-        }
-        wish.ttl = Some(wish.ttl.map_or(ruling.ttl, |ttl| ttl.min(ruling.ttl)));
+        // Whom no rule means, too: what is there may be kept for long for somebody whom one does.
+        wish.ttl = Some(ruling.within(wish.ttl));
         match ruling.ttl {
-            0 => Err(Why::Rule),
+            0 if ruling.ruled => Err(Why::Rule),
             _ => Ok(()),
         }
     }

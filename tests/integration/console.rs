@@ -166,6 +166,19 @@ const CHANGES: &[&str] = &[
 ];
 
 #[test]
+fn what_cannot_change_is_not_said_to_have_changed() {
+    let world = World::new("console_set", |setup| setup);
+    let mut admin = world.admin();
+    for setting in ["cache.mode = 'off'", "pool.mode = 'transaction'"] {
+        let told = admin.query(&format!("SET {setting}"));
+        assert_eq!(told.sqlstate().as_deref(), Some("22023"), "{setting}");
+    }
+    admin.ok("SET cache.mode = 'observe'");
+    admin.ok("SET cache.mode = 'on'");
+    admin.ok("RELOAD");
+}
+
+#[test]
 fn who_may_look_changes_nothing() {
     let world = World::new("console_roles", |setup| setup);
     let mut client = world.client();
@@ -465,6 +478,7 @@ fn shutdown_waits_for_clients_when_it_is_said_so() {
     assert!(status.expect("it has ended").success());
     let mut world = World::new("console_shutdown_now", |setup| setup);
     let _client = world.client();
-    world.admin().ok("SHUTDOWN IMMEDIATE");
+    // It may be gone before it could say so.
+    world.admin().send(Batch::new().query("SHUTDOWN IMMEDIATE"));
     assert!(world.larder.wait(Duration::from_secs(20)).is_some());
 }

@@ -1,6 +1,9 @@
 //! Tests of hints, of Larder's own settings and of the trace.
 
+use std::time::Duration;
+
 use super::world::*;
+use crate::cache::rules::{Rule, Rules, Says};
 
 const T: &str = "SELECT v FROM t";
 const SECOND: u64 = 1_000_000;
@@ -75,6 +78,39 @@ fn p3_who_wishes_nothing_is_given_nothing_older_than_what_holds_for_all() {
     assert!(!hits(&mut client, long), "kept since for a minute only");
     client.now += 61 * 60 * SECOND;
     assert!(!hits(&mut client, long));
+}
+
+/// The application's name is not in the key: what a rule lets one keep for long is found by those it does not mean.
+#[test]
+fn p3_whom_no_rule_means_is_given_nothing_older_than_what_holds_for_all() {
+    let world = World::new();
+    let rule = Rule {
+        application_name: Some("batch".into()),
+        says: Says {
+            ttl: Some(3600 * SECOND),
+            ..Says::default()
+        },
+        ..Rule::default()
+    };
+    let rules = Rules::new(Duration::from_secs(60), [rule]);
+    world.thread.steer(|live| live.rules = rules.clone());
+    let of = |name| {
+        let named = [
+            ("user", "ann"),
+            ("database", "shop"),
+            ("application_name", name),
+        ];
+        let mut client = world.client_of(&named);
+        client.login();
+        client
+    };
+    let (mut batch, mut other) = (of("batch"), of("other"));
+    assert!(!hits(&mut batch, T) && hits(&mut other, T));
+    for client in [&mut batch, &mut other] {
+        client.now += 61 * SECOND;
+    }
+    assert!(hits(&mut batch, T), "an hour is its rule's");
+    assert!(!hits(&mut other, T), "a minute holds for the others");
 }
 
 #[test]

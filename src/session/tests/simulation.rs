@@ -535,11 +535,8 @@ impl Simulation {
         self.rest()?;
         let version = self.database.load_version().ok_or("the catalog is shut")?;
         for (name, table) in TABLES.iter().zip(&self.tables) {
-            if self
-                .database
-                .stamp(&cacheable(&[*table]), version)
-                .is_none()
-            {
+            let stamp = self.database.stamp(&cacheable(&[*table]), version);
+            if stamp.is_none() {
                 return Err(format!("{name} is shut although nothing is under way"));
             }
         }
