@@ -64,18 +64,22 @@ const CACHEABLE: usize = 20;
 async fn open() -> (Postgres, House, Vec<Client>) {
     let server = Postgres::start();
     let mut clients = Vec::new();
-    for n in 0..CONNECTIONS {
-        let client = server.connect("postgres", "postgres").await;
-        if n == 0 {
-            client.batch_execute(SCHEMA).await.expect("the schema");
-        }
-        let quiet = "SET timezone = 'UTC'; SET client_min_messages = error; SET jit = off";
-        client.batch_execute(quiet).await.expect("settings");
-        clients.push(client);
+    for _ in 0..CONNECTIONS {
+        clients.push(server.connect("postgres", "postgres").await);
+    }
+    clients[0].batch_execute(SCHEMA).await.expect("the schema");
+    let zone = truth::rows(&clients[0], AT_NIGHT).await.remove(0).remove(0);
+    let quiet = format!("SET timezone = {zone}; SET client_min_messages = error; SET jit = off");
+    for client in &clients {
+        client.batch_execute(&quiet).await.expect("settings");
     }
     let house = House::of(&clients[0]).await;
     (server, house, clients)
 }
+
+/// The time zone, in hours, in which it is between three and four at night. What is made by a word such as 'now' is told
+/// from the times that stand in the corpus, from nine to five and midnight, by being near to what the clock shows.
+const AT_NIGHT: &str = "SELECT (39 - extract(hour FROM now() AT TIME ZONE 'UTC'))::int % 24 - 12";
 
 /// Asks about each, in the order given, over all connections at once.
 async fn ask_all(house: &House, clients: &[Client], all: &[(&str, &[String])]) -> Vec<Verdict> {

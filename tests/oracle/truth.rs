@@ -228,6 +228,8 @@ pub struct Truth {
     /// Days and microseconds since 2000-01-01 as the server counts them.
     today: i64,
     now: i64,
+    /// What a clock shows in the session's time zone, in microseconds.
+    of_day: i64,
 }
 
 /// What a statement depends on.
@@ -267,10 +269,12 @@ impl Truth {
         truth.data(client).await;
         truth.stored(client).await;
         let clock = "SELECT current_date - date '2000-01-01',
-            (extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') * 1000000)::int8";
+            (extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00') * 1000000)::int8,
+            (extract(epoch FROM localtime) * 1000000)::int8";
         for row in rows(client, clock).await {
             truth.today = row[0].parse().expect("days");
             truth.now = row[1].parse().expect("microseconds");
+            truth.of_day = row[2].parse().expect("microseconds");
         }
         truth
     }
@@ -589,13 +593,11 @@ impl Truth {
                 .bytes
                 .windows(8)
                 .any(|window| near(eight(window), self.now, 3 * day));
-        // What a clock shows, in the session's time zone, which is UTC here.
-        let of_day = (self.now).rem_euclid(day);
         let times = has(&["time", "timetz"])
             && constant
                 .bytes
                 .windows(8)
-                .any(|window| near(eight(window), of_day, 600 * 1_000_000));
+                .any(|window| near(eight(window), self.of_day, 600 * 1_000_000));
         dates || moments || times
     }
 }
